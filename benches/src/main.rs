@@ -1,0 +1,2 @@
+//! Measurements, each beside its peer in the same run.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Linux links: TAP, open descriptors, the user-mode gateway, pcapng capture.

@@ -1,0 +1,1 @@
+//! Single-producer single-consumer byte rings on the heap or in shared memory.

@@ -1,0 +1,1 @@
+//! Hosts and links under one seed and one virtual clock, for tests.

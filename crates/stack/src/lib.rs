@@ -1,0 +1,1 @@
+//! The engine: every protocol of Wharf without clock, entropy, device or lock.

@@ -1,0 +1,1 @@
+//! Tests against real peers in network namespaces of their own.
