@@ -1,0 +1,27 @@
+//! DHCP client (RFC 2131).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+use core::time::Duration;
+
+use wire::cidr::Cidr;
+
+/// What a DHCP server granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The address with its subnet.
+    pub address: Cidr,
+    /// Default gateways, the preferred one first.
+    pub routers: Vec<Ipv4Addr>,
+    /// Name servers, the preferred one first.
+    pub dns_servers: Vec<Ipv4Addr>,
+    /// The domain that short names are completed with.
+    pub domain: Option<String>,
+    /// The link's MTU, where the server tells one.
+    pub mtu: Option<u16>,
+    /// The server that granted it.
+    pub server: Ipv4Addr,
+    /// How long it holds, counted from the request.
+    pub duration: Duration,
+}

@@ -1,0 +1,3 @@
+//! How an interface gets its address without a person: DHCP for IPv4.
+
+pub mod dhcpv4;

@@ -1,0 +1,61 @@
+//! Settings of an engine, with the defaults that RFCs and custom give.
+
+use core::time::Duration;
+
+/// Settings of a [`Stack`](crate::Stack), all with usable defaults.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Config {
+    /// TCP's settings; each connection starts with a copy of what concerns it.
+    pub tcp: TcpConfig,
+}
+
+/// Settings of TCP.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TcpConfig {
+    /// Most bytes that wait in a receive ring, and so the largest window advertised. Default 1 MiB.
+    pub receive_buffer: u32,
+    /// Retransmissions of a SYN or SYN-ACK before the attempt fails with a time-out. Default 6 (127 s).
+    pub syn_retries: u8,
+    /// Retransmissions of data before the connection is given up (RFC 9293 section 3.8.3, R2). Default 15.
+    pub retries: u8,
+    /// RFC 6298's lower bound of the retransmission time-out. Default 200 ms, as every large system has it; the RFC
+    /// says 1 s.
+    pub rto_min: Duration,
+    /// RFC 6298's upper bound. Default 120 s.
+    pub rto_max: Duration,
+    /// How long an acknowledgement may wait for company (RFC 1122 section 4.2.3.2). Default 40 ms.
+    pub delayed_ack: Duration,
+    /// How long a closed connection is remembered: twice the maximum segment lifetime. Default 60 s.
+    pub time_wait: Duration,
+    /// How long a connection that the application has let go waits in FIN-WAIT-2 for the peer's FIN. Default 60 s.
+    pub fin_wait_2: Duration,
+    /// Connections in TIME-WAIT at most; beyond it the oldest goes. Default 262,144.
+    pub time_wait_limit: usize,
+    /// Challenge ACKs a second, for the whole engine (RFC 5961 section 7). Default 1,000.
+    pub challenge_ack_limit: u32,
+    /// Offer window scaling (RFC 7323).
+    pub window_scaling: bool,
+    /// Offer timestamps (RFC 7323).
+    pub timestamps: bool,
+}
+
+impl Default for TcpConfig {
+    fn default() -> Self {
+        Self {
+            receive_buffer: 1 << 20,
+            syn_retries: 6,
+            retries: 15,
+            rto_min: Duration::from_millis(200),
+            rto_max: Duration::from_secs(120),
+            delayed_ack: Duration::from_millis(40),
+            time_wait: Duration::from_secs(60),
+            fin_wait_2: Duration::from_secs(60),
+            time_wait_limit: 262_144,
+            challenge_ack_limit: 1_000,
+            window_scaling: true,
+            timestamps: true,
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What the engine tells its owner: read with [`Stack::poll_event`](crate::Stack::poll_event) after every batch.
+
+use alloc::collections::VecDeque;
+use core::net::SocketAddr;
+use core::ops::{BitOr, BitOrAssign};
+
+use wire::cidr::Cidr;
+
+use crate::autoconf::dhcpv4::Lease;
+use crate::ip::echo::EchoId;
+use crate::link::InterfaceId;
+use crate::tcp::{ConnectionId, ListenerId};
+use crate::udp::UdpId;
+
+/// Something happened that the owner may act upon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A TCP connection changed. Successive changes are merged until they are read.
+    Tcp(ConnectionId, Readiness),
+    /// A connection waits to be accepted: call `tcp_accept` until it returns `None`.
+    Accept(ListenerId),
+    /// Any-address mode: a SYN asks for `local`, which nobody here listens on. Answer with `tcp_admit` or
+    /// `tcp_refuse`.
+    TcpIncoming {
+        /// The connection that would come of it.
+        connection: ConnectionId,
+        /// The address and port that were asked for.
+        local: SocketAddr,
+        /// Who asks.
+        remote: SocketAddr,
+    },
+    /// A UDP socket can be read, or has an error to tell.
+    Udp(UdpId, Readiness),
+    /// Any-address mode: a datagram came for `local`, which nobody here has bound. It is held until `udp_admit` or
+    /// `udp_refuse`.
+    UdpIncoming {
+        /// Where it came in.
+        interface: InterfaceId,
+        /// The address and port that it was sent to.
+        local: SocketAddr,
+        /// Who sent it.
+        remote: SocketAddr,
+    },
+    /// An echo socket can be read, or has an error to tell.
+    Echo(EchoId, Readiness),
+    /// An address is in use from now on.
+    AddressAdded(InterfaceId, Cidr),
+    /// An address is no longer in use.
+    AddressRemoved(InterfaceId, Cidr),
+    /// Another station uses this address (RFC 5227); it was given up.
+    AddressConflict(InterfaceId, Cidr),
+    /// DHCP got or renewed a lease; its address and routes are in place.
+    DhcpBound(InterfaceId, Lease),
+    /// The lease ran out or was refused; the address is gone and the search begins anew.
+    DhcpLost(InterfaceId),
+}
+
+/// What a socket is ready for, as a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Readiness(u8);
+
+impl Readiness {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// There is something to read.
+    pub const READABLE: Self = Self(1);
+    /// There is room to write again.
+    pub const WRITABLE: Self = Self(2);
+    /// The handshake is complete.
+    pub const CONNECTED: Self = Self(4);
+    /// The peer has ended its stream; what it sent before can still be read.
+    pub const PEER_FINISHED: Self = Self(8);
+    /// The connection is over; `tcp_error` says whether well.
+    pub const CLOSED: Self = Self(16);
+    /// An error waits to be taken.
+    pub const ERROR: Self = Self(32);
+    /// Everything that was written has been acknowledged.
+    pub const DRAINED: Self = Self(64);
+
+    /// Whether everything in `other` is in this set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether the set is empty.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl BitOr for Readiness {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Readiness {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+/// The events that the owner has not read yet.
+///
+/// Bounded by construction: a socket or listener stands in the queue at most once (its owner module merges its
+/// changes), interface events come from timers and commands.
+#[derive(Default)]
+pub struct Events {
+    queue: VecDeque<Event>,
+}
+
+impl Events {
+    pub(crate) fn push(&mut self, event: Event) {
+        self.queue.push_back(event);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        self.queue.pop_front()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}

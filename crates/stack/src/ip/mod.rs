@@ -1,0 +1,55 @@
+//! IPv4 and IPv6: `input` validates and reassembles, `output` routes and fragments, `icmp` answers and reports.
+
+pub mod echo;
+pub mod icmp;
+
+use alloc::borrow::Cow;
+use core::net::IpAddr;
+
+use wire::protocol::Protocol;
+
+use crate::link::InterfaceId;
+
+/// To how many a packet was addressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cast {
+    /// To one address, which is ours, or any in any-address mode.
+    Unicast,
+    /// To everybody on a link.
+    Broadcast,
+    /// To a group.
+    Multicast,
+}
+
+/// A whole IP packet on its way up to a transport protocol.
+#[derive(Debug)]
+pub(crate) struct Delivery<'f> {
+    /// The interface it came in by.
+    pub interface: InterfaceId,
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    /// What kind of address `destination` is.
+    pub cast: Cast,
+    /// The frame was addressed to more than one station: no ICMP error may answer it.
+    pub link_multicast: bool,
+    pub protocol: Protocol,
+    pub hop_limit: u8,
+    /// DSCP and ECN bits.
+    pub tos: u8,
+    /// The transport checksum needs no check: a device vouched for it, or the bytes crossed no wire. Never set for a
+    /// reassembled packet.
+    pub checksum_verified: bool,
+    /// The packet stands for several TCP segments of this size that a device put together.
+    pub segment_size: Option<u16>,
+    /// Where the payload begins in `packet`.
+    pub header_len: usize,
+    /// The packet from its IP header on, cut to its total length.
+    pub packet: Cow<'f, [u8]>,
+}
+
+impl Delivery<'_> {
+    /// What follows the IP header.
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.packet[self.header_len..]
+    }
+}

@@ -1,0 +1,4 @@
+//! The engine's only door: [`Stack`].
+
+/// One engine.
+pub struct Stack {}
