@@ -1,0 +1,285 @@
+//! The reading half: where bytes leave the ring.
+//!
+//! The engine is the consumer of a connection's send ring: it looks at spans of it, sends them, perhaps again, and
+//! consumes what the peer has acknowledged. The application is the consumer of the receive ring.
+
+use core::cell::Cell;
+use core::fmt;
+use core::ptr::NonNull;
+
+use crate::header::{CLOSED, CONSUMER_GONE, FINISHED, Header, PRODUCER_GONE};
+use crate::layout::{Epoch, MAX_LOG2};
+use crate::region::{self, NotARing, Region};
+use crate::span::{Span, Spans};
+use crate::sync::Ordering;
+
+/// The reading half of a ring.
+///
+/// A *poisoned* consumer (only possible in shared memory, see [`Region`]) reads as empty and counts its producer as
+/// gone.
+pub struct Consumer {
+    header: NonNull<Header>,
+    /// The position of the next byte to read; ours, never read back.
+    head: u64,
+    /// The producer's position when last looked at; at least `head`.
+    tail: Cell<u64>,
+    /// The slots of a shared region as a power of two; 0 on the heap.
+    region_log2: u8,
+    poisoned: Cell<bool>,
+}
+
+#[cfg(all(not(loom), target_pointer_width = "64"))]
+const _: () = assert!(size_of::<Consumer>() == 32);
+
+// SAFETY: as for Producer.
+unsafe impl Send for Consumer {}
+
+impl Consumer {
+    /// The reading half of a heap ring.
+    ///
+    /// # Safety
+    /// `header` is a fresh boxed header, which no other Consumer uses.
+    pub(crate) unsafe fn on_heap(header: NonNull<Header>) -> Self {
+        Self {
+            header,
+            head: 0,
+            tail: Cell::new(0),
+            region_log2: 0,
+            poisoned: Cell::new(false),
+        }
+    }
+
+    /// The reading half of a ring in shared memory, on which [`Region::create`] was called.
+    ///
+    /// # Errors
+    /// If the memory does not begin with a header of this version.
+    ///
+    /// # Safety
+    /// As for [`Region::new`], and no other Consumer was made of this ring, in this process or another that is
+    /// trusted.
+    pub unsafe fn from_region(region: Region) -> Result<Self, NotARing> {
+        region.check()?;
+        // SAFETY: the caller's promise; `region_log2` makes it a ring without heap chunks.
+        let mut consumer = unsafe { Self::on_heap(region.header) };
+        consumer.region_log2 = region.log2;
+        Ok(consumer)
+    }
+
+    /// Bytes that can be read now; looks at the producer's position.
+    pub fn len(&self) -> usize {
+        self.refresh();
+        self.available()
+    }
+
+    /// True when nothing can be read now.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Copies and consumes as much as there is and `to` holds; returns how much that was.
+    pub fn read(&mut self, to: &mut [u8]) -> usize {
+        let n = self.copy_at(0, to);
+        self.consume(n);
+        n
+    }
+
+    /// Copies bytes from `offset` behind the read position on, consuming nothing; returns how many there were.
+    pub fn copy_at(&self, offset: usize, to: &mut [u8]) -> usize {
+        let mut done = 0;
+        self.for_pieces(offset, to.len(), |span| {
+            span.copy_to(&mut to[done..]);
+            done += span.len();
+            true
+        });
+        done
+    }
+
+    /// The bytes `[offset, offset + len)` behind the read position where they lie. Shorter if there are not so many,
+    /// or if they lie in more than [`MAX_SPANS`](crate::MAX_SPANS) pieces.
+    pub fn spans(&self, offset: usize, len: usize) -> Spans<'_> {
+        let mut spans = Spans::new();
+        self.for_pieces(offset, len, |span| {
+            spans.push(span);
+            !spans.is_full()
+        });
+        spans
+    }
+
+    /// Gives the room of the next `n` bytes back to the producer.
+    ///
+    /// # Panics
+    /// If so many were not there when last looked at.
+    pub fn consume(&mut self, n: usize) {
+        let seen = self.tail.get() - self.head;
+        assert!(n as u64 <= seen, "{n} bytes consumed of {seen}");
+        if n == 0 {
+            return;
+        }
+        self.head += n as u64;
+        // Release: our reads come before the producer's next writes there.
+        self.header().head.store(self.head, Ordering::Release);
+    }
+
+    /// Whether the producer finished the stream and everything was consumed: end of file.
+    pub fn is_finished(&self) -> bool {
+        self.is_producer_finished() && self.is_empty() && !self.poisoned.get()
+    }
+
+    /// Whether the producer finished the stream; bytes may remain to be read.
+    pub fn is_producer_finished(&self) -> bool {
+        // Acquire: whoever sees the flag sees the last tail.
+        self.header().flags.load(Ordering::Acquire) & FINISHED != 0
+    }
+
+    /// Whether the producer was dropped, or broke the rules. What it published can still be read; if it did not
+    /// finish, the stream was cut off.
+    pub fn is_producer_gone(&self) -> bool {
+        self.poisoned.get() || self.header().flags.load(Ordering::Acquire) & PRODUCER_GONE != 0
+    }
+
+    /// Whether the shared memory was found to hold what no honest producer writes.
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned.get()
+    }
+
+    /// The stream position of the next byte: bytes consumed since the ring was made.
+    pub fn position(&self) -> u64 {
+        self.head
+    }
+
+    /// Tells the producer that nothing more will be read.
+    pub fn close(&mut self) {
+        self.header().flags.fetch_or(CLOSED, Ordering::Release);
+    }
+
+    /// Declares the content corrupt: from now on the ring reads as empty.
+    pub(crate) fn poison(&self) {
+        self.poisoned.set(true);
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: the header lives until the last half leaves it, or as long as the region does, which outlives us.
+        unsafe { self.header.as_ref() }
+    }
+
+    fn max_log2(&self) -> u8 {
+        if self.region_log2 == 0 {
+            MAX_LOG2
+        } else {
+            self.region_log2
+        }
+    }
+
+    /// Looks at the producer's position, once, and takes it if it can be true.
+    fn refresh(&self) {
+        // Acquire: the bytes before it, and the epochs they lie in.
+        let tail = self.header().tail.load(Ordering::Acquire);
+        if tail < self.tail.get() || tail - self.head > 1 << self.max_log2() {
+            self.poison();
+            return;
+        }
+        self.tail.set(tail);
+    }
+
+    /// Bytes that can be read as far as we have looked.
+    fn available(&self) -> usize {
+        if self.poisoned.get() {
+            0
+        } else {
+            (self.tail.get() - self.head) as usize
+        }
+    }
+
+    /// Calls `each` with the pieces of a range, cut to what is there, until it returns false.
+    fn for_pieces<'a>(&'a self, offset: usize, len: usize, mut each: impl FnMut(Span<'a>) -> bool) {
+        if offset
+            .checked_add(len)
+            .is_none_or(|end| end > self.available())
+        {
+            self.refresh();
+        }
+        let available = self.available();
+        let begin = offset.min(available);
+        let mut position = self.head + begin as u64;
+        let mut left = len.min(available - begin);
+        while left > 0 {
+            let Some((pointer, run)) = self.piece(position) else {
+                return;
+            };
+            let len = run.min(left);
+            // SAFETY: the piece is readable for `run` bytes; the producer does not write to it before head passes it,
+            // which takes `&mut self` and so outlasts 'a.
+            if !each(unsafe { Span::from_raw(pointer.as_ptr(), len) }) {
+                return;
+            }
+            position += len as u64;
+            left -= len;
+        }
+    }
+
+    /// The memory of an unread position and how many positions follow it in the same piece, at least one. None if the
+    /// producer's words make no sense, which poisons.
+    fn piece(&self, position: u64) -> Option<(NonNull<u8>, usize)> {
+        let Some((epoch, end)) = self.epoch_of(position) else {
+            self.poison();
+            return None;
+        };
+        let slot = epoch.slot(position);
+        let (pointer, len) = if self.region_log2 == 0 {
+            // SAFETY: on the heap the producer is this program's; it made a table with chunks for all slots of an
+            // epoch before it published a byte in it, and keeps them while a byte is unread.
+            unsafe { (*self.header().table.load(Ordering::Relaxed)).slot(slot) }
+        } else {
+            // SAFETY: `epoch_of` admits sizes up to the region's.
+            unsafe { region::slot(self.header, self.region_log2, slot) }
+        };
+        let run = (epoch.size() - slot as u64).min(end - position);
+        Some((pointer, len.min(run as usize)))
+    }
+
+    /// The epoch with the greatest start at or before the position, and where the other takes over.
+    fn epoch_of(&self, position: u64) -> Option<(Epoch, u64)> {
+        let [first, second] = &self.header().entries;
+        let ((first_start, first_word), (second_start, second_word)) =
+            (first.load(), second.load());
+        let second_is_later = second_start > first_start;
+        let (older, newer) = if second_is_later {
+            ((first_start, first_word), (second_start, second_word))
+        } else {
+            ((second_start, second_word), (first_start, first_word))
+        };
+        let ((start, word), end) = if newer.0 <= position {
+            (newer, u64::MAX)
+        } else {
+            (older, newer.0)
+        };
+        if start > position {
+            return None;
+        }
+        Some((Epoch::from_words(start, word, self.max_log2())?, end))
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        // SAFETY: this half is not used any more.
+        unsafe {
+            crate::header::leave(
+                self.header,
+                self.region_log2 == 0,
+                CONSUMER_GONE,
+                PRODUCER_GONE,
+            )
+        };
+    }
+}
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("position", &self.head)
+            .field("len", &(self.tail.get() - self.head))
+            .field("poisoned", &self.poisoned.get())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,167 @@
+//! The memory behind the slots: chunks on the heap, or one range of a shared region.
+//!
+//! On the heap, chunk 0 holds the slots `[0, F)` and chunk k the slots `[F * 2^(k-1), F * 2^k)`, F being the size of
+//! the first chunk, so doubling the ring adds one chunk. All are zeroed when made: a stray `publish` can show old
+//! bytes of the same ring, never another's.
+
+use alloc::alloc::{alloc_zeroed, dealloc};
+use core::alloc::Layout;
+use core::ptr::{self, NonNull};
+
+use crate::sync::{AtomicPtr, Ordering};
+
+/// How many times a ring can double, plus one for the first chunk.
+pub(crate) const CHUNKS: usize = 25;
+
+/// The first chunk when a ring begins with few bytes: a page.
+pub(crate) const FIRST_LOG2: u8 = 12;
+
+/// The chunks of a heap ring. Made by the producer before the first byte, freed by it when the ring is empty, or by
+/// the last half.
+pub(crate) struct Table {
+    /// The size of chunk 0, as a power of two. Does not change while the table lives.
+    first_log2: u8,
+    chunks: [AtomicPtr<u8>; CHUNKS],
+}
+
+impl Table {
+    fn new(first_log2: u8) -> Self {
+        Self {
+            first_log2,
+            chunks: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+        }
+    }
+
+    /// The chunk of a slot, the offset in it, and the bytes from there to the chunk's end.
+    fn locate(&self, slot: usize) -> (usize, usize, usize) {
+        let index = (usize::BITS - (slot >> self.first_log2).leading_zeros()) as usize;
+        let begin = chunk_begin(self.first_log2, index);
+        let len = chunk_len(self.first_log2, index);
+        (index, slot - begin, begin + len - slot)
+    }
+
+    /// The memory of a slot and the bytes that follow it without a gap.
+    ///
+    /// # Safety
+    /// The slot lies below a size that was passed to [`grow`] with success, and that call happened before this one.
+    pub(crate) unsafe fn slot(&self, slot: usize) -> (NonNull<u8>, usize) {
+        let (index, offset, len) = self.locate(slot);
+        // Relaxed: the tail that published bytes in this chunk was read with acquire.
+        let chunk = self.chunks[index].load(Ordering::Relaxed);
+        debug_assert!(!chunk.is_null());
+        // SAFETY: the caller says the chunk exists, so the pointer is not null and `offset` lies inside of it.
+        (unsafe { NonNull::new_unchecked(chunk.add(offset)) }, len)
+    }
+}
+
+fn chunk_begin(first_log2: u8, index: usize) -> usize {
+    if index == 0 {
+        0
+    } else {
+        1 << (usize::from(first_log2) + index - 1)
+    }
+}
+
+fn chunk_len(first_log2: u8, index: usize) -> usize {
+    1 << (usize::from(first_log2) + index.saturating_sub(1))
+}
+
+/// Cache-line alignment, so that the slots are aligned as positions are.
+fn chunk_layout(first_log2: u8, index: usize) -> Option<Layout> {
+    Layout::from_size_align(chunk_len(first_log2, index), 64).ok()
+}
+
+/// Gives slots `[0, 1 << log2)` memory, making the table with a first chunk of that size if there is none.
+/// False, with what existed before intact, when the allocator has no more.
+///
+/// # Safety
+/// Called by the producer alone; `table` is null or holds a table made here and not freed. `log2` is at most
+/// [`largest_log2`] of the first chunk.
+pub(crate) unsafe fn grow(table: &AtomicPtr<Table>, log2: u8) -> bool {
+    let mut pointer = table.load(Ordering::Relaxed);
+    if pointer.is_null() {
+        let layout = Layout::new::<Table>();
+        // SAFETY: the layout of a Table is not of size zero.
+        pointer = unsafe { alloc_zeroed(layout) }.cast::<Table>();
+        if pointer.is_null() {
+            return false;
+        }
+        // SAFETY: fresh memory of a Table's size and alignment.
+        unsafe { pointer.write(Table::new(log2)) };
+        // Relaxed, and so for the chunks below: the tail published afterwards orders it.
+        table.store(pointer, Ordering::Relaxed);
+    }
+    // SAFETY: not null, so a table that lives until `free`, which only the producer or the last half calls.
+    let table = unsafe { &*pointer };
+    let wanted = usize::from(log2.saturating_sub(table.first_log2));
+    for index in 0..=wanted.min(CHUNKS - 1) {
+        if !table.chunks[index].load(Ordering::Relaxed).is_null() {
+            continue;
+        }
+        let Some(layout) = chunk_layout(table.first_log2, index) else {
+            return false;
+        };
+        // SAFETY: a chunk is at least 64 bytes.
+        let chunk = unsafe { alloc_zeroed(layout) };
+        if chunk.is_null() {
+            return false;
+        }
+        table.chunks[index].store(chunk, Ordering::Relaxed);
+    }
+    true
+}
+
+/// The largest size that a ring whose first chunk has this size can reach.
+pub(crate) fn largest_log2(first_log2: u8) -> u8 {
+    first_log2 + (CHUNKS as u8 - 1)
+}
+
+/// Frees the table and its chunks.
+///
+/// # Safety
+/// No byte is unread and no span is held, or both halves are gone; called by the producer or the last half alone.
+pub(crate) unsafe fn free(table: &AtomicPtr<Table>) {
+    let pointer = table.load(Ordering::Relaxed);
+    if pointer.is_null() {
+        return;
+    }
+    table.store(ptr::null_mut(), Ordering::Relaxed);
+    {
+        // SAFETY: made by `grow` and, as the caller says, used by nobody else any more.
+        let table = unsafe { &*pointer };
+        for (index, chunk) in table.chunks.iter().enumerate() {
+            let chunk = chunk.load(Ordering::Relaxed);
+            if let (false, Some(layout)) = (chunk.is_null(), chunk_layout(table.first_log2, index))
+            {
+                // SAFETY: allocated by `grow` with this layout.
+                unsafe { dealloc(chunk, layout) };
+            }
+        }
+    }
+    // SAFETY: allocated and initialised by `grow`; the reference above has ended.
+    unsafe {
+        ptr::drop_in_place(pointer);
+        dealloc(pointer.cast(), Layout::new::<Table>());
+    }
+}
+
+/// The bytes that the chunks of a table take, for accounts of memory.
+///
+/// # Safety
+/// As for [`grow`].
+pub(crate) unsafe fn allocated(table: &AtomicPtr<Table>) -> usize {
+    let pointer = table.load(Ordering::Relaxed);
+    if pointer.is_null() {
+        return 0;
+    }
+    // SAFETY: not null, so a table that lives until the producer frees it.
+    let table = unsafe { &*pointer };
+    let existing = |&(_, chunk): &(usize, &AtomicPtr<u8>)| !chunk.load(Ordering::Relaxed).is_null();
+    table
+        .chunks
+        .iter()
+        .enumerate()
+        .filter(existing)
+        .map(|(index, _)| chunk_len(table.first_log2, index))
+        .sum()
+}
