@@ -1,0 +1,186 @@
+//! The Internet checksum (RFC 1071) and its incremental update (RFC 1624). Used by every header here, by the stack to
+//! checksum segments, and by the rings to sum bytes while they copy them.
+//!
+//! A [`Sum`] is the ones-complement sum of 16-bit words in the machine's own byte order, kept in 64 bits. RFC 1071
+//! section 2 allows both: the sum does not depend on byte order until it is stored, and 64-bit ones-complement addition
+//! gives the same value modulo 65,535, because 2^64 - 1 is a multiple of 2^16 - 1. Eight bytes go in per addition.
+
+use core::net::IpAddr;
+use core::ops::{Add, AddAssign};
+
+use crate::protocol::Protocol;
+
+/// A partial checksum. Sums of spans that each begin at an even offset of the packet are added; the sum of a span that
+/// begins at an odd offset is [`shifted`](Sum::shifted) first.
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
+pub struct Sum(u64);
+
+impl Sum {
+    /// The sum of nothing.
+    pub const ZERO: Sum = Sum(0);
+
+    /// The sum of a 16-bit field that holds `value`.
+    #[inline]
+    pub const fn add_u16(self, value: u16) -> Sum {
+        Sum(end_around(self.0, value.to_be() as u64))
+    }
+
+    /// The sum with a 32-bit field that holds `value`.
+    #[inline]
+    pub const fn add_u32(self, value: u32) -> Sum {
+        Sum(end_around(self.0, value.to_be() as u64))
+    }
+
+    /// The sum that the same bytes have when they begin at an odd offset of the packet.
+    // RFC 1071 section 2(B): the sum of byte-swapped words is the byte-swapped sum. Rotating the 64 bits by eight
+    // multiplies by 256 modulo 65,535, which is that swap.
+    #[inline]
+    pub const fn shifted(self) -> Sum {
+        Sum(self.0.rotate_left(8))
+    }
+
+    /// The value of the checksum field: store it big-endian. The field itself counts as zero in the sum.
+    #[inline]
+    pub const fn finish(self) -> u16 {
+        !u16::from_be(self.fold())
+    }
+
+    /// Whether a sum that includes the stored checksum says that the bytes arrived unharmed.
+    #[inline]
+    pub const fn is_valid(self) -> bool {
+        self.fold() == 0xffff
+    }
+
+    #[inline]
+    const fn fold(self) -> u16 {
+        let halves = (self.0 & 0xffff_ffff) + (self.0 >> 32);
+        let quarters = (halves & 0xffff) + ((halves >> 16) & 0xffff) + (halves >> 32);
+        let once = (quarters & 0xffff) + (quarters >> 16);
+        ((once & 0xffff) + (once >> 16)) as u16
+    }
+}
+
+impl Add for Sum {
+    type Output = Sum;
+
+    #[inline]
+    fn add(self, other: Sum) -> Sum {
+        Sum(end_around(self.0, other.0))
+    }
+}
+
+impl AddAssign for Sum {
+    #[inline]
+    fn add_assign(&mut self, other: Sum) {
+        *self = *self + other;
+    }
+}
+
+/// Ones-complement addition.
+#[inline]
+const fn end_around(a: u64, b: u64) -> u64 {
+    let (sum, carry) = a.overflowing_add(b);
+    // After a carry the sum is at most 2^64 - 2, so this cannot overflow.
+    sum + carry as u64
+}
+
+/// Sums `bytes`; an odd last byte counts as if a zero followed it.
+pub fn sum(bytes: &[u8]) -> Sum {
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    let mut total = 0;
+    for block in blocks {
+        total = add_block(total, block);
+    }
+    Sum(total) + sum_short(rest)
+}
+
+/// Copies `source` over `destination` and sums it on the way: the bytes pass through the registers once.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn copy_and_sum(source: &[u8], destination: &mut [u8]) -> Sum {
+    assert_eq!(
+        source.len(),
+        destination.len(),
+        "copy_and_sum of different lengths"
+    );
+    let (blocks, rest) = source.as_chunks::<BLOCK>();
+    let (copies, rest_copy) = destination.as_chunks_mut::<BLOCK>();
+    let mut total = 0;
+    for (block, copy) in blocks.iter().zip(copies) {
+        *copy = *block;
+        total = add_block(total, block);
+    }
+    rest_copy.copy_from_slice(rest);
+    Sum(total) + sum_short(rest)
+}
+
+/// The sum of a header of fixed size: no loop remains after compilation.
+#[inline(always)]
+pub(crate) fn sum_array<const N: usize>(bytes: &[u8; N]) -> Sum {
+    sum_short(bytes)
+}
+
+const BLOCK: usize = 64;
+
+#[inline(always)]
+fn add_block(total: u64, block: &[u8; BLOCK]) -> u64 {
+    let (words, _) = block.as_chunks::<8>();
+    let mut total = total;
+    let mut carry = false;
+    for word in words {
+        (total, carry) = total.carrying_add(u64::from_ne_bytes(*word), carry);
+    }
+    // `carry` with a total of 2^64 - 1 would need the same of the word before it, and the first addition takes none.
+    total + u64::from(carry)
+}
+
+#[inline(always)]
+fn sum_short(bytes: &[u8]) -> Sum {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut total = 0;
+    for word in words {
+        total = end_around(total, u64::from_ne_bytes(*word));
+    }
+    // The last seven bytes at most; each step keeps to even offsets, so an odd byte can only be the last.
+    let mut tail = 0u64;
+    let (words, rest) = rest.as_chunks::<4>();
+    if let [word] = words {
+        tail += u64::from(u32::from_ne_bytes(*word));
+    }
+    let (words, rest) = rest.as_chunks::<2>();
+    if let [word] = words {
+        tail += u64::from(u16::from_ne_bytes(*word));
+    }
+    if let [last] = rest {
+        tail += u64::from(u16::from_ne_bytes([*last, 0]));
+    }
+    Sum(end_around(total, tail))
+}
+
+/// The sum of the pseudo-header of TCP, UDP and ICMPv6 (RFC 9293 section 3.1, RFC 768, RFC 8200 section 8.1).
+/// `len` is the length of the transport header and its payload in bytes.
+///
+/// Both addresses are of one family in every packet; the sum is well defined, though useless, if they are not.
+#[inline]
+pub fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: Protocol, len: u32) -> Sum {
+    Sum::ZERO.add_u32(len).add_u16(u16::from(protocol.0)) + address(source) + address(destination)
+}
+
+#[inline]
+fn address(address: IpAddr) -> Sum {
+    match address {
+        IpAddr::V4(v4) => sum_array(&v4.octets()),
+        IpAddr::V6(v6) => sum_array(&v6.octets()),
+    }
+}
+
+/// The checksum after one 16-bit field of the packet changed from `old` to `new`. All three are field values.
+#[inline]
+pub const fn incremental_update(checksum: u16, old: u16, new: u16) -> u16 {
+    // RFC 1624 section 3: HC' = ~(~HC + ~m + m'). The RFC 1141 form yields 0xffff where it must yield zero.
+    let sum = !checksum as u32 + !old as u32 + new as u32;
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !((folded & 0xffff) + (folded >> 16)) as u16
+}

@@ -1,0 +1,320 @@
+//! TCP options: maximum segment size (RFC 9293 section 3.7.1), window scale and timestamps (RFC 7323), selective
+//! acknowledgment (RFC 2018). Options of other kinds are skipped.
+
+use core::fmt;
+
+use super::{HEADER_LEN, MAX_HEADER_LEN, SeqNum};
+use crate::Malformed;
+
+const END: u8 = 0;
+const NOP: u8 = 1;
+const MSS: u8 = 2;
+const WINDOW_SCALE: u8 = 3;
+const SACK_PERMITTED: u8 = 4;
+const SACK: u8 = 5;
+const TIMESTAMPS: u8 = 8;
+
+const MAX_LEN: usize = MAX_HEADER_LEN - HEADER_LEN;
+const TIMESTAMPS_LEN: usize = 12;
+
+/// The largest shift of a window (RFC 7323 section 2.3).
+pub const MAX_WINDOW_SCALE: u8 = 14;
+
+/// The timestamps option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timestamps {
+    /// TSval: the sender's clock.
+    pub value: u32,
+    /// TSecr: the other side's clock, as it was last seen; meaningful with ACK only.
+    pub echo: u32,
+}
+
+/// The options of one segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct TcpOptions {
+    /// Largest segment that the sender takes, in bytes of payload. On SYN only.
+    pub mss: Option<u16>,
+    /// Shift of every later window field; at most 14: more is read and written as 14. On SYN only.
+    pub window_scale: Option<u8>,
+    /// The sender understands SACK. On SYN only.
+    pub sack_permitted: bool,
+    /// The clocks.
+    pub timestamps: Option<Timestamps>,
+    /// What has arrived out of order, the most recent first. `emit` leaves out the last blocks when the 40 bytes are
+    /// full: three fit beside timestamps, four alone.
+    pub sack: SackBlocks,
+}
+
+impl TcpOptions {
+    /// No options.
+    pub const NONE: TcpOptions = TcpOptions {
+        mss: None,
+        window_scale: None,
+        sack_permitted: false,
+        timestamps: None,
+        sack: SackBlocks::EMPTY,
+    };
+
+    /// Bytes that `emit` writes: a multiple of four, at most 40.
+    #[inline]
+    pub fn len(&self) -> usize {
+        let len = self.len_without_sack();
+        match self.sack_blocks_that_fit(len) {
+            0 => len,
+            blocks => len + 4 + 8 * blocks,
+        }
+    }
+
+    /// Whether there is no option at all.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[inline]
+    fn len_without_sack(&self) -> usize {
+        let mut len = 0;
+        if self.timestamps.is_some() {
+            len += TIMESTAMPS_LEN;
+        }
+        if self.mss.is_some() {
+            len += 4;
+        }
+        // With timestamps it stands in the place of their two NOPs.
+        if self.sack_permitted && self.timestamps.is_none() {
+            len += 4;
+        }
+        if self.window_scale.is_some() {
+            len += 4;
+        }
+        len
+    }
+
+    #[inline]
+    fn sack_blocks_that_fit(&self, len_of_others: usize) -> usize {
+        if self.sack.is_empty() {
+            return 0;
+        }
+        let room = (MAX_LEN - len_of_others - 4) / 8;
+        self.sack.len().min(room)
+    }
+
+    /// Reads the bytes between the fixed header and the payload.
+    ///
+    /// # Errors
+    /// [`Malformed::OptionLength`].
+    #[inline]
+    pub fn parse(bytes: &[u8]) -> Result<TcpOptions, Malformed> {
+        if bytes.is_empty() {
+            return Ok(TcpOptions::NONE);
+        }
+        // RFC 7323 appendix A: the layout that nearly every sender uses on nearly every segment.
+        if let &[NOP, NOP, TIMESTAMPS, 10, v0, v1, v2, v3, e0, e1, e2, e3] = bytes {
+            let value = u32::from_be_bytes([v0, v1, v2, v3]);
+            let echo = u32::from_be_bytes([e0, e1, e2, e3]);
+            return Ok(TcpOptions {
+                timestamps: Some(Timestamps { value, echo }),
+                ..TcpOptions::NONE
+            });
+        }
+        TcpOptions::parse_each(bytes)
+    }
+
+    fn parse_each(bytes: &[u8]) -> Result<TcpOptions, Malformed> {
+        let mut options = TcpOptions::NONE;
+        let mut rest = bytes;
+        while let [kind, after @ ..] = rest {
+            match *kind {
+                END => break,
+                NOP => {
+                    rest = after;
+                    continue;
+                }
+                _ => {}
+            }
+            // RFC 9293 section 3.1 (MUST-7): be prepared for an illegal length, zero included.
+            let (&len, after) = after.split_first().ok_or(Malformed::OptionLength)?;
+            let data_len = usize::from(len)
+                .checked_sub(2)
+                .ok_or(Malformed::OptionLength)?;
+            let (data, after) = after
+                .split_at_checked(data_len)
+                .ok_or(Malformed::OptionLength)?;
+            options.take(*kind, data)?;
+            rest = after;
+        }
+        Ok(options)
+    }
+
+    fn take(&mut self, kind: u8, data: &[u8]) -> Result<(), Malformed> {
+        match (kind, data) {
+            (MSS, &[m0, m1]) => self.mss = Some(u16::from_be_bytes([m0, m1])),
+            // RFC 7323 section 2.3: a shift over 14 MUST be used as 14.
+            (WINDOW_SCALE, &[shift]) => self.window_scale = Some(shift.min(MAX_WINDOW_SCALE)),
+            (SACK_PERMITTED, []) => self.sack_permitted = true,
+            (TIMESTAMPS, &[v0, v1, v2, v3, e0, e1, e2, e3]) => {
+                let value = u32::from_be_bytes([v0, v1, v2, v3]);
+                let echo = u32::from_be_bytes([e0, e1, e2, e3]);
+                self.timestamps = Some(Timestamps { value, echo });
+            }
+            (SACK, data) => self.sack = SackBlocks::parse(data)?,
+            (MSS | WINDOW_SCALE | SACK_PERMITTED | TIMESTAMPS, _) => {
+                return Err(Malformed::OptionLength);
+            }
+            // RFC 9293 section 3.1 (MUST-6): an option that is not implemented MUST be ignored.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Writes the options, each aligned to four bytes with NOPs, and returns how many bytes that took.
+    ///
+    /// # Panics
+    /// When `buffer` is shorter than [`len`](Self::len).
+    #[inline]
+    pub fn emit(&self, buffer: &mut [u8]) -> usize {
+        let usual = self.mss.is_none()
+            && self.window_scale.is_none()
+            && !self.sack_permitted
+            && self.sack.is_empty();
+        match self.timestamps {
+            None if usual => 0,
+            Some(timestamps) if usual => emit_timestamps(timestamps, [NOP, NOP], buffer),
+            _ => self.emit_each(buffer),
+        }
+    }
+
+    fn emit_each(&self, buffer: &mut [u8]) -> usize {
+        let mut at = 0;
+        if let Some(mss) = self.mss {
+            let [m0, m1] = mss.to_be_bytes();
+            buffer[at..at + 4].copy_from_slice(&[MSS, 4, m0, m1]);
+            at += 4;
+        }
+        match (self.timestamps, self.sack_permitted) {
+            (Some(timestamps), true) => {
+                at += emit_timestamps(timestamps, [SACK_PERMITTED, 2], &mut buffer[at..])
+            }
+            (Some(timestamps), false) => {
+                at += emit_timestamps(timestamps, [NOP, NOP], &mut buffer[at..])
+            }
+            (None, true) => {
+                buffer[at..at + 4].copy_from_slice(&[NOP, NOP, SACK_PERMITTED, 2]);
+                at += 4;
+            }
+            (None, false) => {}
+        }
+        if let Some(shift) = self.window_scale {
+            buffer[at..at + 4].copy_from_slice(&[
+                NOP,
+                WINDOW_SCALE,
+                3,
+                shift.min(MAX_WINDOW_SCALE),
+            ]);
+            at += 4;
+        }
+        let blocks = self.sack_blocks_that_fit(at);
+        if blocks == 0 {
+            return at;
+        }
+        let len = 2 + 8 * blocks;
+        buffer[at..at + 4].copy_from_slice(&[NOP, NOP, SACK, len as u8]);
+        at += 4;
+        for (start, end) in self.sack.iter().take(blocks) {
+            buffer[at..at + 4].copy_from_slice(&start.0.to_be_bytes());
+            buffer[at + 4..at + 8].copy_from_slice(&end.0.to_be_bytes());
+            at += 8;
+        }
+        at
+    }
+}
+
+#[inline]
+fn emit_timestamps(timestamps: Timestamps, before: [u8; 2], buffer: &mut [u8]) -> usize {
+    let space = buffer
+        .first_chunk_mut::<TIMESTAMPS_LEN>()
+        .expect("a buffer shorter than the options");
+    let [b0, b1] = before;
+    let [v0, v1, v2, v3] = timestamps.value.to_be_bytes();
+    let [e0, e1, e2, e3] = timestamps.echo.to_be_bytes();
+    *space = [b0, b1, TIMESTAMPS, 10, v0, v1, v2, v3, e0, e1, e2, e3];
+    TIMESTAMPS_LEN
+}
+
+/// Up to four SACK blocks, each from its first sequence number to the one after its last.
+#[derive(Clone, Copy, Default)]
+pub struct SackBlocks {
+    len: u8,
+    blocks: [(SeqNum, SeqNum); SackBlocks::MAX],
+}
+
+impl SackBlocks {
+    /// What 40 bytes of options hold.
+    pub const MAX: usize = 4;
+
+    /// No blocks.
+    pub const EMPTY: SackBlocks = SackBlocks {
+        len: 0,
+        blocks: [(SeqNum(0), SeqNum(0)); SackBlocks::MAX],
+    };
+
+    /// How many there are.
+    #[inline]
+    pub const fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends a block; false, and no change, when there are four.
+    #[inline]
+    #[must_use = "a fifth block does not fit"]
+    pub fn push(&mut self, start: SeqNum, end: SeqNum) -> bool {
+        let Some(free) = self.blocks.get_mut(usize::from(self.len)) else {
+            return false;
+        };
+        *free = (start, end);
+        self.len += 1;
+        true
+    }
+
+    /// The blocks in the order of the option.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = (SeqNum, SeqNum)> + '_ {
+        self.blocks.iter().take(self.len()).copied()
+    }
+
+    fn parse(data: &[u8]) -> Result<SackBlocks, Malformed> {
+        let (pairs, rest) = data.as_chunks::<8>();
+        if pairs.is_empty() || !rest.is_empty() {
+            return Err(Malformed::OptionLength);
+        }
+        let mut blocks = SackBlocks::EMPTY;
+        for &[s0, s1, s2, s3, e0, e1, e2, e3] in pairs {
+            let start = SeqNum(u32::from_be_bytes([s0, s1, s2, s3]));
+            let end = SeqNum(u32::from_be_bytes([e0, e1, e2, e3]));
+            if !blocks.push(start, end) {
+                return Err(Malformed::OptionLength);
+            }
+        }
+        Ok(blocks)
+    }
+}
+
+impl PartialEq for SackBlocks {
+    fn eq(&self, other: &SackBlocks) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for SackBlocks {}
+
+impl fmt::Debug for SackBlocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
