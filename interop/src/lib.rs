@@ -1,1 +1,32 @@
-//! Tests against real peers in network namespaces of their own.
+//! Tests against real peers in network namespaces of their own: the harness.
+//!
+//! A test in `tests/` hands its body to [`in_namespace`]. The test then runs itself a second time inside new
+//! network, mount and process namespaces, where it is root whoever started it, and where nothing but a loopback
+//! interface exists until the [`World`] makes it: TAP devices, nginx, dnsmasq, udhcpd, a test CA, plain kernel
+//! sockets of the test itself. Whatever it started dies with the namespace, and what the daemons logged is shown
+//! when the test fails.
+//!
+//! No test is ever skipped. Where the system allows no namespaces, or a program is missing, the test fails and says
+//! what to do about it; `./test.sh` installs what is missing.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, reason = "tests report what they saw; libtest shows it on failure")]
+
+mod authority;
+mod daemon;
+mod namespace;
+mod payload;
+mod peers;
+mod program;
+mod world;
+
+pub use authority::Authority;
+pub use namespace::in_namespace;
+pub use payload::{Payload, sha256_of_file};
+pub use peers::{Dhcp, HTTP_PORT, HTTPS_PORT, Web};
+pub use program::{Finished, Program};
+pub use world::{Tap, World};
+
+/// Most that any single step of a test may take before it counts as hung. No speed is asserted with it: it is far
+/// above what the slowest machine needs, and only keeps a hang from looking like patience.
+pub(crate) const HUNG: std::time::Duration = std::time::Duration::from_secs(240);
