@@ -40,13 +40,7 @@ impl Consumer {
     /// # Safety
     /// `header` is a fresh boxed header, which no other Consumer uses.
     pub(crate) unsafe fn on_heap(header: NonNull<Header>) -> Self {
-        Self {
-            header,
-            head: 0,
-            tail: Cell::new(0),
-            region_log2: 0,
-            poisoned: Cell::new(false),
-        }
+        Self { header, head: 0, tail: Cell::new(0), region_log2: 0, poisoned: Cell::new(false) }
     }
 
     /// The reading half of a ring in shared memory, on which [`Region::create`] was called.
@@ -115,6 +109,9 @@ impl Consumer {
         if n == 0 {
             return;
         }
+        // The last moment at which a span of these bytes may have been read.
+        #[cfg(loom)]
+        self.for_pieces(0, n, |_| true);
         self.head += n as u64;
         // Release: our reads come before the producer's next writes there.
         self.header().head.store(self.head, Ordering::Release);
@@ -163,11 +160,7 @@ impl Consumer {
     }
 
     fn max_log2(&self) -> u8 {
-        if self.region_log2 == 0 {
-            MAX_LOG2
-        } else {
-            self.region_log2
-        }
+        if self.region_log2 == 0 { MAX_LOG2 } else { self.region_log2 }
     }
 
     /// Looks at the producer's position, once, and takes it if it can be true.
@@ -183,19 +176,12 @@ impl Consumer {
 
     /// Bytes that can be read as far as we have looked.
     fn available(&self) -> usize {
-        if self.poisoned.get() {
-            0
-        } else {
-            (self.tail.get() - self.head) as usize
-        }
+        if self.poisoned.get() { 0 } else { (self.tail.get() - self.head) as usize }
     }
 
     /// Calls `each` with the pieces of a range, cut to what is there, until it returns false.
     fn for_pieces<'a>(&'a self, offset: usize, len: usize, mut each: impl FnMut(Span<'a>) -> bool) {
-        if offset
-            .checked_add(len)
-            .is_none_or(|end| end > self.available())
-        {
+        if offset.checked_add(len).is_none_or(|end| end > self.available()) {
             self.refresh();
         }
         let available = self.available();
@@ -207,6 +193,8 @@ impl Consumer {
                 return;
             };
             let len = run.min(left);
+            #[cfg(loom)]
+            self.shadow(position, len);
             // SAFETY: the piece is readable for `run` bytes; the producer does not write to it before head passes it,
             // which takes `&mut self` and so outlasts 'a.
             if !each(unsafe { Span::from_raw(pointer.as_ptr(), len) }) {
@@ -237,22 +225,26 @@ impl Consumer {
         Some((pointer, len.min(run as usize)))
     }
 
+    #[cfg(loom)]
+    fn shadow(&self, position: u64, len: usize) {
+        // SAFETY: as in `piece`.
+        let table = unsafe { &*self.header().table.load(Ordering::Relaxed) };
+        if let Some((epoch, _)) = self.epoch_of(position) {
+            table.shadow.read(epoch.slot(position), len);
+        }
+    }
+
     /// The epoch with the greatest start at or before the position, and where the other takes over.
     fn epoch_of(&self, position: u64) -> Option<(Epoch, u64)> {
         let [first, second] = &self.header().entries;
-        let ((first_start, first_word), (second_start, second_word)) =
-            (first.load(), second.load());
+        let ((first_start, first_word), (second_start, second_word)) = (first.load(), second.load());
         let second_is_later = second_start > first_start;
         let (older, newer) = if second_is_later {
             ((first_start, first_word), (second_start, second_word))
         } else {
             ((second_start, second_word), (first_start, first_word))
         };
-        let ((start, word), end) = if newer.0 <= position {
-            (newer, u64::MAX)
-        } else {
-            (older, newer.0)
-        };
+        let ((start, word), end) = if newer.0 <= position { (newer, u64::MAX) } else { (older, newer.0) };
         if start > position {
             return None;
         }
@@ -263,14 +255,7 @@ impl Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         // SAFETY: this half is not used any more.
-        unsafe {
-            crate::header::leave(
-                self.header,
-                self.region_log2 == 0,
-                CONSUMER_GONE,
-                PRODUCER_GONE,
-            )
-        };
+        unsafe { crate::header::leave(self.header, self.region_log2 == 0, CONSUMER_GONE, PRODUCER_GONE) };
     }
 }
 

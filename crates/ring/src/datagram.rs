@@ -64,11 +64,7 @@ pub fn push(producer: &mut Producer, record: &Record, payload: &[u8]) -> Result<
 ///
 /// # Errors
 /// [`Full`], the ring being as it was.
-pub fn push_spans(
-    producer: &mut Producer,
-    record: &Record,
-    payload: &[Span<'_>],
-) -> Result<(), Full> {
+pub fn push_spans(producer: &mut Producer, record: &Record, payload: &[Span<'_>]) -> Result<(), Full> {
     let len = total_len(payload);
     if len > MAX_PAYLOAD || HEADER_LEN + len > producer.free() {
         return Err(Full);
@@ -149,9 +145,7 @@ impl Record {
     fn parse(header: &[u8; HEADER_LEN]) -> Option<(Self, usize)> {
         let (fields, addresses) = header.split_at(16);
         let (remote, local) = addresses.split_at(16);
-        let word = |at: usize| {
-            u32::from_le_bytes([fields[at], fields[at + 1], fields[at + 2], fields[at + 3]])
-        };
+        let word = |at: usize| u32::from_le_bytes([fields[at], fields[at + 1], fields[at + 2], fields[at + 3]]);
         if fields[0] != MARK || fields[1] >> 4 != 0 {
             return None;
         }
@@ -162,13 +156,7 @@ impl Record {
         };
         let local = parse_address(fields[1] >> 2, local)?;
         let len = u16::from_le_bytes([fields[2], fields[3]]);
-        let record = Self {
-            remote,
-            local,
-            interface: word(8),
-            tos: fields[4],
-            ttl: fields[5],
-        };
+        let record = Self { remote, local, interface: word(8), tos: fields[4], ttl: fields[5] };
         Some((record, usize::from(len)))
     }
 }

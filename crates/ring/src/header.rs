@@ -34,10 +34,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     fn new() -> Self {
-        Self {
-            start: AtomicU64::new(ABSENT),
-            word: AtomicU64::new(0),
-        }
+        Self { start: AtomicU64::new(ABSENT), word: AtomicU64::new(0) }
     }
 
     /// Written by the producer. Relaxed: the tail published afterwards orders it.
@@ -58,10 +55,7 @@ impl Entry {
 
     /// The start and the word, not checked and perhaps torn (see `layout`).
     pub(crate) fn load(&self) -> (u64, u64) {
-        (
-            self.start.load(Ordering::Relaxed),
-            self.word.load(Ordering::Relaxed),
-        )
+        (self.start.load(Ordering::Relaxed), self.word.load(Ordering::Relaxed))
     }
 }
 
@@ -110,9 +104,7 @@ pub(crate) fn allocate() -> NonNull<Header> {
 /// `header` is that of a living half, which is not used afterwards; `on_heap` tells whether [`allocate`] made it.
 pub(crate) unsafe fn leave(header: NonNull<Header>, on_heap: bool, mine: u32, other: u32) {
     // SAFETY: the caller's half is alive until here.
-    let flags = unsafe { header.as_ref() }
-        .flags
-        .fetch_or(mine, Ordering::AcqRel);
+    let flags = unsafe { header.as_ref() }.flags.fetch_or(mine, Ordering::AcqRel);
     if !on_heap || flags & other == 0 {
         return;
     }

@@ -77,11 +77,7 @@ impl Epoch {
     /// writer makes; this is what keeps every slot inside the memory.
     pub(crate) fn from_words(start: u64, word: u64, max_log2: u8) -> Option<Self> {
         let log2 = (word & 63) as u8;
-        (MIN_LOG2..=max_log2).contains(&log2).then_some(Self {
-            start,
-            base: word >> 6,
-            log2,
-        })
+        (MIN_LOG2..=max_log2).contains(&log2).then_some(Self { start, base: word >> 6, log2 })
     }
 }
 

@@ -50,10 +50,5 @@ pub fn heap_with_first_chunk(limit: usize, first_chunk: usize) -> (Producer, Con
     let first_log2 = layout::log2_for(first_chunk as u64).min(layout::MAX_LOG2);
     let header = header::allocate();
     // SAFETY: a fresh header, one producer, one consumer.
-    unsafe {
-        (
-            Producer::on_heap(header, limit, first_log2),
-            Consumer::on_heap(header),
-        )
-    }
+    unsafe { (Producer::on_heap(header, limit, first_log2), Consumer::on_heap(header)) }
 }

@@ -22,6 +22,9 @@ pub(crate) struct Table {
     /// The size of chunk 0, as a power of two. Does not change while the table lives.
     first_log2: u8,
     chunks: [AtomicPtr<u8>; CHUNKS],
+    /// Stands for the bytes in model checking; see [`Shadow`].
+    #[cfg(loom)]
+    pub(crate) shadow: Shadow,
 }
 
 impl Table {
@@ -29,6 +32,8 @@ impl Table {
         Self {
             first_log2,
             chunks: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            #[cfg(loom)]
+            shadow: Shadow::new(),
         }
     }
 
@@ -55,11 +60,7 @@ impl Table {
 }
 
 fn chunk_begin(first_log2: u8, index: usize) -> usize {
-    if index == 0 {
-        0
-    } else {
-        1 << (usize::from(first_log2) + index - 1)
-    }
+    if index == 0 { 0 } else { 1 << (usize::from(first_log2) + index - 1) }
 }
 
 fn chunk_len(first_log2: u8, index: usize) -> usize {
@@ -131,8 +132,7 @@ pub(crate) unsafe fn free(table: &AtomicPtr<Table>) {
         let table = unsafe { &*pointer };
         for (index, chunk) in table.chunks.iter().enumerate() {
             let chunk = chunk.load(Ordering::Relaxed);
-            if let (false, Some(layout)) = (chunk.is_null(), chunk_layout(table.first_log2, index))
-            {
+            if let (false, Some(layout)) = (chunk.is_null(), chunk_layout(table.first_log2, index)) {
                 // SAFETY: allocated by `grow` with this layout.
                 unsafe { dealloc(chunk, layout) };
             }
@@ -157,11 +157,26 @@ pub(crate) unsafe fn allocated(table: &AtomicPtr<Table>) -> usize {
     // SAFETY: not null, so a table that lives until the producer frees it.
     let table = unsafe { &*pointer };
     let existing = |&(_, chunk): &(usize, &AtomicPtr<u8>)| !chunk.load(Ordering::Relaxed).is_null();
-    table
-        .chunks
-        .iter()
-        .enumerate()
-        .filter(existing)
-        .map(|(index, _)| chunk_len(table.first_log2, index))
-        .sum()
+    table.chunks.iter().enumerate().filter(existing).map(|(index, _)| chunk_len(table.first_log2, index)).sum()
+}
+
+/// Under loom, a cell for every eight bytes: loom follows accesses to its own cells only, not to raw memory, so each
+/// copy touches the cells of its bytes as well. Two halves that meet at one byte without order are then found.
+/// Tests keep to multiples of eight and to few slots.
+#[cfg(loom)]
+pub(crate) struct Shadow([loom::cell::UnsafeCell<()>; 64]);
+
+#[cfg(loom)]
+impl Shadow {
+    fn new() -> Self {
+        Self(core::array::from_fn(|_| loom::cell::UnsafeCell::new(())))
+    }
+
+    pub(crate) fn read(&self, slot: usize, len: usize) {
+        self.0[slot / 8..(slot + len).div_ceil(8)].iter().for_each(|cell| cell.with(|_| ()));
+    }
+
+    pub(crate) fn written(&self, slot: usize, len: usize) {
+        self.0[slot / 8..(slot + len).div_ceil(8)].iter().for_each(|cell| cell.with_mut(|_| ()));
+    }
 }

@@ -89,8 +89,7 @@ impl Producer {
     pub unsafe fn from_region(region: Region, limit: usize) -> Result<Self, NotARing> {
         region.check()?;
         // SAFETY: the caller's promise; `region_log2` below makes it a ring without heap chunks.
-        let mut producer =
-            unsafe { Self::on_heap(region.header, 0, memory::FIRST_LOG2.min(region.log2)) };
+        let mut producer = unsafe { Self::on_heap(region.header, 0, memory::FIRST_LOG2.min(region.log2)) };
         producer.region_log2 = region.log2;
         producer.set_limit(limit);
         Ok(producer)
@@ -138,11 +137,7 @@ impl Producer {
     /// # Panics
     /// If so many have not been placed.
     pub fn publish(&mut self, n: usize) {
-        assert!(
-            n as u64 <= self.hi - self.tail,
-            "{n} bytes published, {} placed",
-            self.hi - self.tail
-        );
+        assert!(n as u64 <= self.hi - self.tail, "{n} bytes published, {} placed", self.hi - self.tail);
         self.advance(n);
     }
 
@@ -150,27 +145,16 @@ impl Producer {
     /// asked, and is empty when there is no room.
     pub fn reserve(&mut self, max: usize) -> Reserved<'_> {
         let room = self.make_room(max);
-        let mut pieces = [RawPiece {
-            pointer: NonNull::dangling(),
-            len: 0,
-        }; MAX_SPANS];
+        let mut pieces = [RawPiece { pointer: NonNull::dangling(), len: 0 }; MAX_SPANS];
         let mut count = 0;
         let mut len = 0;
         while len < room && count < MAX_SPANS {
             let (pointer, run) = self.piece(self.tail + len as u64);
-            pieces[count] = RawPiece {
-                pointer,
-                len: run.min(room - len),
-            };
+            pieces[count] = RawPiece { pointer, len: run.min(room - len) };
             len += pieces[count].len;
             count += 1;
         }
-        Reserved {
-            producer: self,
-            pieces,
-            count,
-            len,
-        }
+        Reserved { producer: self, pieces, count, len }
     }
 
     /// Bytes published and not consumed, as far as the consumer has said.
@@ -209,8 +193,7 @@ impl Producer {
 
     /// Whether the consumer has closed or dropped its half, or broke the rules: nobody will read what is written.
     pub fn is_consumer_gone(&self) -> bool {
-        self.poisoned.get()
-            || self.header().flags.load(Ordering::Acquire) & (CLOSED | CONSUMER_GONE) != 0
+        self.poisoned.get() || self.header().flags.load(Ordering::Acquire) & (CLOSED | CONSUMER_GONE) != 0
     }
 
     /// Whether the shared memory was found to hold what no honest consumer writes.
@@ -301,9 +284,7 @@ impl Producer {
         if !self.is_pending() {
             return by_limit;
         }
-        let log2 = log2_for(self.limit as u64)
-            .min(self.largest_log2())
-            .max(self.log2);
+        let log2 = log2_for(self.limit as u64).min(self.largest_log2()).max(self.log2);
         by_limit.min(self.base + (1 << log2))
     }
 
@@ -392,11 +373,7 @@ impl Producer {
         self.start = self.tail;
         self.base = self.tail & !(ALIGN - 1);
         self.current = 0;
-        let epoch = Epoch {
-            start: self.start,
-            base: self.base,
-            log2,
-        };
+        let epoch = Epoch { start: self.start, base: self.base, log2 };
         let [first, second] = &self.header().entries;
         first.store(epoch);
         second.clear();
@@ -421,11 +398,7 @@ impl Producer {
         self.base = head;
         self.log2 = log2;
         self.current ^= 1;
-        let epoch = Epoch {
-            start: self.start,
-            base: self.base,
-            log2,
-        };
+        let epoch = Epoch { start: self.start, base: self.base, log2 };
         self.header().entries[usize::from(self.current)].store(epoch);
         true
     }
@@ -436,11 +409,7 @@ impl Producer {
         }
         self.base = base;
         self.log2 = log2;
-        let epoch = Epoch {
-            start: self.start,
-            base,
-            log2,
-        };
+        let epoch = Epoch { start: self.start, base, log2 };
         self.header().entries[usize::from(self.current)].store_word(epoch.word());
         true
     }
@@ -455,21 +424,25 @@ impl Producer {
         unsafe { memory::grow(&self.header().table, log2) }
     }
 
-    /// The memory of a position at or after the tail that `prepare` has covered, and how many positions follow it in
-    /// the same piece.
-    fn piece(&self, position: u64) -> (NonNull<u8>, usize) {
-        let (slot, run) = if position < self.start {
-            // An append is pending and the byte still belongs to the epoch before. Its base is read back from the
-            // header; its size is private, so that not even a wrong base leads outside.
-            let size = self.start - self.base;
-            let (_, word) = self.header().entries[usize::from(self.current ^ 1)].load();
-            let slot = position.wrapping_sub(word >> 6) & (size - 1);
-            (slot as usize, (size - slot).min(self.start - position))
-        } else {
+    /// The slot of a position at or after the tail that `prepare` has covered, and how many positions follow it
+    /// without a wrap.
+    fn slot_of(&self, position: u64) -> (usize, u64) {
+        if position >= self.start {
             let size = 1u64 << self.log2;
             let slot = position.wrapping_sub(self.base) & (size - 1);
-            (slot as usize, size - slot)
-        };
+            return (slot as usize, size - slot);
+        }
+        // An append is pending and the byte still belongs to the epoch before. Its base is read back from the
+        // header; its size is private, so that not even a wrong base leads outside.
+        let size = self.start - self.base;
+        let (_, word) = self.header().entries[usize::from(self.current ^ 1)].load();
+        let slot = position.wrapping_sub(word >> 6) & (size - 1);
+        (slot as usize, (size - slot).min(self.start - position))
+    }
+
+    /// The memory of such a position and how many positions follow it in the same piece.
+    fn piece(&self, position: u64) -> (NonNull<u8>, usize) {
+        let (slot, run) = self.slot_of(position);
         let (pointer, len) = if self.region_log2 == 0 {
             // SAFETY: `log2 != 0` after `prepare`, so `grow` has made a table that covers the size.
             unsafe { (*self.header().table.load(Ordering::Relaxed)).slot(slot) }
@@ -489,8 +462,17 @@ impl Producer {
             // SAFETY: `piece` gives memory for `run` bytes that the consumer does not read before they are
             // published; the span has `len` left, and its bytes, of a slice or published, are not those.
             unsafe { copy::copy(span.as_ptr().add(done), to.as_ptr(), len) };
+            #[cfg(loom)]
+            self.shadow(at + done as u64, len);
             done += len;
         }
+    }
+
+    #[cfg(loom)]
+    fn shadow(&self, position: u64, len: usize) {
+        // SAFETY: as in `piece`.
+        let table = unsafe { &*self.header().table.load(Ordering::Relaxed) };
+        table.shadow.written(self.slot_of(position).0, len);
     }
 
     fn placed(&mut self, at: u64, len: usize) {
@@ -510,14 +492,7 @@ impl Producer {
 impl Drop for Producer {
     fn drop(&mut self) {
         // SAFETY: this half is not used any more.
-        unsafe {
-            crate::header::leave(
-                self.header,
-                self.region_log2 == 0,
-                PRODUCER_GONE,
-                CONSUMER_GONE,
-            )
-        };
+        unsafe { crate::header::leave(self.header, self.region_log2 == 0, PRODUCER_GONE, CONSUMER_GONE) };
     }
 }
 

@@ -57,10 +57,7 @@ impl Region {
         if log2 < MIN_LOG2 || base.as_ptr().align_offset(Self::HEADER_LEN) != 0 {
             return None;
         }
-        Some(Self {
-            header: base.cast(),
-            log2,
-        })
+        Some(Self { header: base.cast(), log2 })
     }
 
     /// Writes the header of an empty ring. The owner of the memory calls it once, before either half is made.
@@ -72,14 +69,8 @@ impl Region {
     /// Whether [`Region::create`] was called by a version with this layout.
     pub(crate) fn check(&self) -> Result<(), NotARing> {
         // SAFETY: as in `create`; any bits are valid in atomics of integers and pointers.
-        let magic = unsafe { self.header.as_ref() }
-            .magic
-            .load(Ordering::Acquire);
-        if magic == MAGIC {
-            Ok(())
-        } else {
-            Err(NotARing)
-        }
+        let magic = unsafe { self.header.as_ref() }.magic.load(Ordering::Acquire);
+        if magic == MAGIC { Ok(()) } else { Err(NotARing) }
     }
 }
 
@@ -89,8 +80,5 @@ impl Region {
 /// `header` came from a [`Region`] with 2^`log2` slots, and `slot` is one of them.
 pub(crate) unsafe fn slot(header: NonNull<Header>, log2: u8, slot: usize) -> (NonNull<u8>, usize) {
     // SAFETY: the slots begin HEADER_LEN behind the header, in the same memory.
-    (
-        unsafe { header.cast::<u8>().add(Region::HEADER_LEN + slot) },
-        (1 << log2) - slot,
-    )
+    (unsafe { header.cast::<u8>().add(Region::HEADER_LEN + slot) }, (1 << log2) - slot)
 }

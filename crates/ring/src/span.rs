@@ -29,21 +29,13 @@ impl<'a> Span<'a> {
 
     /// The bytes of an ordinary slice.
     pub const fn from_slice(bytes: &'a [u8]) -> Self {
-        Self {
-            pointer: bytes.as_ptr(),
-            len: bytes.len(),
-            lifetime: PhantomData,
-        }
+        Self { pointer: bytes.as_ptr(), len: bytes.len(), lifetime: PhantomData }
     }
 
     /// # Safety
     /// `pointer` is readable for `len` bytes as long as `'a` lasts.
     pub(crate) const unsafe fn from_raw(pointer: *const u8, len: usize) -> Self {
-        Self {
-            pointer,
-            len,
-            lifetime: PhantomData,
-        }
+        Self { pointer, len, lifetime: PhantomData }
     }
 
     /// The number of bytes.
@@ -77,11 +69,7 @@ impl<'a> Span<'a> {
             Bound::Excluded(&end) => end,
             Bound::Unbounded => self.len,
         };
-        assert!(
-            begin <= end && end <= self.len,
-            "span of {} sliced at {begin}..{end}",
-            self.len
-        );
+        assert!(begin <= end && end <= self.len, "span of {} sliced at {begin}..{end}", self.len);
         // SAFETY: `begin..end` lies within memory that is readable as long as `'a` lasts.
         unsafe { Self::from_raw(self.pointer.add(begin), end - begin) }
     }
@@ -129,11 +117,7 @@ pub struct Spans<'a> {
 
 impl<'a> Spans<'a> {
     pub(crate) const fn new() -> Self {
-        Self {
-            pieces: [Span::EMPTY; MAX_SPANS],
-            count: 0,
-            len: 0,
-        }
+        Self { pieces: [Span::EMPTY; MAX_SPANS], count: 0, len: 0 }
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -183,9 +167,7 @@ pub fn total_len(spans: &[Span<'_>]) -> usize {
 /// # Panics
 /// If the spans end before that.
 pub fn copy_range(spans: &[Span<'_>], offset: usize, to: &mut [u8]) {
-    for_range(spans, offset, to.len(), |at, span| {
-        span.copy_to(&mut to[at..])
-    });
+    for_range(spans, offset, to.len(), |at, span| span.copy_to(&mut to[at..]));
 }
 
 /// Calls `each` with every piece of the range and its distance from the range's beginning.
@@ -205,9 +187,5 @@ fn for_range(spans: &[Span<'_>], offset: usize, len: usize, mut each: impl FnMut
         skip = 0;
         done += take;
     }
-    assert!(
-        done == len,
-        "spans end {} bytes before the range",
-        len - done
-    );
+    assert!(done == len, "spans end {} bytes before the range", len - done);
 }

@@ -53,17 +53,9 @@ fn run_model(seed: u64, operations: usize, first_chunk: usize, max_limit: usize)
         let context = || format!("seed {seed}, step {step}");
         let tail = producer.position();
         let free = producer.free();
-        assert!(
-            free + unread.len() <= limit.max(unread.len()),
-            "{}",
-            context()
-        );
+        assert!(free + unread.len() <= limit.max(unread.len()), "{}", context());
         // Room once promised is not taken back, but for a lowered limit.
-        assert!(
-            tail + free as u64 >= largest_end,
-            "{}: {tail} + {free} < {largest_end}",
-            context()
-        );
+        assert!(tail + free as u64 >= largest_end, "{}: {tail} + {free} < {largest_end}", context());
         largest_end = tail + free as u64;
         match random.below(12) {
             0..=2 if ahead.is_empty() => {
@@ -79,13 +71,7 @@ fn run_model(seed: u64, operations: usize, first_chunk: usize, max_limit: usize)
                 for piece in reserved.as_slice() {
                     let bytes = bytes_at(tail + done as u64, piece.len);
                     // SAFETY: a reserved piece is writable for its length.
-                    unsafe {
-                        std::ptr::copy_nonoverlapping(
-                            bytes.as_ptr(),
-                            piece.pointer.as_ptr(),
-                            piece.len,
-                        )
-                    };
+                    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), piece.pointer.as_ptr(), piece.len) };
                     done += piece.len;
                 }
                 reserved.commit(n);
@@ -95,12 +81,7 @@ fn run_model(seed: u64, operations: usize, first_chunk: usize, max_limit: usize)
                 let offset = random.size(limit);
                 let len = random.size(limit);
                 let fits = len == 0 || offset + len <= free;
-                assert_eq!(
-                    producer.write_at(offset, &bytes_at(tail + offset as u64, len)),
-                    fits,
-                    "{}",
-                    context()
-                );
+                assert_eq!(producer.write_at(offset, &bytes_at(tail + offset as u64, len)), fits, "{}", context());
                 if fits && len > 0 {
                     ahead.push((offset, offset + len));
                 }
@@ -112,11 +93,7 @@ fn run_model(seed: u64, operations: usize, first_chunk: usize, max_limit: usize)
                         end = end.max(to);
                     }
                 }
-                let n = if random.below(3) == 0 {
-                    random.below(end + 1)
-                } else {
-                    end
-                };
+                let n = if random.below(3) == 0 { random.below(end + 1) } else { end };
                 producer.publish(n);
                 unread.extend(bytes_at(tail, n));
                 ahead.retain_mut(|range| {
@@ -128,27 +105,15 @@ fn run_model(seed: u64, operations: usize, first_chunk: usize, max_limit: usize)
                 let mut to = vec![0; random.size(limit + 10)];
                 let n = consumer.read(&mut to);
                 assert_eq!(n, to.len().min(unread.len()), "{}", context());
-                assert!(
-                    unread.drain(..n).eq(to[..n].iter().copied()),
-                    "{}",
-                    context()
-                );
+                assert!(unread.drain(..n).eq(to[..n].iter().copied()), "{}", context());
             }
             9 => {
                 let offset = random.size(limit);
                 let spans = consumer.spans(offset, random.size(limit));
                 let mut to = vec![0; spans.len()];
                 ring::copy_range(spans.as_slice(), 0, &mut to);
-                assert!(
-                    unread.iter().skip(offset).take(to.len()).eq(to.iter()),
-                    "{}",
-                    context()
-                );
-                assert!(
-                    unread.len() >= offset + to.len() || to.is_empty(),
-                    "{}",
-                    context()
-                );
+                assert!(unread.iter().skip(offset).take(to.len()).eq(to.iter()), "{}", context());
+                assert!(unread.len() >= offset + to.len() || to.is_empty(), "{}", context());
                 if spans.as_slice().len() < ring::MAX_SPANS && offset + 1 < unread.len() {
                     assert!(!to.is_empty() || spans.len() == to.len(), "{}", context());
                 }
@@ -157,12 +122,7 @@ fn run_model(seed: u64, operations: usize, first_chunk: usize, max_limit: usize)
                 let could = unread.is_empty() && ahead.is_empty();
                 let had_none = producer.capacity_allocated() == 0;
                 assert_eq!(producer.release(), could || had_none, "{}", context());
-                assert_eq!(
-                    producer.capacity_allocated() == 0,
-                    could || had_none,
-                    "{}",
-                    context()
-                );
+                assert_eq!(producer.capacity_allocated() == 0, could || had_none, "{}", context());
             }
             _ => {
                 if random.below(8) == 0 {
