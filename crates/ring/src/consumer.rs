@@ -7,6 +7,8 @@ use core::cell::Cell;
 use core::fmt;
 use core::ptr::NonNull;
 
+use wire::checksum::Sum;
+
 use crate::header::{CLOSED, CONSUMER_GONE, FINISHED, Header, PRODUCER_GONE};
 use crate::layout::{Epoch, MAX_LOG2};
 use crate::region::{self, NotARing, Region};
@@ -86,6 +88,19 @@ impl Consumer {
             true
         });
         done
+    }
+
+    /// [`Consumer::copy_at`], returning the RFC 1071 sum of what was copied as well, taken in the same pass.
+    pub fn copy_at_and_sum(&self, offset: usize, to: &mut [u8]) -> (usize, Sum) {
+        let mut done = 0;
+        let mut total = Sum::ZERO;
+        self.for_pieces(offset, to.len(), |span| {
+            let sum = span.copy_to_and_sum(&mut to[done..]);
+            total += if done % 2 == 0 { sum } else { sum.shifted() };
+            done += span.len();
+            true
+        });
+        (done, total)
     }
 
     /// The bytes `[offset, offset + len)` behind the read position where they lie. Shorter if there are not so many,

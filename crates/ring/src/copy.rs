@@ -1,15 +1,114 @@
-//! Copying bytes between raw pointers.
+//! Copying bytes and adding them up in one pass, between raw pointers.
 //!
-//! The one place where ring memory is read or written. It works on raw pointers because ring memory is never a
-//! `&[u8]`: in a shared region another process may change it at any time.
+//! The one place, with its loops in `kernels`, where ring memory is read or written. It works on raw pointers because
+//! ring memory is never a `&[u8]`: in a shared region another process may change it at any time. Bytes go through
+//! registers, so what is summed is what was stored.
 
 use core::ptr;
+
+use wire::checksum::Sum;
+
+use crate::kernels::{self, BLOCK};
 
 /// Copies `len` bytes.
 ///
 /// # Safety
 /// `from` is readable and `to` writable for `len` bytes, and they do not overlap.
+#[inline]
 pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
     // SAFETY: the caller's promise.
     unsafe { ptr::copy_nonoverlapping(from, to, len) }
+}
+
+/// Copies `len` bytes and returns their RFC 1071 sum, the first byte being the upper half of a word.
+///
+/// # Safety
+/// As for [`copy`].
+pub(crate) unsafe fn copy_and_sum(from: *const u8, to: *mut u8, len: usize) -> Sum {
+    // SAFETY: the caller's promise.
+    unsafe { run::<true>(from, to, len) }
+}
+
+/// The sum of `len` bytes.
+///
+/// # Safety
+/// `from` is readable for `len` bytes.
+pub(crate) unsafe fn sum(from: *const u8, len: usize) -> Sum {
+    // SAFETY: the caller's promise; without COPY nothing is written.
+    unsafe { run::<false>(from, ptr::null_mut(), len) }
+}
+
+/// Reads every byte once, writes it if COPY, and adds it up.
+///
+/// # Safety
+/// `from` is readable for `len` bytes; if COPY, `to` is writable for as many and they do not overlap.
+#[inline(always)]
+unsafe fn run<const COPY: bool>(from: *const u8, to: *mut u8, len: usize) -> Sum {
+    let rest_len = len % BLOCK;
+    let mut offset = len - rest_len;
+    // SAFETY: the caller's promise, for fewer bytes.
+    let mut total = if offset == 0 { 0 } else { unsafe { kernels::blocks::<COPY>(from, to, offset) } };
+    // Fewer than 64 bytes remain: what the bits of the length say, the largest first.
+    if rest_len & 32 != 0 {
+        // SAFETY: 32 bytes remain.
+        let words: [u64; 4] = unsafe { step::<COPY, _>(from, to, offset) };
+        total += words.into_iter().map(halves).sum::<u64>();
+        offset += 32;
+    }
+    if rest_len & 16 != 0 {
+        // SAFETY: 16 bytes remain.
+        let words: [u64; 2] = unsafe { step::<COPY, _>(from, to, offset) };
+        total += halves(words[0]) + halves(words[1]);
+        offset += 16;
+    }
+    if rest_len & 8 != 0 {
+        // SAFETY: 8 bytes remain.
+        total += halves(unsafe { step::<COPY, u64>(from, to, offset) });
+        offset += 8;
+    }
+    if rest_len & 4 != 0 {
+        // SAFETY: 4 bytes remain.
+        total += u64::from(unsafe { step::<COPY, u32>(from, to, offset) });
+        offset += 4;
+    }
+    if rest_len & 2 != 0 {
+        // SAFETY: 2 bytes remain.
+        total += u64::from(unsafe { step::<COPY, u16>(from, to, offset) });
+        offset += 2;
+    }
+    if rest_len & 1 != 0 {
+        // RFC 1071 section 4.1: an odd last byte is the upper half of a word whose lower half is zero.
+        // SAFETY: 1 byte remains.
+        total += u64::from(u16::from_ne_bytes([unsafe { step::<COPY, u8>(from, to, offset) }, 0]));
+    }
+    // RFC 1071 section 2 (B): the sum does not depend on byte order, so memory's order serves until the end.
+    Sum::ZERO.add_u16(u16::from_be(fold(total)))
+}
+
+/// Reads a value of plain bytes at an offset, and writes it if COPY.
+///
+/// # Safety
+/// `T` has no invalid bits and no padding; `from`, and if COPY `to`, are valid for a `T` at the offset.
+#[inline(always)]
+unsafe fn step<const COPY: bool, T: Copy>(from: *const u8, to: *mut u8, offset: usize) -> T {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let value = from.add(offset).cast::<T>().read_unaligned();
+        if COPY {
+            to.add(offset).cast::<T>().write_unaligned(value);
+        }
+        value
+    }
+}
+
+fn halves(word: u64) -> u64 {
+    (word & 0xffff_ffff) + (word >> 32)
+}
+
+/// Folds a sum of halves to a word.
+fn fold(total: u64) -> u16 {
+    let total = halves(total);
+    let total = (total & 0xffff) + (total >> 16 & 0xffff) + (total >> 32);
+    let total = (total & 0xffff) + (total >> 16);
+    ((total & 0xffff) + (total >> 16)) as u16
 }

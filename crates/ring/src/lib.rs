@@ -26,6 +26,7 @@ mod consumer;
 mod copy;
 pub mod datagram;
 mod header;
+mod kernels;
 mod layout;
 mod memory;
 mod producer;
@@ -36,7 +37,7 @@ mod sync;
 pub use consumer::Consumer;
 pub use producer::{Producer, RawPiece, Reserved};
 pub use region::{NotARing, Region};
-pub use span::{MAX_SPANS, Span, Spans, copy_range, total_len};
+pub use span::{MAX_SPANS, Span, Spans, copy_range, copy_range_and_sum, sum_range, total_len};
 
 /// Makes a ring on the heap that holds up to `limit` bytes. Besides the halves (64 and 32 bytes) it takes 64 bytes
 /// until the first byte is written. Both halves are `Send`, neither is `Sync`.

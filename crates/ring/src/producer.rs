@@ -7,6 +7,8 @@ use core::cell::Cell;
 use core::fmt;
 use core::ptr::NonNull;
 
+use wire::checksum::Sum;
+
 use crate::header::{CLOSED, CONSUMER_GONE, FINISHED, Header, PRODUCER_GONE};
 use crate::layout::{ALIGN, Epoch, MAX_LOG2, log2_for};
 use crate::region::{NotARing, Region};
@@ -130,6 +132,25 @@ impl Producer {
         self.place(at, span);
         self.placed(at, span.len());
         true
+    }
+
+    /// [`Producer::write_at`], returning the RFC 1071 sum of `bytes`, taken in the same pass. None if there is no
+    /// room.
+    pub fn write_at_and_sum(&mut self, offset: usize, bytes: &[u8]) -> Option<Sum> {
+        let at = self.prepare_at(offset, bytes.len())?;
+        let mut total = Sum::ZERO;
+        let mut done = 0;
+        while done < bytes.len() {
+            let (to, run) = self.piece(at + done as u64);
+            let len = run.min(bytes.len() - done);
+            // SAFETY: `piece` gives memory for `run` bytes that the consumer does not read before they are
+            // published; `bytes` has `len` left and is not ring memory.
+            let sum = unsafe { copy::copy_and_sum(bytes[done..].as_ptr(), to.as_ptr(), len) };
+            total += if done % 2 == 0 { sum } else { sum.shifted() };
+            done += len;
+        }
+        self.placed(at, bytes.len());
+        Some(total)
     }
 
     /// Lets the consumer see the next `n` bytes, all of which [`Producer::write_at`] has placed.

@@ -7,9 +7,11 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Bound, RangeBounds};
 
+use wire::checksum::Sum;
+
 use crate::copy;
 
-/// Bytes in a ring, or borrowed from a slice, that can be copied out.
+/// Bytes in a ring, or borrowed from a slice, that can be copied out and summed.
 #[derive(Clone, Copy)]
 pub struct Span<'a> {
     pointer: *const u8,
@@ -82,6 +84,22 @@ impl<'a> Span<'a> {
         let to = &mut to[..self.len];
         // SAFETY: both are `len` bytes long, and an exclusive slice does not overlap what a span may read.
         unsafe { copy::copy(self.pointer, to.as_mut_ptr(), self.len) };
+    }
+
+    /// Copies all bytes to the beginning of `to` and returns their RFC 1071 sum, in one pass.
+    ///
+    /// # Panics
+    /// If `to` is shorter than the span.
+    pub fn copy_to_and_sum(&self, to: &mut [u8]) -> Sum {
+        let to = &mut to[..self.len];
+        // SAFETY: as in `copy_to`.
+        unsafe { copy::copy_and_sum(self.pointer, to.as_mut_ptr(), self.len) }
+    }
+
+    /// The RFC 1071 sum of the bytes, the first being the upper half of a word.
+    pub fn sum(&self) -> Sum {
+        // SAFETY: readable for `len` bytes.
+        unsafe { copy::sum(self.pointer, self.len) }
     }
 }
 
@@ -168,6 +186,32 @@ pub fn total_len(spans: &[Span<'_>]) -> usize {
 /// If the spans end before that.
 pub fn copy_range(spans: &[Span<'_>], offset: usize, to: &mut [u8]) {
     for_range(spans, offset, to.len(), |at, span| span.copy_to(&mut to[at..]));
+}
+
+/// Copies like [`copy_range`] and returns the RFC 1071 sum of the range in the same pass, its first byte being the
+/// upper half of a word wherever the pieces meet.
+///
+/// # Panics
+/// If the spans end before the range does.
+pub fn copy_range_and_sum(spans: &[Span<'_>], offset: usize, to: &mut [u8]) -> Sum {
+    let mut total = Sum::ZERO;
+    for_range(spans, offset, to.len(), |at, span| {
+        let sum = span.copy_to_and_sum(&mut to[at..]);
+        total += if at % 2 == 0 { sum } else { sum.shifted() };
+    });
+    total
+}
+
+/// The RFC 1071 sum of the bytes `[offset, offset + len)` of the concatenated `spans`.
+///
+/// # Panics
+/// If the spans end before the range does.
+pub fn sum_range(spans: &[Span<'_>], offset: usize, len: usize) -> Sum {
+    let mut total = Sum::ZERO;
+    for_range(spans, offset, len, |at, span| {
+        total += if at % 2 == 0 { span.sum() } else { span.sum().shifted() };
+    });
+    total
 }
 
 /// Calls `each` with every piece of the range and its distance from the range's beginning.

@@ -1,0 +1,48 @@
+//! All kernels copy alike and agree on the sum.
+
+extern crate std;
+use std::vec;
+use std::vec::Vec;
+
+use super::*;
+
+fn modulo(sum: u64) -> u64 {
+    sum % 0xffff
+}
+
+#[test]
+fn every_kernel_gives_the_same_copy_and_the_same_sum() {
+    for blocks in [0usize, 1, 2, 3, 7, 100, 2000] {
+        for fill in 0..3u8 {
+            let len = blocks * BLOCK;
+            // Unaligned on both sides.
+            let from: Vec<u8> =
+                (0..len as u32 + 3).map(|i| [0xff, 0, ((i * 151) >> 3) as u8][usize::from(fill)]).collect();
+            let bytes = &from[3..];
+            let expected = bytes.chunks(2).map(|pair| u64::from(u16::from_ne_bytes([pair[0], pair[1]]))).sum();
+            type Kernel = unsafe fn(*const u8, *mut u8, usize) -> u64;
+            let mut kernels: Vec<Kernel> = vec![portable::<true>, super::blocks::<true>];
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            {
+                kernels.push(x86_64::sse2::<true>);
+                if x86_64::has_avx2() {
+                    kernels.push(x86_64::avx2::<true>);
+                }
+            }
+            for kernel in kernels {
+                let mut to = vec![0; len + 2];
+                // SAFETY: both are `len` bytes long; AVX2 is there.
+                let sum = unsafe { kernel(bytes.as_ptr(), to[1..].as_mut_ptr(), len) };
+                assert_eq!(modulo(sum), modulo(expected));
+                assert_eq!(&to[1..=len], bytes);
+                assert_eq!((to[0], to[len + 1]), (0, 0), "a byte too many");
+            }
+        }
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+#[test]
+fn detection_agrees_with_the_standard_library() {
+    assert_eq!(x86_64::has_avx2(), std::is_x86_feature_detected!("avx2"));
+}
