@@ -1,0 +1,58 @@
+//! Whom a session believes: the Mozilla roots, or the authorities in a PEM file.
+
+use std::path::PathBuf;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject};
+
+use super::Error;
+
+/// The certificate authorities that a server's certificate must lead to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// The Mozilla root programme, compiled into the program.
+    #[default]
+    Mozilla,
+    /// The certificates of this PEM file and no others.
+    File(PathBuf),
+    /// These certificates, each in DER, and no others.
+    Certificates(Vec<Vec<u8>>),
+}
+
+impl Trust {
+    /// The store that rustls checks against.
+    pub(super) fn roots(&self) -> Result<RootCertStore, Error> {
+        let mut store = RootCertStore::empty();
+        match self {
+            Self::Mozilla => store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+            Self::File(path) => {
+                let refuse = |reason: String| Error::Authorities { path: path.clone(), reason };
+                let certificates = CertificateDer::pem_file_iter(path).map_err(|error| refuse(reason_of(error)))?;
+                for certificate in certificates {
+                    let certificate = certificate.map_err(|error| refuse(reason_of(error)))?;
+                    store.add(certificate).map_err(|error| refuse(error.to_string()))?;
+                }
+                if store.is_empty() {
+                    return Err(refuse("it holds no certificate in PEM form".to_owned()));
+                }
+            }
+            Self::Certificates(certificates) => {
+                for certificate in certificates {
+                    store
+                        .add(CertificateDer::from(certificate.as_slice()).into_owned())
+                        .map_err(|error| Error::Unavailable(error.to_string()))?;
+                }
+            }
+        }
+        Ok(store)
+    }
+}
+
+fn reason_of(error: pem::Error) -> String {
+    match error {
+        pem::Error::Io(error) => error.to_string(),
+        pem::Error::NoItemsFound => "it holds no certificate in PEM form".to_owned(),
+        other => other.to_string(),
+    }
+}
