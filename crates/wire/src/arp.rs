@@ -37,19 +37,9 @@ pub struct ArpPacket {
 
 impl ArpPacket {
     /// Asks for the hardware address of `target_ip`.
-    pub const fn request(
-        sender_mac: MacAddr,
-        sender_ip: Ipv4Addr,
-        target_ip: Ipv4Addr,
-    ) -> ArpPacket {
+    pub const fn request(sender_mac: MacAddr, sender_ip: Ipv4Addr, target_ip: Ipv4Addr) -> ArpPacket {
         let target_mac = MacAddr::UNSPECIFIED;
-        ArpPacket {
-            operation: ArpOperation::Request,
-            sender_mac,
-            sender_ip,
-            target_mac,
-            target_ip,
-        }
+        ArpPacket { operation: ArpOperation::Request, sender_mac, sender_ip, target_mac, target_ip }
     }
 
     /// Answers `request` for its target address, which `mac` has.
@@ -96,12 +86,8 @@ impl ArpPacket {
     /// # Errors
     /// [`Malformed::Truncated`]; [`Malformed::Value`] for other hardware, protocols, address lengths and operations.
     pub fn parse(packet: &[u8]) -> Result<ArpPacket, Malformed> {
-        let packet = packet
-            .first_chunk::<PACKET_LEN>()
-            .ok_or(Malformed::Truncated)?;
-        let fixed: [u8; 6] = [
-            packet[0], packet[1], packet[2], packet[3], packet[4], packet[5],
-        ];
+        let packet = packet.first_chunk::<PACKET_LEN>().ok_or(Malformed::Truncated)?;
+        let fixed: [u8; 6] = [packet[0], packet[1], packet[2], packet[3], packet[4], packet[5]];
         // RFC 826 "Packet Reception": the hardware type, then the protocol type, then optionally both lengths.
         if fixed != FIXED {
             return Err(Malformed::Value);
@@ -112,8 +98,7 @@ impl ArpPacket {
             _ => return Err(Malformed::Value),
         };
         let mac = |at: usize| core::array::from_fn(|i| packet[at + i]);
-        let ip =
-            |at: usize| Ipv4Addr::new(packet[at], packet[at + 1], packet[at + 2], packet[at + 3]);
+        let ip = |at: usize| Ipv4Addr::new(packet[at], packet[at + 1], packet[at + 2], packet[at + 3]);
         Ok(ArpPacket {
             operation,
             sender_mac: MacAddr(mac(8)),

@@ -18,11 +18,7 @@ impl Cidr {
             IpAddr::V4(_) => 32,
             IpAddr::V6(_) => 128,
         };
-        if prefix_len > longest {
-            None
-        } else {
-            Some(Cidr { addr, prefix_len })
-        }
+        if prefix_len > longest { None } else { Some(Cidr { addr, prefix_len }) }
     }
 
     /// `None` when the mask's ones are not all in front.
@@ -32,10 +28,7 @@ impl Cidr {
         if mask.count_ones() != prefix_len {
             return None;
         }
-        Some(Cidr {
-            addr: IpAddr::V4(addr),
-            prefix_len: prefix_len as u8,
-        })
+        Some(Cidr { addr: IpAddr::V4(addr), prefix_len: prefix_len as u8 })
     }
 
     /// The network of one address: /32 or /128.
@@ -61,12 +54,8 @@ impl Cidr {
     #[inline]
     pub const fn contains(&self, addr: IpAddr) -> bool {
         match (self.addr, addr) {
-            (IpAddr::V4(ours), IpAddr::V4(other)) => {
-                (ours.to_bits() ^ other.to_bits()) & mask_v4(self.prefix_len) == 0
-            }
-            (IpAddr::V6(ours), IpAddr::V6(other)) => {
-                (ours.to_bits() ^ other.to_bits()) & mask_v6(self.prefix_len) == 0
-            }
+            (IpAddr::V4(ours), IpAddr::V4(other)) => (ours.to_bits() ^ other.to_bits()) & mask_v4(self.prefix_len) == 0,
+            (IpAddr::V6(ours), IpAddr::V6(other)) => (ours.to_bits() ^ other.to_bits()) & mask_v6(self.prefix_len) == 0,
             _ => false,
         }
     }
@@ -74,26 +63,19 @@ impl Cidr {
     /// The same network with the host bits cleared.
     pub const fn network(&self) -> Cidr {
         let addr = match self.addr {
-            IpAddr::V4(v4) => {
-                IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & mask_v4(self.prefix_len)))
-            }
-            IpAddr::V6(v6) => {
-                IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask_v6(self.prefix_len)))
-            }
+            IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & mask_v4(self.prefix_len))),
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask_v6(self.prefix_len))),
         };
-        Cidr {
-            addr,
-            prefix_len: self.prefix_len,
-        }
+        Cidr { addr, prefix_len: self.prefix_len }
     }
 
     /// The directed broadcast address; `None` where there is none: IPv6, /32, and /31.
     pub const fn broadcast(&self) -> Option<Ipv4Addr> {
         match self.addr {
             // RFC 3021 section 2.1: both addresses of a 31-bit prefix are hosts.
-            IpAddr::V4(v4) if self.prefix_len < 31 => Some(Ipv4Addr::from_bits(
-                v4.to_bits() | !mask_v4(self.prefix_len),
-            )),
+            IpAddr::V4(v4) if self.prefix_len < 31 => {
+                Some(Ipv4Addr::from_bits(v4.to_bits() | !mask_v4(self.prefix_len)))
+            }
             _ => None,
         }
     }

@@ -93,9 +93,7 @@ impl DhcpMessage {
     /// [`Malformed::Truncated`]; [`Malformed::Value`] for another operation, hardware, cookie or message type;
     /// [`Malformed::OptionLength`].
     pub fn parse(message: &[u8]) -> Result<DhcpMessage, Malformed> {
-        let fixed = message
-            .first_chunk::<OPTIONS>()
-            .ok_or(Malformed::Truncated)?;
+        let fixed = message.first_chunk::<OPTIONS>().ok_or(Malformed::Truncated)?;
         let operation = match fixed[0] {
             1 => Operation::Request,
             2 => Operation::Reply,
@@ -105,11 +103,7 @@ impl DhcpMessage {
             return Err(Malformed::Value);
         }
         let ip = |at: usize| Ipv4Addr::new(fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]);
-        let areas = reader::Areas::find(
-            &message[OPTIONS..],
-            &fixed[FILE..COOKIE_OFFSET],
-            &fixed[SNAME..FILE],
-        )?;
+        let areas = reader::Areas::find(&message[OPTIONS..], &fixed[FILE..COOKIE_OFFSET], &fixed[SNAME..FILE])?;
         Ok(DhcpMessage {
             operation,
             xid: u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]),

@@ -152,11 +152,7 @@ impl EthernetHeader {
     /// Bytes that `emit` writes.
     #[inline]
     pub const fn len(&self) -> usize {
-        if self.vlan.is_some() {
-            HEADER_LEN + VLAN_TAG_LEN
-        } else {
-            HEADER_LEN
-        }
+        if self.vlan.is_some() { HEADER_LEN + VLAN_TAG_LEN } else { HEADER_LEN }
     }
 
     /// A header is never empty; here for the convention that goes with `len`.
@@ -171,43 +167,20 @@ impl EthernetHeader {
     /// [`Malformed::Truncated`].
     #[inline]
     pub fn parse(frame: &[u8]) -> Result<(EthernetHeader, &[u8]), Malformed> {
-        let (header, payload) = frame
-            .split_first_chunk::<HEADER_LEN>()
-            .ok_or(Malformed::Truncated)?;
+        let (header, payload) = frame.split_first_chunk::<HEADER_LEN>().ok_or(Malformed::Truncated)?;
         let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = *header;
         let dst = MacAddr([d0, d1, d2, d3, d4, d5]);
         let src = MacAddr([s0, s1, s2, s3, s4, s5]);
         let ethertype = EtherType(u16::from_be_bytes([t0, t1]));
         if ethertype != EtherType::VLAN {
-            return Ok((
-                EthernetHeader {
-                    dst,
-                    src,
-                    vlan: None,
-                    ethertype,
-                },
-                payload,
-            ));
+            return Ok((EthernetHeader { dst, src, vlan: None, ethertype }, payload));
         }
-        let (&[c0, c1, t0, t1], payload) = payload
-            .split_first_chunk::<VLAN_TAG_LEN>()
-            .ok_or(Malformed::Truncated)?;
+        let (&[c0, c1, t0, t1], payload) = payload.split_first_chunk::<VLAN_TAG_LEN>().ok_or(Malformed::Truncated)?;
         let control = u16::from_be_bytes([c0, c1]);
-        let vlan = VlanTag {
-            id: control & 0x0fff,
-            priority: (control >> 13) as u8,
-            drop_eligible: control & 0x1000 != 0,
-        };
+        let vlan =
+            VlanTag { id: control & 0x0fff, priority: (control >> 13) as u8, drop_eligible: control & 0x1000 != 0 };
         let ethertype = EtherType(u16::from_be_bytes([t0, t1]));
-        Ok((
-            EthernetHeader {
-                dst,
-                src,
-                vlan: Some(vlan),
-                ethertype,
-            },
-            payload,
-        ))
+        Ok((EthernetHeader { dst, src, vlan: Some(vlan), ethertype }, payload))
     }
 
     /// Writes the header and returns its length.
@@ -224,9 +197,7 @@ impl EthernetHeader {
             rest[..2].copy_from_slice(&ethertype);
             return HEADER_LEN;
         };
-        let control = (u16::from(tag.priority & 7) << 13)
-            | (u16::from(tag.drop_eligible) << 12)
-            | (tag.id & 0x0fff);
+        let control = (u16::from(tag.priority & 7) << 13) | (u16::from(tag.drop_eligible) << 12) | (tag.id & 0x0fff);
         rest[..2].copy_from_slice(&EtherType::VLAN.0.to_be_bytes());
         rest[2..4].copy_from_slice(&control.to_be_bytes());
         rest[4..6].copy_from_slice(&ethertype);

@@ -173,59 +173,26 @@ impl<'a> Icmpv4Message<'a> {
     /// # Errors
     /// [`Malformed::Truncated`], [`Malformed::Checksum`].
     pub fn parse(message: &'a [u8]) -> Result<Icmpv4Message<'a>, Malformed> {
-        let (&[kind, code, _, _, r0, r1, r2, r3], data) = message
-            .split_first_chunk::<HEADER_LEN>()
-            .ok_or(Malformed::Truncated)?;
+        let (&[kind, code, _, _, r0, r1, r2, r3], data) =
+            message.split_first_chunk::<HEADER_LEN>().ok_or(Malformed::Truncated)?;
         if !checksum::sum(message).is_valid() {
             return Err(Malformed::Checksum);
         }
         let (upper, lower) = (u16::from_be_bytes([r0, r1]), u16::from_be_bytes([r2, r3]));
         Ok(match kind {
-            ECHO_REQUEST => Icmpv4Message::EchoRequest {
-                ident: upper,
-                seq: lower,
-                data,
-            },
-            ECHO_REPLY => Icmpv4Message::EchoReply {
-                ident: upper,
-                seq: lower,
-                data,
-            },
+            ECHO_REQUEST => Icmpv4Message::EchoRequest { ident: upper, seq: lower, data },
+            ECHO_REPLY => Icmpv4Message::EchoReply { ident: upper, seq: lower, data },
             DESTINATION_UNREACHABLE => {
                 let code = UnreachableCode(code);
                 // RFC 1191 section 4: the field is unused, and so of no meaning, with the other codes.
-                let next_hop_mtu = if code == UnreachableCode::FRAGMENTATION_NEEDED {
-                    lower
-                } else {
-                    0
-                };
-                Icmpv4Message::DestinationUnreachable {
-                    code,
-                    next_hop_mtu,
-                    quoted: data,
-                }
+                let next_hop_mtu = if code == UnreachableCode::FRAGMENTATION_NEEDED { lower } else { 0 };
+                Icmpv4Message::DestinationUnreachable { code, next_hop_mtu, quoted: data }
             }
             SOURCE_QUENCH => Icmpv4Message::SourceQuench { quoted: data },
-            REDIRECT => Icmpv4Message::Redirect {
-                code,
-                gateway: Ipv4Addr::new(r0, r1, r2, r3),
-                quoted: data,
-            },
-            TIME_EXCEEDED => Icmpv4Message::TimeExceeded {
-                code: TimeExceededCode(code),
-                quoted: data,
-            },
-            PARAMETER_PROBLEM => Icmpv4Message::ParameterProblem {
-                code,
-                pointer: r0,
-                quoted: data,
-            },
-            _ => Icmpv4Message::Other {
-                kind,
-                code,
-                rest_of_header: [r0, r1, r2, r3],
-                data,
-            },
+            REDIRECT => Icmpv4Message::Redirect { code, gateway: Ipv4Addr::new(r0, r1, r2, r3), quoted: data },
+            TIME_EXCEEDED => Icmpv4Message::TimeExceeded { code: TimeExceededCode(code), quoted: data },
+            PARAMETER_PROBLEM => Icmpv4Message::ParameterProblem { code, pointer: r0, quoted: data },
+            _ => Icmpv4Message::Other { kind, code, rest_of_header: [r0, r1, r2, r3], data },
         })
     }
 
@@ -237,9 +204,7 @@ impl<'a> Icmpv4Message<'a> {
             | Icmpv4Message::Redirect { .. }
             | Icmpv4Message::TimeExceeded { .. }
             | Icmpv4Message::ParameterProblem { .. } => true,
-            Icmpv4Message::EchoRequest { .. }
-            | Icmpv4Message::EchoReply { .. }
-            | Icmpv4Message::Other { .. } => false,
+            Icmpv4Message::EchoRequest { .. } | Icmpv4Message::EchoReply { .. } | Icmpv4Message::Other { .. } => false,
         }
     }
 
@@ -251,40 +216,18 @@ impl<'a> Icmpv4Message<'a> {
             [u0, u1, l0, l1]
         };
         match *self {
-            Icmpv4Message::EchoRequest { ident, seq, data } => {
-                (ECHO_REQUEST, 0, pair(ident, seq), data)
+            Icmpv4Message::EchoRequest { ident, seq, data } => (ECHO_REQUEST, 0, pair(ident, seq), data),
+            Icmpv4Message::EchoReply { ident, seq, data } => (ECHO_REPLY, 0, pair(ident, seq), data),
+            Icmpv4Message::DestinationUnreachable { code, next_hop_mtu, quoted } => {
+                (DESTINATION_UNREACHABLE, code.0, pair(0, next_hop_mtu), quoted)
             }
-            Icmpv4Message::EchoReply { ident, seq, data } => {
-                (ECHO_REPLY, 0, pair(ident, seq), data)
-            }
-            Icmpv4Message::DestinationUnreachable {
-                code,
-                next_hop_mtu,
-                quoted,
-            } => (
-                DESTINATION_UNREACHABLE,
-                code.0,
-                pair(0, next_hop_mtu),
-                quoted,
-            ),
             Icmpv4Message::SourceQuench { quoted } => (SOURCE_QUENCH, 0, [0; 4], quoted),
-            Icmpv4Message::Redirect {
-                code,
-                gateway,
-                quoted,
-            } => (REDIRECT, code, gateway.octets(), quoted),
+            Icmpv4Message::Redirect { code, gateway, quoted } => (REDIRECT, code, gateway.octets(), quoted),
             Icmpv4Message::TimeExceeded { code, quoted } => (TIME_EXCEEDED, code.0, [0; 4], quoted),
-            Icmpv4Message::ParameterProblem {
-                code,
-                pointer,
-                quoted,
-            } => (PARAMETER_PROBLEM, code, [pointer, 0, 0, 0], quoted),
-            Icmpv4Message::Other {
-                kind,
-                code,
-                rest_of_header,
-                data,
-            } => (kind, code, rest_of_header, data),
+            Icmpv4Message::ParameterProblem { code, pointer, quoted } => {
+                (PARAMETER_PROBLEM, code, [pointer, 0, 0, 0], quoted)
+            }
+            Icmpv4Message::Other { kind, code, rest_of_header, data } => (kind, code, rest_of_header, data),
         }
     }
 
@@ -304,12 +247,9 @@ impl<'a> Icmpv4Message<'a> {
     /// When `buffer` is shorter than [`len`](Self::len).
     pub fn emit(&self, buffer: &mut [u8]) -> usize {
         let (kind, code, [r0, r1, r2, r3], data) = self.parts();
-        let (header, rest) = buffer
-            .split_first_chunk_mut::<HEADER_LEN>()
-            .expect("a buffer shorter than the header");
+        let (header, rest) = buffer.split_first_chunk_mut::<HEADER_LEN>().expect("a buffer shorter than the header");
         *header = [kind, code, 0, 0, r0, r1, r2, r3];
-        let sum =
-            checksum::sum_array(header) + checksum::copy_and_sum(data, &mut rest[..data.len()]);
+        let sum = checksum::sum_array(header) + checksum::copy_and_sum(data, &mut rest[..data.len()]);
         header[2..4].copy_from_slice(&sum.finish().to_be_bytes());
         HEADER_LEN + data.len()
     }
@@ -337,9 +277,7 @@ impl<'a> Quoted<'a> {
     /// Source and destination port of the quoted packet. `None` when it is neither TCP nor UDP, is not the first
     /// fragment, or is cut before them.
     pub fn ports(&self) -> Option<(u16, u16)> {
-        if !matches!(self.header.protocol, Protocol::TCP | Protocol::UDP)
-            || self.header.fragment_offset != 0
-        {
+        if !matches!(self.header.protocol, Protocol::TCP | Protocol::UDP) || self.header.fragment_offset != 0 {
             return None;
         }
         let &[s0, s1, d0, d1] = self.transport.first_chunk()?;

@@ -50,15 +50,8 @@ impl<'a> Ipv4Header<'a> {
     /// # Panics
     /// When header and payload exceed 65,535 bytes.
     #[inline]
-    pub fn new(
-        src: Ipv4Addr,
-        dst: Ipv4Addr,
-        protocol: Protocol,
-        ttl: u8,
-        payload_len: usize,
-    ) -> Ipv4Header<'static> {
-        let total_len = u16::try_from(HEADER_LEN + payload_len)
-            .expect("an IPv4 datagram holds at most 65,535 bytes");
+    pub fn new(src: Ipv4Addr, dst: Ipv4Addr, protocol: Protocol, ttl: u8, payload_len: usize) -> Ipv4Header<'static> {
+        let total_len = u16::try_from(HEADER_LEN + payload_len).expect("an IPv4 datagram holds at most 65,535 bytes");
         Ipv4Header {
             tos: 0,
             total_len,
@@ -107,11 +100,7 @@ impl<'a> Ipv4Header<'a> {
     pub fn copied_options(&self, buffer: &mut [u8; MAX_OPTIONS_LEN]) -> usize {
         // RFC 791 section 3.1: the copied flag says whether an option goes into all fragments.
         let mut len = 0;
-        for option in self
-            .options()
-            .map_while(Result::ok)
-            .filter(|option| option.is_copied())
-        {
+        for option in self.options().map_while(Result::ok).filter(|option| option.is_copied()) {
             let end = len + 2 + option.data.len();
             let Some(space) = buffer.get_mut(len..end) else {
                 break;
@@ -143,9 +132,7 @@ impl<'a> Ipv4Header<'a> {
         if !sum.is_valid() {
             return Err(Malformed::Checksum);
         }
-        let payload = after
-            .get(..usize::from(header.total_len) - header_len)
-            .ok_or(Malformed::Truncated)?;
+        let payload = after.get(..usize::from(header.total_len) - header_len).ok_or(Malformed::Truncated)?;
         Ok((header, payload))
     }
 
@@ -154,9 +141,7 @@ impl<'a> Ipv4Header<'a> {
     ///
     /// # Errors
     /// As [`parse`](Self::parse), without [`Malformed::Checksum`].
-    pub fn parse_without_checksum(
-        packet: &'a [u8],
-    ) -> Result<(Ipv4Header<'a>, &'a [u8]), Malformed> {
+    pub fn parse_without_checksum(packet: &'a [u8]) -> Result<(Ipv4Header<'a>, &'a [u8]), Malformed> {
         let (header, after) = Ipv4Header::read(packet)?;
         let promised = usize::from(header.total_len) - (HEADER_LEN + header.options.len());
         Ok((header, &after[..promised.min(after.len())]))
@@ -165,19 +150,13 @@ impl<'a> Ipv4Header<'a> {
     /// The header and all that follows it. The total length is at least the header's length.
     #[inline]
     fn read(packet: &'a [u8]) -> Result<(Ipv4Header<'a>, &'a [u8]), Malformed> {
-        let (fixed, rest) = packet
-            .split_first_chunk::<HEADER_LEN>()
-            .ok_or(Malformed::Truncated)?;
+        let (fixed, rest) = packet.split_first_chunk::<HEADER_LEN>().ok_or(Malformed::Truncated)?;
         if fixed[0] >> 4 != 4 {
             return Err(Malformed::Version);
         }
         let header_len = usize::from(fixed[0] & 0x0f) * 4;
-        let options_len = header_len
-            .checked_sub(HEADER_LEN)
-            .ok_or(Malformed::HeaderLength)?;
-        let (options, after) = rest
-            .split_at_checked(options_len)
-            .ok_or(Malformed::Truncated)?;
+        let options_len = header_len.checked_sub(HEADER_LEN).ok_or(Malformed::HeaderLength)?;
+        let (options, after) = rest.split_at_checked(options_len).ok_or(Malformed::Truncated)?;
         let total_len = u16::from_be_bytes([fixed[2], fixed[3]]);
         if usize::from(total_len) < header_len {
             return Err(Malformed::TotalLength);
@@ -206,22 +185,13 @@ impl<'a> Ipv4Header<'a> {
     #[inline]
     pub fn emit(&self, buffer: &mut [u8]) -> usize {
         let header_len = self.len();
-        assert!(
-            self.options.len() <= MAX_OPTIONS_LEN,
-            "IPv4 options of more than 40 bytes"
-        );
-        let (fixed, rest) = buffer
-            .split_first_chunk_mut::<HEADER_LEN>()
-            .expect("a buffer shorter than the header");
+        assert!(self.options.len() <= MAX_OPTIONS_LEN, "IPv4 options of more than 40 bytes");
+        let (fixed, rest) = buffer.split_first_chunk_mut::<HEADER_LEN>().expect("a buffer shorter than the header");
         let [length0, length1] = self.total_len.to_be_bytes();
         let [id0, id1] = self.identification.to_be_bytes();
         let fragment = (self.fragment_offset / 8)
             | if self.dont_fragment { DONT_FRAGMENT } else { 0 }
-            | if self.more_fragments {
-                MORE_FRAGMENTS
-            } else {
-                0
-            };
+            | if self.more_fragments { MORE_FRAGMENTS } else { 0 };
         let [fragment0, fragment1] = fragment.to_be_bytes();
         let [s0, s1, s2, s3] = self.src.octets();
         let [d0, d1, d2, d3] = self.dst.octets();
@@ -324,12 +294,8 @@ impl<'a> Ipv4Options<'a> {
         self.rest = &[];
         let (&len, after) = after.split_first().ok_or(Malformed::OptionLength)?;
         // The length counts the type and itself.
-        let data_len = usize::from(len)
-            .checked_sub(2)
-            .ok_or(Malformed::OptionLength)?;
-        let (data, rest) = after
-            .split_at_checked(data_len)
-            .ok_or(Malformed::OptionLength)?;
+        let data_len = usize::from(len).checked_sub(2).ok_or(Malformed::OptionLength)?;
+        let (data, rest) = after.split_at_checked(data_len).ok_or(Malformed::OptionLength)?;
         self.rest = rest;
         Ok(Ipv4Option { kind, data })
     }

@@ -46,17 +46,13 @@ impl Ipv6Header {
     /// [`Malformed::Truncated`], [`Malformed::Version`].
     #[inline]
     pub fn parse(packet: &[u8]) -> Result<(Ipv6Header, &[u8]), Malformed> {
-        let (fixed, after) = packet
-            .split_first_chunk::<HEADER_LEN>()
-            .ok_or(Malformed::Truncated)?;
+        let (fixed, after) = packet.split_first_chunk::<HEADER_LEN>().ok_or(Malformed::Truncated)?;
         let first = u32::from_be_bytes([fixed[0], fixed[1], fixed[2], fixed[3]]);
         if first >> 28 != 6 {
             return Err(Malformed::Version);
         }
         let payload_len = u16::from_be_bytes([fixed[4], fixed[5]]);
-        let payload = after
-            .get(..usize::from(payload_len))
-            .ok_or(Malformed::Truncated)?;
+        let payload = after.get(..usize::from(payload_len)).ok_or(Malformed::Truncated)?;
         let header = Ipv6Header {
             traffic_class: (first >> 20) as u8,
             flow_label: first & 0x000f_ffff,
@@ -75,9 +71,7 @@ impl Ipv6Header {
     /// When `buffer` is shorter than [`len`](Self::len).
     #[inline]
     pub fn emit(&self, buffer: &mut [u8]) -> usize {
-        let fixed = buffer
-            .first_chunk_mut::<HEADER_LEN>()
-            .expect("a buffer shorter than the header");
+        let fixed = buffer.first_chunk_mut::<HEADER_LEN>().expect("a buffer shorter than the header");
         let first = 6 << 28 | u32::from(self.traffic_class) << 20 | (self.flow_label & 0x000f_ffff);
         fixed[..4].copy_from_slice(&first.to_be_bytes());
         fixed[4..6].copy_from_slice(&self.payload_len.to_be_bytes());
@@ -132,12 +126,7 @@ impl<'a> ExtensionHeaders<'a> {
 
     /// A walk over `payload`, which `next_header` of the IPv6 header describes.
     pub const fn new(next_header: Protocol, payload: &'a [u8]) -> ExtensionHeaders<'a> {
-        ExtensionHeaders {
-            next_header,
-            rest: payload,
-            walked: 0,
-            done: false,
-        }
+        ExtensionHeaders { next_header, rest: payload, walked: 0, done: false }
     }
 
     /// What stands after the headers walked so far: once the iterator has ended without an error, the upper layer.
@@ -151,39 +140,23 @@ impl<'a> ExtensionHeaders<'a> {
             return Err(Malformed::HeaderChain);
         }
         self.walked += 1;
-        let (fixed, _) = self
-            .rest
-            .split_first_chunk::<8>()
-            .ok_or(Malformed::Truncated)?;
+        let (fixed, _) = self.rest.split_first_chunk::<8>().ok_or(Malformed::Truncated)?;
         // RFC 8200 section 4.5: the fragment header has a fixed size, its second octet is reserved.
-        let len = if self.next_header == Protocol::IPV6_FRAG {
-            8
-        } else {
-            8 + usize::from(fixed[1]) * 8
-        };
-        let (header, rest) = self
-            .rest
-            .split_at_checked(len)
-            .ok_or(Malformed::Truncated)?;
+        let len = if self.next_header == Protocol::IPV6_FRAG { 8 } else { 8 + usize::from(fixed[1]) * 8 };
+        let (header, rest) = self.rest.split_at_checked(len).ok_or(Malformed::Truncated)?;
         let extension = match self.next_header {
             Protocol::HOPOPT if self.walked == 1 => ExtensionHeader::HopByHop(&header[2..]),
             // RFC 8200 section 4.1: hop-by-hop options stand immediately after the IPv6 header only.
             Protocol::HOPOPT => return Err(Malformed::Value),
-            Protocol::IPV6_ROUTE => ExtensionHeader::Routing {
-                kind: fixed[2],
-                segments_left: fixed[3],
-                data: &header[4..],
-            },
+            Protocol::IPV6_ROUTE => {
+                ExtensionHeader::Routing { kind: fixed[2], segments_left: fixed[3], data: &header[4..] }
+            }
             Protocol::IPV6_FRAG => {
                 let field = u16::from_be_bytes([fixed[2], fixed[3]]);
                 let offset = field & !7;
                 self.done = offset != 0;
                 let identification = u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]);
-                ExtensionHeader::Fragment {
-                    offset,
-                    more_fragments: field & 1 != 0,
-                    identification,
-                }
+                ExtensionHeader::Fragment { offset, more_fragments: field & 1 != 0, identification }
             }
             _ => ExtensionHeader::DestinationOptions(&header[2..]),
         };
@@ -199,10 +172,7 @@ impl<'a> Iterator for ExtensionHeaders<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let is_extension = matches!(
             self.next_header,
-            Protocol::HOPOPT
-                | Protocol::IPV6_ROUTE
-                | Protocol::IPV6_FRAG
-                | Protocol::IPV6_DEST_OPTS
+            Protocol::HOPOPT | Protocol::IPV6_ROUTE | Protocol::IPV6_FRAG | Protocol::IPV6_DEST_OPTS
         );
         if self.done || !is_extension {
             return None;

@@ -65,23 +65,15 @@ impl TcpHeader {
     /// [`Malformed::Truncated`], [`Malformed::HeaderLength`], [`Malformed::OptionLength`].
     #[inline]
     pub fn parse(segment: &[u8]) -> Result<(TcpHeader, &[u8]), Malformed> {
-        let (fixed, after) = segment
-            .split_first_chunk::<HEADER_LEN>()
-            .ok_or(Malformed::Truncated)?;
+        let (fixed, after) = segment.split_first_chunk::<HEADER_LEN>().ok_or(Malformed::Truncated)?;
         let header_len = usize::from(fixed[12] >> 4) * 4;
-        let options_len = header_len
-            .checked_sub(HEADER_LEN)
-            .ok_or(Malformed::HeaderLength)?;
-        let (options, payload) = after
-            .split_at_checked(options_len)
-            .ok_or(Malformed::Truncated)?;
+        let options_len = header_len.checked_sub(HEADER_LEN).ok_or(Malformed::HeaderLength)?;
+        let (options, payload) = after.split_at_checked(options_len).ok_or(Malformed::Truncated)?;
         let header = TcpHeader {
             src_port: u16::from_be_bytes([fixed[0], fixed[1]]),
             dst_port: u16::from_be_bytes([fixed[2], fixed[3]]),
             seq: SeqNum(u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]])),
-            ack: SeqNum(u32::from_be_bytes([
-                fixed[8], fixed[9], fixed[10], fixed[11],
-            ])),
+            ack: SeqNum(u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]])),
             flags: TcpFlags(fixed[13]),
             window: u16::from_be_bytes([fixed[14], fixed[15]]),
             urgent: u16::from_be_bytes([fixed[18], fixed[19]]),
@@ -96,9 +88,7 @@ impl TcpHeader {
     /// When `buffer` is shorter than [`len`](Self::len).
     #[inline]
     pub fn emit(&self, buffer: &mut [u8]) -> usize {
-        let (fixed, rest) = buffer
-            .split_first_chunk_mut::<HEADER_LEN>()
-            .expect("a buffer shorter than the header");
+        let (fixed, rest) = buffer.split_first_chunk_mut::<HEADER_LEN>().expect("a buffer shorter than the header");
         let header_len = HEADER_LEN + self.options.emit(rest);
         let [sp0, sp1] = self.src_port.to_be_bytes();
         let [dp0, dp1] = self.dst_port.to_be_bytes();
@@ -107,28 +97,7 @@ impl TcpHeader {
         let [w0, w1] = self.window.to_be_bytes();
         let [u0, u1] = self.urgent.to_be_bytes();
         let offset = (header_len as u8 / 4) << 4;
-        *fixed = [
-            sp0,
-            sp1,
-            dp0,
-            dp1,
-            s0,
-            s1,
-            s2,
-            s3,
-            a0,
-            a1,
-            a2,
-            a3,
-            offset,
-            self.flags.0,
-            w0,
-            w1,
-            0,
-            0,
-            u0,
-            u1,
-        ];
+        *fixed = [sp0, sp1, dp0, dp1, s0, s1, s2, s3, a0, a1, a2, a3, offset, self.flags.0, w0, w1, 0, 0, u0, u1];
         header_len
     }
 
@@ -140,11 +109,7 @@ impl TcpHeader {
     pub fn verify(segment: &[u8], src: IpAddr, dst: IpAddr) -> Result<(), Malformed> {
         // RFC 9293 section 3.1 (MUST-3): the receiver MUST check it.
         let pseudo = checksum::pseudo_header(src, dst, Protocol::TCP, segment.len() as u32);
-        if (pseudo + checksum::sum(segment)).is_valid() {
-            Ok(())
-        } else {
-            Err(Malformed::Checksum)
-        }
+        if (pseudo + checksum::sum(segment)).is_valid() { Ok(()) } else { Err(Malformed::Checksum) }
     }
 
     /// Stores `value`, which [`Sum::finish`](checksum::Sum::finish) gave for pseudo-header, header and payload.

@@ -33,13 +33,10 @@ impl UdpHeader {
     /// [`Malformed::Truncated`]; [`Malformed::TotalLength`] for a length below 8.
     #[inline]
     pub fn parse(datagram: &[u8]) -> Result<(UdpHeader, &[u8]), Malformed> {
-        let (&[s0, s1, d0, d1, l0, l1, c0, c1], after) = datagram
-            .split_first_chunk::<HEADER_LEN>()
-            .ok_or(Malformed::Truncated)?;
+        let (&[s0, s1, d0, d1, l0, l1, c0, c1], after) =
+            datagram.split_first_chunk::<HEADER_LEN>().ok_or(Malformed::Truncated)?;
         let len = u16::from_be_bytes([l0, l1]);
-        let payload_len = usize::from(len)
-            .checked_sub(HEADER_LEN)
-            .ok_or(Malformed::TotalLength)?;
+        let payload_len = usize::from(len).checked_sub(HEADER_LEN).ok_or(Malformed::TotalLength)?;
         let payload = after.get(..payload_len).ok_or(Malformed::Truncated)?;
         let header = UdpHeader {
             src_port: u16::from_be_bytes([s0, s1]),
@@ -59,19 +56,11 @@ impl UdpHeader {
         let (header, _) = UdpHeader::parse(datagram)?;
         if header.checksum == 0 {
             // RFC 768: zero means that the sender made no checksum. RFC 8200 section 8.1: over IPv6 it MUST make one.
-            return if src.is_ipv4() {
-                Ok(())
-            } else {
-                Err(Malformed::Checksum)
-            };
+            return if src.is_ipv4() { Ok(()) } else { Err(Malformed::Checksum) };
         }
         let whole = &datagram[..usize::from(header.len)];
         let pseudo = checksum::pseudo_header(src, dst, Protocol::UDP, u32::from(header.len));
-        if (pseudo + checksum::sum(whole)).is_valid() {
-            Ok(())
-        } else {
-            Err(Malformed::Checksum)
-        }
+        if (pseudo + checksum::sum(whole)).is_valid() { Ok(()) } else { Err(Malformed::Checksum) }
     }
 
     /// Writes the header, with the checksum field as it is in `self`, and returns its length.
@@ -80,9 +69,7 @@ impl UdpHeader {
     /// When `buffer` is shorter than 8 bytes.
     #[inline]
     pub fn emit(&self, buffer: &mut [u8]) -> usize {
-        let header = buffer
-            .first_chunk_mut::<HEADER_LEN>()
-            .expect("a buffer shorter than the header");
+        let header = buffer.first_chunk_mut::<HEADER_LEN>().expect("a buffer shorter than the header");
         let [s0, s1] = self.src_port.to_be_bytes();
         let [d0, d1] = self.dst_port.to_be_bytes();
         let [l0, l1] = self.len.to_be_bytes();

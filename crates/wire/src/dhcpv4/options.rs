@@ -82,10 +82,7 @@ impl OptionBytes {
     pub const MAX: usize = 255;
 
     /// No bytes.
-    pub const EMPTY: OptionBytes = OptionBytes {
-        len: 0,
-        bytes: [0; OptionBytes::MAX],
-    };
+    pub const EMPTY: OptionBytes = OptionBytes { len: 0, bytes: [0; OptionBytes::MAX] };
 
     /// `None` when there are more than 255 bytes.
     pub fn new(bytes: &[u8]) -> Option<OptionBytes> {
@@ -140,10 +137,7 @@ impl Addresses {
     pub const MAX: usize = 8;
 
     /// No addresses.
-    pub const EMPTY: Addresses = Addresses {
-        len: 0,
-        addresses: [Ipv4Addr::UNSPECIFIED; Addresses::MAX],
-    };
+    pub const EMPTY: Addresses = Addresses { len: 0, addresses: [Ipv4Addr::UNSPECIFIED; Addresses::MAX] };
 
     /// Appends an address; false, and no change, when there are eight.
     pub fn push(&mut self, address: Ipv4Addr) -> bool {
@@ -348,10 +342,7 @@ impl DhcpOptions {
                 write(code, &seconds.to_be_bytes());
             }
         }
-        for (code, list) in [
-            (option::ROUTERS, routers),
-            (option::DNS_SERVERS, dns_servers),
-        ] {
+        for (code, list) in [(option::ROUTERS, routers), (option::DNS_SERVERS, dns_servers)] {
             if list.is_empty() {
                 continue;
             }
@@ -361,10 +352,7 @@ impl DhcpOptions {
             }
             write(code, &bytes[..4 * list.len()]);
         }
-        for (code, short) in [
-            (option::INTERFACE_MTU, mtu),
-            (option::MAX_MESSAGE_SIZE, max_message_size),
-        ] {
+        for (code, short) in [(option::INTERFACE_MTU, mtu), (option::MAX_MESSAGE_SIZE, max_message_size)] {
             if let Some(short) = short {
                 write(code, &short.to_be_bytes());
             }
@@ -403,9 +391,5 @@ fn addresses(areas: &Areas<'_>, code: u8) -> Result<Addresses, Malformed> {
     if addresses.is_empty() || !rest.is_empty() {
         return Err(Malformed::OptionLength);
     }
-    Ok(addresses
-        .iter()
-        .copied()
-        .map(Ipv4Addr::from_octets)
-        .collect())
+    Ok(addresses.iter().copied().map(Ipv4Addr::from_octets).collect())
 }

@@ -11,14 +11,8 @@ pub(super) struct Areas<'a> {
 
 impl<'a> Areas<'a> {
     /// Checks that every option can be read, and takes in `file` and `sname` if the options field says so.
-    pub(super) fn find(
-        options: &'a [u8],
-        file: &'a [u8],
-        sname: &'a [u8],
-    ) -> Result<Areas<'a>, Malformed> {
-        let mut areas = Areas {
-            areas: [options, &[], &[]],
-        };
+    pub(super) fn find(options: &'a [u8], file: &'a [u8], sname: &'a [u8]) -> Result<Areas<'a>, Malformed> {
+        let mut areas = Areas { areas: [options, &[], &[]] };
         // RFC 2132 section 9.3: the overload option itself stands in the options field.
         let mut overload = 0;
         for found in Pieces(options) {
@@ -51,10 +45,7 @@ impl<'a> Areas<'a> {
     pub(super) fn value(&self, code: u8) -> Result<Option<OptionBytes>, Malformed> {
         let mut value = None;
         for area in self.areas {
-            for (_, piece) in Pieces(area)
-                .map_while(Result::ok)
-                .filter(|found| found.0 == code)
-            {
+            for (_, piece) in Pieces(area).map_while(Result::ok).filter(|found| found.0 == code) {
                 let joined = value.get_or_insert(OptionBytes::EMPTY);
                 if !joined.push(piece) {
                     return Err(Malformed::OptionLength);

@@ -47,13 +47,8 @@ pub struct TcpOptions {
 
 impl TcpOptions {
     /// No options.
-    pub const NONE: TcpOptions = TcpOptions {
-        mss: None,
-        window_scale: None,
-        sack_permitted: false,
-        timestamps: None,
-        sack: SackBlocks::EMPTY,
-    };
+    pub const NONE: TcpOptions =
+        TcpOptions { mss: None, window_scale: None, sack_permitted: false, timestamps: None, sack: SackBlocks::EMPTY };
 
     /// Bytes that `emit` writes: a multiple of four, at most 40.
     #[inline]
@@ -112,10 +107,7 @@ impl TcpOptions {
         if let &[NOP, NOP, TIMESTAMPS, 10, v0, v1, v2, v3, e0, e1, e2, e3] = bytes {
             let value = u32::from_be_bytes([v0, v1, v2, v3]);
             let echo = u32::from_be_bytes([e0, e1, e2, e3]);
-            return Ok(TcpOptions {
-                timestamps: Some(Timestamps { value, echo }),
-                ..TcpOptions::NONE
-            });
+            return Ok(TcpOptions { timestamps: Some(Timestamps { value, echo }), ..TcpOptions::NONE });
         }
         TcpOptions::parse_each(bytes)
     }
@@ -134,12 +126,8 @@ impl TcpOptions {
             }
             // RFC 9293 section 3.1 (MUST-7): be prepared for an illegal length, zero included.
             let (&len, after) = after.split_first().ok_or(Malformed::OptionLength)?;
-            let data_len = usize::from(len)
-                .checked_sub(2)
-                .ok_or(Malformed::OptionLength)?;
-            let (data, after) = after
-                .split_at_checked(data_len)
-                .ok_or(Malformed::OptionLength)?;
+            let data_len = usize::from(len).checked_sub(2).ok_or(Malformed::OptionLength)?;
+            let (data, after) = after.split_at_checked(data_len).ok_or(Malformed::OptionLength)?;
             options.take(*kind, data)?;
             rest = after;
         }
@@ -173,10 +161,7 @@ impl TcpOptions {
     /// When `buffer` is shorter than [`len`](Self::len).
     #[inline]
     pub fn emit(&self, buffer: &mut [u8]) -> usize {
-        let usual = self.mss.is_none()
-            && self.window_scale.is_none()
-            && !self.sack_permitted
-            && self.sack.is_empty();
+        let usual = self.mss.is_none() && self.window_scale.is_none() && !self.sack_permitted && self.sack.is_empty();
         match self.timestamps {
             None if usual => 0,
             Some(timestamps) if usual => emit_timestamps(timestamps, [NOP, NOP], buffer),
@@ -192,12 +177,8 @@ impl TcpOptions {
             at += 4;
         }
         match (self.timestamps, self.sack_permitted) {
-            (Some(timestamps), true) => {
-                at += emit_timestamps(timestamps, [SACK_PERMITTED, 2], &mut buffer[at..])
-            }
-            (Some(timestamps), false) => {
-                at += emit_timestamps(timestamps, [NOP, NOP], &mut buffer[at..])
-            }
+            (Some(timestamps), true) => at += emit_timestamps(timestamps, [SACK_PERMITTED, 2], &mut buffer[at..]),
+            (Some(timestamps), false) => at += emit_timestamps(timestamps, [NOP, NOP], &mut buffer[at..]),
             (None, true) => {
                 buffer[at..at + 4].copy_from_slice(&[NOP, NOP, SACK_PERMITTED, 2]);
                 at += 4;
@@ -205,12 +186,7 @@ impl TcpOptions {
             (None, false) => {}
         }
         if let Some(shift) = self.window_scale {
-            buffer[at..at + 4].copy_from_slice(&[
-                NOP,
-                WINDOW_SCALE,
-                3,
-                shift.min(MAX_WINDOW_SCALE),
-            ]);
+            buffer[at..at + 4].copy_from_slice(&[NOP, WINDOW_SCALE, 3, shift.min(MAX_WINDOW_SCALE)]);
             at += 4;
         }
         let blocks = self.sack_blocks_that_fit(at);
@@ -231,9 +207,7 @@ impl TcpOptions {
 
 #[inline]
 fn emit_timestamps(timestamps: Timestamps, before: [u8; 2], buffer: &mut [u8]) -> usize {
-    let space = buffer
-        .first_chunk_mut::<TIMESTAMPS_LEN>()
-        .expect("a buffer shorter than the options");
+    let space = buffer.first_chunk_mut::<TIMESTAMPS_LEN>().expect("a buffer shorter than the options");
     let [b0, b1] = before;
     let [v0, v1, v2, v3] = timestamps.value.to_be_bytes();
     let [e0, e1, e2, e3] = timestamps.echo.to_be_bytes();
@@ -253,10 +227,7 @@ impl SackBlocks {
     pub const MAX: usize = 4;
 
     /// No blocks.
-    pub const EMPTY: SackBlocks = SackBlocks {
-        len: 0,
-        blocks: [(SeqNum(0), SeqNum(0)); SackBlocks::MAX],
-    };
+    pub const EMPTY: SackBlocks = SackBlocks { len: 0, blocks: [(SeqNum(0), SeqNum(0)); SackBlocks::MAX] };
 
     /// How many there are.
     #[inline]
