@@ -23,14 +23,7 @@ fn patterns(len: usize) -> [Vec<u8>; 4] {
     let mut random = Random::new(len as u64);
     let mut mixed = vec![0; len];
     random.fill(&mut mixed);
-    [
-        mixed,
-        vec![0; len],
-        vec![0xff; len],
-        (0..len)
-            .map(|i| if i % 2 == 0 { 0xff } else { 0xfe })
-            .collect(),
-    ]
+    [mixed, vec![0; len], vec![0xff; len], (0..len).map(|i| if i % 2 == 0 { 0xff } else { 0xfe }).collect()]
 }
 
 #[test]
@@ -39,11 +32,7 @@ fn sum_equals_the_reference_at_every_length_and_alignment() {
         for start in 0..16 {
             for len in 0..=200 {
                 let span = &bytes[start..start + len];
-                assert_eq!(
-                    sum(span).finish(),
-                    reference(span),
-                    "start {start} length {len}"
-                );
+                assert_eq!(sum(span).finish(), reference(span), "start {start} length {len}");
             }
         }
     }
@@ -65,11 +54,7 @@ fn copy_and_sum_copies_exactly_and_sums_the_same() {
             let mut copy = vec![0xaa; len + 2];
             let total = copy_and_sum(&bytes, &mut copy[1..=len]);
             assert_eq!(&copy[1..=len], &bytes[..]);
-            assert_eq!(
-                (copy[0], copy[len + 1]),
-                (0xaa, 0xaa),
-                "bytes around the destination changed"
-            );
+            assert_eq!((copy[0], copy[len + 1]), (0xaa, 0xaa), "bytes around the destination changed");
             assert_eq!(total.finish(), reference(&bytes), "length {len}");
         }
     }
@@ -80,34 +65,18 @@ fn spans_add_up_to_the_whole_wherever_it_is_cut() {
     for bytes in patterns(300) {
         for cut in 0..=bytes.len() {
             let (front, back) = bytes.split_at(cut);
-            let back = if cut.is_multiple_of(2) {
-                sum(back)
-            } else {
-                sum(back).shifted()
-            };
-            assert_eq!(
-                (sum(front) + back).finish(),
-                reference(&bytes),
-                "cut at {cut}"
-            );
+            let back = if cut.is_multiple_of(2) { sum(back) } else { sum(back).shifted() };
+            assert_eq!((sum(front) + back).finish(), reference(&bytes), "cut at {cut}");
         }
     }
 }
 
 #[test]
 fn fields_count_as_their_big_endian_bytes() {
-    for (short, long) in [
-        (0, 0),
-        (0x1234, 0x89ab_cdef),
-        (0xffff, 0xffff_ffff),
-        (1, 0x0001_0000),
-    ] {
+    for (short, long) in [(0, 0), (0x1234, 0x89ab_cdef), (0xffff, 0xffff_ffff), (1, 0x0001_0000)] {
         let mut bytes = u16::to_be_bytes(short).to_vec();
         bytes.extend(u32::to_be_bytes(long));
-        assert_eq!(
-            Sum::ZERO.add_u16(short).add_u32(long).finish(),
-            reference(&bytes)
-        );
+        assert_eq!(Sum::ZERO.add_u16(short).add_u32(long).finish(), reference(&bytes));
     }
 }
 
@@ -140,20 +109,12 @@ fn the_pseudo_header_is_the_one_of_the_rfcs() {
     let total = pseudo_header(IpAddr::V4(v4.0), IpAddr::V4(v4.1), Protocol::TCP, 0x05b4);
     assert_eq!(total.finish(), reference(&bytes));
 
-    let v6 = (
-        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1),
-        Ipv6Addr::new(0xfe80, 1, 2, 3, 4, 5, 6, 7),
-    );
+    let v6 = (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), Ipv6Addr::new(0xfe80, 1, 2, 3, 4, 5, 6, 7));
     let mut bytes = v6.0.octets().to_vec();
     bytes.extend(v6.1.octets());
     // RFC 8200 section 8.1: 32 bits of length, three zero octets, the next header.
     bytes.extend([0x00, 0x01, 0x02, 0x03, 0, 0, 0, 17]);
-    let total = pseudo_header(
-        IpAddr::V6(v6.0),
-        IpAddr::V6(v6.1),
-        Protocol::UDP,
-        0x0001_0203,
-    );
+    let total = pseudo_header(IpAddr::V6(v6.0), IpAddr::V6(v6.1), Protocol::UDP, 0x0001_0203);
     assert_eq!(total.finish(), reference(&bytes));
 }
 

@@ -15,13 +15,7 @@ const GOLDEN: [u8; 20] = [
 ];
 
 fn golden() -> Ipv4Header<'static> {
-    Ipv4Header::new(
-        Ipv4Addr::new(192, 168, 0, 1),
-        Ipv4Addr::new(192, 168, 0, 199),
-        Protocol::UDP,
-        64,
-        95,
-    )
+    Ipv4Header::new(Ipv4Addr::new(192, 168, 0, 1), Ipv4Addr::new(192, 168, 0, 199), Protocol::UDP, 64, 95)
 }
 
 fn packet() -> Vec<u8> {
@@ -42,8 +36,7 @@ fn changed(packet: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     change(&mut packet);
     let header_len = usize::from(packet[0] & 15) * 4;
     packet[10..12].fill(0);
-    let checksum =
-        wharf_wire::checksum::sum(&packet[..header_len.clamp(20, packet.len())]).finish();
+    let checksum = wharf_wire::checksum::sum(&packet[..header_len.clamp(20, packet.len())]).finish();
     packet[10..12].copy_from_slice(&checksum.to_be_bytes());
     packet
 }
@@ -71,12 +64,7 @@ fn every_field_survives_emit_and_parse() {
         options: &[Ipv4Option::ROUTER_ALERT, 4, 0, 0],
     };
     let mut packet = emitted(&header);
-    assert_eq!(
-        &packet[..12],
-        &[
-            0x46, 0xb9, 0, 32, 0x12, 0x34, 0x3f, 0xff, 1, 200, packet[10], packet[11]
-        ]
-    );
+    assert_eq!(&packet[..12], &[0x46, 0xb9, 0, 32, 0x12, 0x34, 0x3f, 0xff, 1, 200, packet[10], packet[11]]);
     packet.extend([7; 8]);
     assert_eq!(Ipv4Header::parse(&packet), Ok((header, &[7; 8][..])));
     assert!(header.is_fragment());
@@ -87,11 +75,7 @@ fn every_field_survives_emit_and_parse() {
 fn every_truncation_is_an_error() {
     let packet = packet();
     for len in 0..packet.len() {
-        assert_eq!(
-            Ipv4Header::parse(&packet[..len]),
-            Err(Malformed::Truncated),
-            "length {len}"
-        );
+        assert_eq!(Ipv4Header::parse(&packet[..len]), Err(Malformed::Truncated), "length {len}");
     }
 }
 
@@ -106,8 +90,7 @@ fn ethernet_padding_is_cut_off() {
 #[test]
 fn each_broken_field_has_its_reason() {
     let packet = packet();
-    let reason =
-        |change: fn(&mut Vec<u8>)| Ipv4Header::parse(&changed(&packet, change)).unwrap_err();
+    let reason = |change: fn(&mut Vec<u8>)| Ipv4Header::parse(&changed(&packet, change)).unwrap_err();
     assert_eq!(reason(|packet| packet[0] = 0x65), Malformed::Version);
     assert_eq!(reason(|packet| packet[0] = 0x44), Malformed::HeaderLength);
     assert_eq!(reason(|packet| packet[0] = 0x40), Malformed::HeaderLength);
@@ -132,32 +115,20 @@ fn a_quoted_header_is_read_whatever_its_checksum_and_however_short_its_payload()
         assert_eq!((header.ttl, payload.len()), (1, len - 20));
     }
     for len in 0..20 {
-        assert_eq!(
-            Ipv4Header::parse_without_checksum(&packet[..len]),
-            Err(Malformed::Truncated)
-        );
+        assert_eq!(Ipv4Header::parse_without_checksum(&packet[..len]), Err(Malformed::Truncated));
     }
 }
 
 #[test]
 fn options_are_listed_without_padding() {
     let options = &[1, 7, 3, 4, 1, 148, 4, 0, 0, 0, 7, 7];
-    let header = Ipv4Header {
-        options,
-        ..golden()
-    };
+    let header = Ipv4Header { options, ..golden() };
     let listed: Vec<_> = header.options().map(Result::unwrap).collect();
     assert_eq!(
         listed,
         [
-            Ipv4Option {
-                kind: Ipv4Option::RECORD_ROUTE,
-                data: &[4]
-            },
-            Ipv4Option {
-                kind: Ipv4Option::ROUTER_ALERT,
-                data: &[0, 0]
-            }
+            Ipv4Option { kind: Ipv4Option::RECORD_ROUTE, data: &[4] },
+            Ipv4Option { kind: Ipv4Option::ROUTER_ALERT, data: &[0, 0] }
         ]
     );
     assert!(!listed[0].is_copied() && listed[1].is_copied());
@@ -165,17 +136,8 @@ fn options_are_listed_without_padding() {
 
 #[test]
 fn a_malformed_option_is_reported_once() {
-    for options in [
-        &[7][..],
-        &[7, 0, 0, 0],
-        &[7, 1, 0, 0],
-        &[7, 5, 0, 0],
-        &[1, 1, 1, 7],
-    ] {
-        let header = Ipv4Header {
-            options,
-            ..golden()
-        };
+    for options in [&[7][..], &[7, 0, 0, 0], &[7, 1, 0, 0], &[7, 5, 0, 0], &[1, 1, 1, 7]] {
+        let header = Ipv4Header { options, ..golden() };
         let listed: Vec<_> = header.options().collect();
         assert_eq!(listed, [Err(Malformed::OptionLength)], "{options:?}");
     }
@@ -183,27 +145,17 @@ fn a_malformed_option_is_reported_once() {
 
 #[test]
 fn only_options_with_the_copy_flag_go_into_later_fragments() {
-    let header = Ipv4Header {
-        options: &[7, 3, 4, 148, 4, 0, 9, 0x82, 3, 1, 0],
-        ..golden()
-    };
+    let header = Ipv4Header { options: &[7, 3, 4, 148, 4, 0, 9, 0x82, 3, 1, 0], ..golden() };
     let mut buffer = [0xee; MAX_OPTIONS_LEN];
     let len = header.copied_options(&mut buffer);
     assert_eq!(buffer[..len], [148, 4, 0, 9, 0x82, 3, 1, 0]);
-    let none = Ipv4Header {
-        options: &[7, 3, 4, 0],
-        ..golden()
-    };
+    let none = Ipv4Header { options: &[7, 3, 4, 0], ..golden() };
     assert_eq!(none.copied_options(&mut buffer), 0);
 }
 
 #[test]
 fn options_are_padded_to_whole_words() {
-    let header = Ipv4Header {
-        options: &[7, 3, 4],
-        total_len: 24,
-        ..golden()
-    };
+    let header = Ipv4Header { options: &[7, 3, 4], total_len: 24, ..golden() };
     let bytes = emitted(&header);
     assert_eq!((bytes[0], &bytes[20..]), (0x46, &[7, 3, 4, 0][..]));
     assert_eq!(Ipv4Header::parse(&bytes).unwrap().0.options, [7, 3, 4, 0]);

@@ -34,17 +34,9 @@ const SYN: [u8; 40] = [
 ];
 
 fn syn() -> TcpHeader {
-    let timestamps = Some(Timestamps {
-        value: 0x1122_3344,
-        echo: 0,
-    });
-    let options = TcpOptions {
-        mss: Some(1460),
-        window_scale: Some(7),
-        sack_permitted: true,
-        timestamps,
-        ..TcpOptions::NONE
-    };
+    let timestamps = Some(Timestamps { value: 0x1122_3344, echo: 0 });
+    let options =
+        TcpOptions { mss: Some(1460), window_scale: Some(7), sack_permitted: true, timestamps, ..TcpOptions::NONE };
     header(TcpFlags::SYN, options)
 }
 
@@ -55,17 +47,8 @@ const DATA: [u8; 32] = [
 ];
 
 fn data() -> TcpHeader {
-    let timestamps = Some(Timestamps {
-        value: 0xa1a2_a3a4,
-        echo: 0xb1b2_b3b4,
-    });
-    header(
-        TcpFlags::PSH | TcpFlags::ACK,
-        TcpOptions {
-            timestamps,
-            ..TcpOptions::NONE
-        },
-    )
+    let timestamps = Some(Timestamps { value: 0xa1a2_a3a4, echo: 0xb1b2_b3b4 });
+    header(TcpFlags::PSH | TcpFlags::ACK, TcpOptions { timestamps, ..TcpOptions::NONE })
 }
 
 #[rustfmt::skip]
@@ -78,14 +61,7 @@ const SACK: [u8; 60] = [
 fn sacks() -> TcpHeader {
     let timestamps = Some(Timestamps { value: 1, echo: 2 });
     let sack = sack(&[(10, 20), (30, 40), (0xffff_fff0, 5)]);
-    header(
-        TcpFlags::ACK,
-        TcpOptions {
-            timestamps,
-            sack,
-            ..TcpOptions::NONE
-        },
-    )
+    header(TcpFlags::ACK, TcpOptions { timestamps, sack, ..TcpOptions::NONE })
 }
 
 fn emitted(header: &TcpHeader) -> Vec<u8> {
@@ -99,12 +75,7 @@ fn golden_bytes_both_ways() {
     let plain = header(TcpFlags::ACK, TcpOptions::NONE);
     let mut plain_bytes = DATA[..20].to_vec();
     plain_bytes[12..14].copy_from_slice(&[0x50, 0x10]);
-    for (header, golden) in [
-        (plain, &plain_bytes[..]),
-        (syn(), &SYN),
-        (data(), &DATA),
-        (sacks(), &SACK),
-    ] {
+    for (header, golden) in [(plain, &plain_bytes[..]), (syn(), &SYN), (data(), &DATA), (sacks(), &SACK)] {
         assert_eq!(emitted(&header), golden);
         assert_eq!(TcpHeader::parse(golden), Ok((header, &[][..])));
         let mut segment = golden.to_vec();
@@ -117,11 +88,7 @@ fn golden_bytes_both_ways() {
 fn every_truncation_is_an_error() {
     for golden in [&SYN[..], &DATA, &SACK] {
         for len in 0..golden.len() {
-            assert_eq!(
-                TcpHeader::parse(&golden[..len]),
-                Err(Malformed::Truncated),
-                "length {len}"
-            );
+            assert_eq!(TcpHeader::parse(&golden[..len]), Err(Malformed::Truncated), "length {len}");
         }
     }
 }
@@ -142,13 +109,7 @@ fn parse_options(options: &[u8]) -> Result<TcpOptions, Malformed> {
 #[test]
 fn unknown_options_are_skipped() {
     let options = parse_options(&[254, 4, 0xab, 0xcd, 30, 2, 2, 4, 2, 0x18]).unwrap();
-    assert_eq!(
-        options,
-        TcpOptions {
-            mss: Some(536),
-            ..TcpOptions::NONE
-        }
-    );
+    assert_eq!(options, TcpOptions { mss: Some(536), ..TcpOptions::NONE });
 }
 
 #[test]
@@ -175,28 +136,15 @@ fn an_illegal_option_length_is_reported() {
         &[254, 200, 0, 0],
     ];
     for options in illegal {
-        assert_eq!(
-            parse_options(options),
-            Err(Malformed::OptionLength),
-            "{options:?}"
-        );
+        assert_eq!(parse_options(options), Err(Malformed::OptionLength), "{options:?}");
     }
 }
 
 #[test]
 fn a_window_scale_over_fourteen_is_never_read_nor_offered() {
-    assert_eq!(
-        parse_options(&[3, 3, 15, 0]).unwrap().window_scale,
-        Some(14)
-    );
-    assert_eq!(
-        parse_options(&[3, 3, 255, 0]).unwrap().window_scale,
-        Some(14)
-    );
-    let options = TcpOptions {
-        window_scale: Some(200),
-        ..TcpOptions::NONE
-    };
+    assert_eq!(parse_options(&[3, 3, 15, 0]).unwrap().window_scale, Some(14));
+    assert_eq!(parse_options(&[3, 3, 255, 0]).unwrap().window_scale, Some(14));
+    let options = TcpOptions { window_scale: Some(200), ..TcpOptions::NONE };
     let mut bytes = [0; 4];
     options.emit(&mut bytes);
     assert_eq!(bytes, [1, 3, 3, 14]);
@@ -207,31 +155,9 @@ fn sack_blocks_that_do_not_fit_are_left_out() {
     let four = sack(&[(1, 2), (3, 4), (5, 6), (7, 8)]);
     let timestamps = Some(Timestamps { value: 1, echo: 2 });
     for (options, fit) in [
-        (
-            TcpOptions {
-                sack: four,
-                ..TcpOptions::NONE
-            },
-            4,
-        ),
-        (
-            TcpOptions {
-                sack: four,
-                timestamps,
-                ..TcpOptions::NONE
-            },
-            3,
-        ),
-        (
-            TcpOptions {
-                sack: four,
-                timestamps,
-                mss: Some(1),
-                window_scale: Some(1),
-                ..TcpOptions::NONE
-            },
-            2,
-        ),
+        (TcpOptions { sack: four, ..TcpOptions::NONE }, 4),
+        (TcpOptions { sack: four, timestamps, ..TcpOptions::NONE }, 3),
+        (TcpOptions { sack: four, timestamps, mss: Some(1), window_scale: Some(1), ..TcpOptions::NONE }, 2),
     ] {
         let bytes = emitted(&header(TcpFlags::ACK, options));
         let (parsed, _) = TcpHeader::parse(&bytes).unwrap();
@@ -264,22 +190,10 @@ fn every_combination_of_options_survives_emit_and_parse() {
             let (parsed, rest) = TcpHeader::parse(&bytes).unwrap();
             assert!(rest.is_empty());
             assert_eq!(
-                TcpOptions {
-                    sack: SackBlocks::EMPTY,
-                    ..parsed.options
-                },
-                TcpOptions {
-                    sack: SackBlocks::EMPTY,
-                    ..options
-                }
+                TcpOptions { sack: SackBlocks::EMPTY, ..parsed.options },
+                TcpOptions { sack: SackBlocks::EMPTY, ..options }
             );
-            assert!(
-                parsed
-                    .options
-                    .sack
-                    .iter()
-                    .eq(sack.iter().take(parsed.options.sack.len()))
-            );
+            assert!(parsed.options.sack.iter().eq(sack.iter().take(parsed.options.sack.len())));
         }
     }
 }
@@ -294,14 +208,8 @@ fn noise_does_not_panic_and_what_parses_survives_a_round_trip() {
             let again = emitted(&header);
             let (parsed, _) = TcpHeader::parse(&again).unwrap();
             assert_eq!(
-                TcpOptions {
-                    sack: SackBlocks::EMPTY,
-                    ..parsed.options
-                },
-                TcpOptions {
-                    sack: SackBlocks::EMPTY,
-                    ..header.options
-                }
+                TcpOptions { sack: SackBlocks::EMPTY, ..parsed.options },
+                TcpOptions { sack: SackBlocks::EMPTY, ..header.options }
             );
         });
     }
@@ -310,30 +218,21 @@ fn noise_does_not_panic_and_what_parses_survives_a_round_trip() {
 #[test]
 fn a_filled_checksum_verifies_and_a_wrong_one_does_not() {
     let (src, dst) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-    for payload in [
-        &b""[..],
-        b"x",
-        b"even",
-        b"a longer odd payload, over sixty-four bytes so that the blocks are used",
-    ] {
+    for payload in [&b""[..], b"x", b"even", b"a longer odd payload, over sixty-four bytes so that the blocks are used"]
+    {
         let mut segment = emitted(&data());
         segment.extend(payload);
         TcpHeader::fill_checksum(&mut segment, src, dst);
         assert_eq!(TcpHeader::verify(&segment, src, dst), Ok(()));
         segment[5] ^= 0x10;
-        assert_eq!(
-            TcpHeader::verify(&segment, src, dst),
-            Err(Malformed::Checksum)
-        );
+        assert_eq!(TcpHeader::verify(&segment, src, dst), Err(Malformed::Checksum));
     }
 }
 
 #[test]
 fn a_checksum_worked_out_by_hand_verifies() {
     // 7f00 + 0001 + 7f00 + 0001 + 0006 + 0014 + 0001 + 0002 + 0003 + 5002 + 0004 = 14e28, folded 4e29, inverted b1d6.
-    let segment = [
-        0, 1, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0, 0x50, 0x02, 0, 4, 0xb1, 0xd6, 0, 0,
-    ];
+    let segment = [0, 1, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0, 0x50, 0x02, 0, 4, 0xb1, 0xd6, 0, 0];
     let localhost = "127.0.0.1".parse().unwrap();
     assert_eq!(TcpHeader::verify(&segment, localhost, localhost), Ok(()));
 }

@@ -47,11 +47,7 @@ pub(crate) fn with_noise(golden: &[u8], max_len: usize, mut check: impl FnMut(&[
         let mut bytes = golden.to_vec();
         for _ in 0..=random.below(4) {
             let at = random.below(bytes.len());
-            bytes[at] = if random.chance(2) {
-                random.next() as u8
-            } else {
-                bytes[at] ^ (1 << random.below(8))
-            };
+            bytes[at] = if random.chance(2) { random.next() as u8 } else { bytes[at] ^ (1 << random.below(8)) };
         }
         if random.chance(4) {
             bytes.truncate(random.below(bytes.len() + 1));
