@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# Tests everything there is, on a fresh Debian with Rust as on a developer's machine, as root or as an ordinary user:
+#
+#     ./test.sh                 all of it; installs what is missing first
+#     ./test.sh interop fuzz    only these steps
+#
+# A failing step does not keep the others from running. Each step's output is in target/test-logs/; the end of a failed
+# one's is shown. The exit status is 0 only if all passed.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+# Seconds of fuzzing, shared by all targets.
+FUZZ_SECONDS=${FUZZ_SECONDS:-60}
+ALL_STEPS=(format layers named_tests no_std clippy doc unit loom fuzz build interop)
+
+die() {
+    printf '%s\n' "$@" >&2
+    exit 1
+}
+
+# --- what the tests need ---------------------------------------------------------------------------------------------
+
+# Debian keeps daemons where an ordinary user's path does not lead.
+export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+
+# program:package
+NEEDED=(
+    cc:gcc ip:iproute2 unshare:util-linux mount:mount
+    nginx:nginx-light dnsmasq:dnsmasq-base udhcpd:udhcpd curl:curl strace:strace tshark:tshark
+)
+
+install_what_is_missing() {
+    command -v cargo >/dev/null || die "cargo is missing. Install Rust: https://rustup.rs"
+    local need missing=()
+    for need in "${NEEDED[@]}"; do
+        command -v "${need%%:*}" >/dev/null || missing+=("${need#*:}")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+
+    local by_hand="Install these packages and run ./test.sh again: ${missing[*]}"
+    command -v apt-get >/dev/null || die "The tests need programs that are not here, and there is no apt-get." "$by_hand"
+    local sudo=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || die "The tests need programs that are not here, and there is no sudo." "$by_hand"
+        sudo=(sudo)
+    fi
+    echo "installing: ${missing[*]}"
+    # Newer Debians have only one build of nginx.
+    apt-cache show nginx-light >/dev/null 2>&1 || missing=("${missing[@]/nginx-light/nginx}")
+    if ! "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; then
+        "${sudo[@]}" apt-get update
+        "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}" ||
+            die "apt-get could not install what the tests need." "$by_hand"
+    fi
+}
+
+# --- the steps -------------------------------------------------------------------------------------------------------
+
+target=${CARGO_TARGET_DIR:-target}
+logs=$target/test-logs
+
+step_format() { .ci/checks format; }
+step_layers() { .ci/checks layers; }
+step_named_tests() { .ci/checks named_tests; }
+step_no_std() { .ci/checks no_std; }
+step_clippy() { .ci/checks clippy; }
+step_doc() { .ci/checks doc; }
+
+# Everything that needs no peer: unit tests, each crate's integration tests, documentation examples, the simulator.
+step_unit() { cargo test --workspace --exclude wharf-interop --locked; }
+
+# The ring under every interleaving of its two halves. Its own target directory: the flag reaches every crate.
+step_loom() {
+    RUSTFLAGS="--cfg loom" cargo test --release --package wharf-ring --test loom --locked --target-dir "$target/loom"
+}
+
+step_fuzz() { fuzz/run.sh "$FUZZ_SECONDS"; }
+
+step_build() { cargo build --release --locked; }
+
+# Against real peers, in network namespaces. Two at a time: each keeps about two processors busy by itself.
+step_interop() { cargo test --release --package wharf-interop --locked -- --test-threads=2; }
+
+# --- running them ----------------------------------------------------------------------------------------------------
+
+results=()
+failed=0
+
+run_step() {
+    local name=$1 log=$logs/$1.log began=$SECONDS outcome=ok
+    printf '%-12s ' "$name"
+    # A shell of its own keeps `set -e` in force inside the step, which it would not be in a condition.
+    set +e
+    (
+        set -e
+        "step_$name"
+    ) >"$log" 2>&1 </dev/null
+    local status=$?
+    set -e
+    if [ $status -ne 0 ]; then
+        outcome=FAILED
+        failed=$((failed + 1))
+    fi
+    local tests
+    tests=$(awk '/^test result:/ {n += $4} END {if (n) printf "%d tests", n}' "$log")
+    local line
+    line=$(printf '%-6s %4d s  %s' "$outcome" $((SECONDS - began)) "$tests")
+    echo "$line"
+    results+=("$(printf '%-12s %s' "$name" "$line")")
+    if [ "$outcome" = FAILED ]; then
+        echo "--- the end of $log:"
+        tail -n 80 "$log"
+        echo "---"
+    fi
+}
+
+steps=("$@")
+[ ${#steps[@]} -gt 0 ] || steps=("${ALL_STEPS[@]}")
+for step in "${steps[@]}"; do
+    declare -F "step_$step" >/dev/null || die "There is no step '$step'. The steps are: ${ALL_STEPS[*]}"
+done
+
+install_what_is_missing
+mkdir -p "$logs"
+for step in "${steps[@]}"; do
+    run_step "$step"
+done
+
+echo
+echo "summary, as $(id -un), $SECONDS s in all:"
+printf '  %s\n' "${results[@]}"
+if [ "$failed" -gt 0 ]; then
+    die "$failed of ${#steps[@]} steps failed"
+fi
+echo "all passed"
