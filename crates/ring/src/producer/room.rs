@@ -1,0 +1,208 @@
+//! How a producer finds room, makes it, and maps positions to it: the writing side of `layout`.
+
+use core::ptr::NonNull;
+
+use super::Producer;
+use crate::layout::{ALIGN, Epoch, MAX_LOG2, log2_for};
+use crate::sync::Ordering;
+use crate::{memory, region};
+
+/// How far from slot 0 an empty ring may begin before it is rewound.
+const REWIND_AFTER: u64 = 2048;
+
+impl Producer {
+    /// Nothing unread, nothing placed ahead: no byte in the ring is alive.
+    pub(super) fn is_drained(&self) -> bool {
+        self.hi == self.tail && {
+            self.refresh();
+            self.head.get() == self.tail && !self.poisoned.get()
+        }
+    }
+
+    pub(super) fn largest_log2(&self) -> u8 {
+        match self.region_log2 {
+            0 => memory::largest_log2(self.first_log2).min(MAX_LOG2),
+            log2 => log2,
+        }
+    }
+
+    /// While the consumer has not reached the current epoch: see `layout`, "append".
+    fn is_pending(&self) -> bool {
+        self.log2 != 0 && self.head.get() < self.start
+    }
+
+    /// The position up to which bytes could be placed, growing if need be.
+    pub(super) fn room_end(&self) -> u64 {
+        let by_limit = self.head.get() + self.limit as u64;
+        if !self.is_pending() {
+            return by_limit;
+        }
+        let log2 = log2_for(self.limit as u64).min(self.largest_log2()).max(self.log2);
+        by_limit.min(self.base + (1 << log2))
+    }
+
+    /// The position up to which bytes can be placed without growing.
+    fn mapped_end(&self) -> u64 {
+        match self.log2 {
+            0 => self.tail,
+            log2 if self.is_pending() => self.base + (1 << log2),
+            log2 => self.head.get() + (1 << log2),
+        }
+    }
+
+    /// Makes room for up to `wanted` bytes at the tail and returns for how many.
+    pub(super) fn make_room(&mut self, wanted: usize) -> usize {
+        if wanted == 0 || self.is_closed_for_writing() {
+            return 0;
+        }
+        let end = self.tail.saturating_add(wanted as u64);
+        if end > self.room_end() {
+            self.refresh();
+            if self.poisoned.get() {
+                return 0;
+            }
+        }
+        let end = end.min(self.room_end());
+        if end <= self.tail {
+            return 0;
+        }
+        if self.prepare(end) {
+            return (end - self.tail) as usize;
+        }
+        // No memory for more: what there is can still be filled.
+        end.min(self.mapped_end()).saturating_sub(self.tail) as usize
+    }
+
+    /// The position of `offset`, when `len` bytes can be placed there.
+    pub(super) fn prepare_at(&mut self, offset: usize, len: usize) -> Option<u64> {
+        let at = self.tail.checked_add(offset as u64)?;
+        let end = at.checked_add(len as u64)?;
+        if len == 0 {
+            return Some(at);
+        }
+        if self.is_closed_for_writing() {
+            return None;
+        }
+        if end > self.room_end() {
+            self.refresh();
+            if self.poisoned.get() || end > self.room_end() {
+                return None;
+            }
+        }
+        self.prepare(end).then_some(at)
+    }
+
+    /// Makes all positions before `end`, which is at most `room_end()`, have memory. False when there is none left.
+    fn prepare(&mut self, end: u64) -> bool {
+        if self.log2 == 0 {
+            return self.begin(end);
+        }
+        let far = self.tail.wrapping_sub(self.base) >= REWIND_AFTER;
+        if far && self.is_drained() {
+            self.rewind(self.log2);
+        }
+        if end <= self.mapped_end() {
+            return true;
+        }
+        if self.is_drained() {
+            self.rewind(self.log2);
+        }
+        end <= self.mapped_end() || self.grow(end)
+    }
+
+    /// The first memory, of a ring that is empty.
+    fn begin(&mut self, end: u64) -> bool {
+        let log2 = log2_for(end - self.tail).max(self.first_log2);
+        if !self.allocate(log2) {
+            return false;
+        }
+        self.rewind(log2);
+        true
+    }
+
+    /// See `layout`, "rewind". Only for a drained ring.
+    fn rewind(&mut self, log2: u8) {
+        self.log2 = log2;
+        self.start = self.tail;
+        self.base = self.tail & !(ALIGN - 1);
+        self.current = 0;
+        let epoch = Epoch { start: self.start, base: self.base, log2 };
+        let [first, second] = &self.header().entries;
+        first.store(epoch);
+        second.clear();
+    }
+
+    /// Changes the size so that positions before `end` fit: see `layout`, "stretch" and "append".
+    fn grow(&mut self, end: u64) -> bool {
+        let size = 1u64 << self.log2;
+        let head = self.head.get();
+        if self.is_pending() {
+            return self.stretch(self.base, log2_for(end - self.base));
+        }
+        let log2 = log2_for(end - head);
+        let lap = head - (head.wrapping_sub(self.base) & (size - 1));
+        if self.hi <= lap + size {
+            return self.stretch(lap, log2);
+        }
+        if !self.allocate(log2) {
+            return false;
+        }
+        self.start = head + size;
+        self.base = head;
+        self.log2 = log2;
+        self.current ^= 1;
+        let epoch = Epoch { start: self.start, base: self.base, log2 };
+        self.header().entries[usize::from(self.current)].store(epoch);
+        true
+    }
+
+    fn stretch(&mut self, base: u64, log2: u8) -> bool {
+        if !self.allocate(log2) {
+            return false;
+        }
+        self.base = base;
+        self.log2 = log2;
+        let epoch = Epoch { start: self.start, base, log2 };
+        self.header().entries[usize::from(self.current)].store_word(epoch.word());
+        true
+    }
+
+    /// Makes the slots of a size have memory.
+    fn allocate(&mut self, log2: u8) -> bool {
+        debug_assert!(log2 <= self.largest_log2());
+        if self.region_log2 != 0 {
+            return log2 <= self.region_log2;
+        }
+        // SAFETY: we are the producer, and the limit keeps sizes within `largest_log2`.
+        unsafe { memory::grow(&self.header().table, log2) }
+    }
+
+    /// The slot of a position at or after the tail that `prepare` has covered, and how many positions follow it
+    /// without a wrap.
+    fn slot_of(&self, position: u64) -> (usize, u64) {
+        if position >= self.start {
+            let size = 1u64 << self.log2;
+            let slot = position.wrapping_sub(self.base) & (size - 1);
+            return (slot as usize, size - slot);
+        }
+        // An append is pending and the byte still belongs to the epoch before. Its base is read back from the
+        // header; its size is private, so that not even a wrong base leads outside.
+        let size = self.start - self.base;
+        let (_, word) = self.header().entries[usize::from(self.current ^ 1)].load();
+        let slot = position.wrapping_sub(word >> 6) & (size - 1);
+        (slot as usize, (size - slot).min(self.start - position))
+    }
+
+    /// The memory of such a position and how many positions follow it in the same piece.
+    pub(super) fn piece(&self, position: u64) -> (NonNull<u8>, usize) {
+        let (slot, run) = self.slot_of(position);
+        let (pointer, len) = if self.region_log2 == 0 {
+            // SAFETY: `log2 != 0` after `prepare`, so `grow` has made a table that covers the size.
+            unsafe { (*self.header().table.load(Ordering::Relaxed)).slot(slot) }
+        } else {
+            // SAFETY: sizes are at most the region's.
+            unsafe { region::slot(self.header, self.region_log2, slot) }
+        };
+        (pointer, len.min(run as usize))
+    }
+}
