@@ -1,50 +1,18 @@
 //! The ring as a stream, one thread: what is written is read, in order, within the limit.
 
+mod common;
+
 use std::collections::VecDeque;
 
+use common::{Memory, Random, bytes_at};
 use wharf_ring as ring;
-
-/// xorshift64*: a seed replays a run.
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() >> 32) as usize % n.max(1)
-    }
-
-    /// Small most of the time, sometimes up to n.
-    fn size(&mut self, n: usize) -> usize {
-        let bits = self.below(n.max(1).ilog2() as usize + 2);
-        self.below((1 << bits).min(n + 1))
-    }
-}
-
-/// The byte that belongs to a position, so that any byte out of place shows.
-fn byte_at(position: u64) -> u8 {
-    let mixed = (position + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 56) as u8
-}
-
-fn bytes_at(position: u64, len: usize) -> Vec<u8> {
-    (0..len as u64).map(|i| byte_at(position + i)).collect()
-}
+use wharf_ring::{Consumer, Producer, Region};
 
 /// Drives a ring and a model with the same random operations.
-fn run_model(seed: u64, operations: usize, first_chunk: usize, max_limit: usize) {
+fn run_model(seed: u64, operations: usize, max_limit: usize, make: impl Fn(usize) -> (Producer, Consumer)) {
     let mut random = Random::new(seed);
     let mut limit = 1 + random.below(max_limit);
-    let (mut producer, mut consumer) = ring::heap_with_first_chunk(limit, first_chunk);
+    let (mut producer, mut consumer) = make(limit);
     let mut unread: VecDeque<u8> = VecDeque::new();
     // Placed ahead of the tail: offset ranges from it.
     let mut ahead: Vec<(usize, usize)> = Vec::new();
@@ -137,15 +105,33 @@ fn run_model(seed: u64, operations: usize, first_chunk: usize, max_limit: usize)
     }
 }
 
+fn in_region(memory: &Memory, limit: usize) -> (Producer, Consumer) {
+    let region = memory.region();
+    region.create();
+    // SAFETY: one half of each kind, dropped before the memory.
+    unsafe { (Producer::from_region(region, limit).unwrap(), Consumer::from_region(region).unwrap()) }
+}
+
 #[test]
-fn agrees_with_a_queue_under_random_operations() {
+fn a_heap_ring_agrees_with_a_queue_under_random_operations() {
     for seed in 0..40 {
-        run_model(seed, 2_500, 64, 3000);
+        run_model(seed, 2_500, 3_000, |limit| ring::heap_with_first_chunk(limit, 64));
     }
     for seed in 100..110 {
-        run_model(seed, 10_000, 64, 500);
+        run_model(seed, 10_000, 500, |limit| ring::heap_with_first_chunk(limit, 64));
     }
     for seed in 200..210 {
-        run_model(seed, 1_000, 4096, 100_000);
+        run_model(seed, 1_000, 100_000, ring::heap);
+    }
+}
+
+#[test]
+fn a_shared_ring_agrees_with_a_queue_under_random_operations() {
+    for (seeds, max_limit) in [(0..20, 512), (20..40, 4096), (40..50, 65_536)] {
+        for seed in seeds {
+            let memory = Memory::new(Region::len_for(max_limit));
+            run_model(seed, 2_500, max_limit, |limit| in_region(&memory, limit));
+            memory.check_margins();
+        }
     }
 }
