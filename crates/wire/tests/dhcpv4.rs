@@ -292,3 +292,12 @@ fn noise_does_not_panic_and_what_parses_survives_a_round_trip() {
         let _ = DhcpMessage::parse(bytes);
     });
 }
+
+#[test]
+fn reserved_flags_are_ignored() {
+    let mut bytes = raw(&[255]);
+    bytes[10..12].copy_from_slice(&[0x7f, 0xff]);
+    assert!(!DhcpMessage::parse(&bytes).unwrap().broadcast);
+    bytes[10] = 0x80;
+    assert!(DhcpMessage::parse(&bytes).unwrap().broadcast);
+}
