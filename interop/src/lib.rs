@@ -23,7 +23,7 @@ mod world;
 pub use authority::Authority;
 pub use namespace::in_namespace;
 pub use payload::{Payload, sha256_of_file};
-pub use peers::{Dhcp, HTTP_PORT, HTTPS_PORT, Web};
+pub use peers::{HTTP_PORT, HTTPS_PORT, Names, Web};
 pub use program::{Finished, Program};
 pub use world::{Tap, World};
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{IpAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -78,50 +78,70 @@ impl Web {
     }
 }
 
-/// A DHCP server, and in dnsmasq's case also the DNS server that it names.
-pub struct Dhcp<'a> {
+/// A DHCP server or a DNS server, and in dnsmasq's case both.
+pub struct Names<'a> {
     world: &'a World,
     daemon: usize,
 }
 
-impl<'a> Dhcp<'a> {
-    /// Starts dnsmasq on `tap`: leases of two minutes (its shortest) from .100 to .150, itself as router and DNS
-    /// server, the domain `test`, and the names:
-    ///
-    /// | name | records |
-    /// | --- | --- |
-    /// | `files.test` | A of the tap's address (and its PTR), AAAA 2001:db8::1, TXT "wharf was here", MX 10 `mail.test` |
-    /// | `alias.test` | CNAME of `files.test` |
-    /// | `silent.test` | A of .66, where nobody is |
-    /// | `many.test` | forty TXT records, too many for a datagram of 512 bytes |
-    /// | `_http._tcp.test` | SRV `files.test` port 80 |
-    ///
-    /// Any other name under `test` does not exist. `extra` are further options of dnsmasq's.
+impl<'a> Names<'a> {
+    /// Starts dnsmasq on `tap` as DHCP and DNS server: leases of two minutes (its shortest) from .100 to .150, itself as
+    /// router and DNS server, the domain `test`, and the names of [`Names::dns`]. `extra` are further options.
     ///
     /// # Panics
     ///
     /// When dnsmasq does not start.
     #[must_use]
-    pub fn dnsmasq(world: &'a World, tap: &Tap, extra: &[&str]) -> Self {
-        let Tap { name, address, .. } = tap;
+    pub fn dhcp_and_dns(world: &'a World, tap: &Tap, extra: &[&str]) -> Self {
+        let mut options = vec![
+            format!("--interface={}", tap.name),
+            "--except-interface=lo".to_owned(),
+            format!("--dhcp-leasefile={}", world.path("dnsmasq.leases").display()),
+            format!("--dhcp-range={},{},2m", tap.host(100), tap.host(150)),
+            format!("--dhcp-option=option:router,{}", tap.address),
+        ];
+        options.extend(["--dhcp-authoritative", "--no-ping", "--log-dhcp"].map(str::to_owned));
+        options.extend(extra.iter().map(|&option| option.to_owned()));
+        Self::dnsmasq(world, tap.address, &options, "DHCP, IP range")
+    }
+
+    /// Starts dnsmasq as DNS server alone, on `address`, with the names:
+    ///
+    /// | name | records |
+    /// | --- | --- |
+    /// | `files.test` | A of `address` (and its PTR), AAAA 2001:db8::1, TXT "wharf was here", MX 10 `mail.test` |
+    /// | `alias.test` | CNAME of `files.test` |
+    /// | `silent.test` | A of `address` with 66 as its last byte, where nobody is |
+    /// | `many.test` | forty TXT records, too many for a datagram of 512 bytes |
+    /// | `_http._tcp.test` | SRV `files.test` port 80 |
+    ///
+    /// Any other name under `test` does not exist; of names elsewhere it refuses to speak.
+    ///
+    /// # Panics
+    ///
+    /// When dnsmasq does not start.
+    #[must_use]
+    pub fn dns(world: &'a World, address: Ipv4Addr) -> Self {
+        Self::dnsmasq(world, address, &[], "started, version")
+    }
+
+    fn dnsmasq(world: &'a World, address: Ipv4Addr, options: &[String], ready: &str) -> Self {
+        let [a, b, c, _] = address.octets();
+        let silent = Ipv4Addr::new(a, b, c, 66);
         let mut command = Command::new(find("dnsmasq"));
         command
             // In debug mode it keeps the user it has, logs to its standard error and stays in the foreground.
-            .args(["--no-daemon", "--log-queries", "--log-dhcp", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"])
-            .args(["--bind-interfaces", "--except-interface=lo", "--domain=test", "--local=/test/", "--no-ping"])
-            .args([format!("--interface={name}"), format!("--listen-address={address}")])
-            .arg(format!("--dhcp-leasefile={}", world.path("dnsmasq.leases").display()))
-            .arg(format!("--dhcp-range={},{},2m", tap.host(100), tap.host(150)))
-            .arg(format!("--dhcp-option=option:router,{address}"))
-            .args(["--dhcp-authoritative", "--pid-file="])
+            .args(["--no-daemon", "--log-queries", "--conf-file=/dev/null", "--pid-file=", "--no-resolv", "--no-hosts"])
+            .args(["--bind-interfaces", "--domain=test", "--local=/test/"])
+            .arg(format!("--listen-address={address}"))
             .arg(format!("--host-record=files.test,{address},2001:db8::1"))
-            .arg(format!("--host-record=silent.test,{}", tap.host(66)))
+            .arg(format!("--host-record=silent.test,{silent}"))
             .args(["--cname=alias.test,files.test", "--txt-record=files.test,wharf was here"])
             .args(["--mx-host=files.test,mail.test,10", "--srv-host=_http._tcp.test,files.test,80"])
             .args((0..40).map(|n| format!("--txt-record=many.test,this is record number {n} of forty")))
-            .args(extra);
+            .args(options);
         let daemon = Daemon::start(&mut command, world.path("dnsmasq.log"), |log| {
-            log.contains("started, version") && log.contains("DHCP, IP range")
+            log.contains("started, version") && log.contains(ready)
         });
         Self { world, daemon: world.keep(daemon) }
     }

@@ -36,6 +36,15 @@ impl Tap {
         format!("tap:{}", self.name)
     }
 
+    /// The options by which a command uses it, with an address by hand: host 2 of the network, the kernel as gateway
+    /// and DNS server.
+    #[must_use]
+    pub fn by_hand(&self) -> [String; 8] {
+        let kernel = self.address.to_string();
+        let address = format!("{}/24", self.host(2));
+        ["--link", &self.link(), "--address", &address, "--gateway", &kernel, "--dns", &kernel].map(str::to_owned)
+    }
+
     /// The host numbered `host` of the device's network.
     #[must_use]
     pub fn host(&self, host: u8) -> Ipv4Addr {
@@ -117,6 +126,12 @@ impl World {
         tap
     }
 
+    /// Gives the loopback interface a further address, outside 127.0.0.0/8: what this host calls "outside", since
+    /// there is nothing else.
+    pub fn outside_address(&self, address: Ipv4Addr) {
+        self.ip(&["address", "add", &format!("{address}/32"), "dev", "lo"]);
+    }
+
     /// Mounts a file system in memory of `size` bytes at most, and returns where.
     #[must_use]
     pub fn small_disk(&self, size: usize) -> PathBuf {
@@ -158,7 +173,17 @@ impl World {
     pub fn traced(&self, calls: &str, program: &str, arguments: &[&str]) -> (Program<'_>, PathBuf) {
         let trace = self.path("strace.txt");
         let program = Program::new(self, "strace")
-            .arguments(&["-f", "-qq", "-e", &format!("trace={calls}"), "-o", &trace.to_string_lossy(), program])
+            // Only the calls of interest stop the program; everything else runs at full speed.
+            .arguments(&[
+                "-f",
+                "--seccomp-bpf",
+                "-qq",
+                "-e",
+                &format!("trace={calls}"),
+                "-o",
+                &trace.to_string_lossy(),
+                program,
+            ])
             .arguments(arguments);
         (program, trace)
     }

@@ -7,7 +7,7 @@ use std::panic;
 use std::thread;
 use std::time::Duration;
 
-use wharf_interop::{Dhcp, Payload, Program, Web, World, in_namespace, sha256_of_file};
+use wharf_interop::{Names, Payload, Program, Web, World, in_namespace, sha256_of_file};
 
 #[test]
 fn a_namespace_holds_nothing_but_loopback() {
@@ -53,7 +53,7 @@ fn nginx_serves_files_and_tls_by_the_test_authority() {
 fn dnsmasq_answers_for_the_test_domain_and_only_that() {
     in_namespace(|world| {
         let tap = world.tap();
-        let dhcp = Dhcp::dnsmasq(world, &tap, &[]);
+        let dhcp = Names::dhcp_and_dns(world, &tap, &[]);
         let ask = |name: &str| {
             let mut query = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
             for label in name.split('.') {
@@ -78,7 +78,7 @@ fn dnsmasq_answers_for_the_test_domain_and_only_that() {
 fn udhcpd_starts_with_a_lease_of_seconds() {
     in_namespace(|world| {
         let tap = world.tap();
-        let dhcp = Dhcp::udhcpd(world, &tap, 4);
+        let dhcp = Names::udhcpd(world, &tap, 4);
         assert!(dhcp.log().contains("started"));
     });
 }
