@@ -4,7 +4,7 @@ mod common;
 
 use common::Random;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use wharf_wire::checksum::{Sum, copy_and_sum, incremental_update, pseudo_header, sum};
+use wharf_wire::checksum::{Sum, copy_and_sum, incremental_update, pseudo_header, sum, sum_array};
 use wharf_wire::protocol::Protocol;
 
 /// RFC 1071 section 4.1, in the simplest form that can be right.
@@ -44,6 +44,15 @@ fn sum_equals_the_reference_for_large_spans() {
         for bytes in patterns(len) {
             assert_eq!(sum(&bytes).finish(), reference(&bytes), "length {len}");
         }
+    }
+}
+
+#[test]
+fn a_span_of_fixed_size_sums_the_same() {
+    for bytes in patterns(40) {
+        assert_eq!(sum_array(bytes.first_chunk::<20>().unwrap()).finish(), reference(&bytes[..20]));
+        assert_eq!(sum_array(bytes.first_chunk::<32>().unwrap()).finish(), reference(&bytes[..32]));
+        assert_eq!(sum_array(bytes.first_chunk::<39>().unwrap()).finish(), reference(&bytes[..39]));
     }
 }
 
