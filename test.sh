@@ -56,7 +56,9 @@ install_what_is_missing() {
 
 # --- the steps -------------------------------------------------------------------------------------------------------
 
-target=${CARGO_TARGET_DIR:-target}
+# Absolute, since some steps work in other directories.
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+[ -z "${CARGO_TARGET_DIR-}" ] || export CARGO_TARGET_DIR=$target
 logs=$target/test-logs
 
 step_format() { .ci/checks format; }
