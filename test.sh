@@ -129,7 +129,7 @@ for step in "${steps[@]}"; do
 done
 
 echo
-echo "summary, as $(id -un 2>/dev/null || id -u), $SECONDS s in all:"
+echo "summary, as $(id -un 2>/dev/null || true), $SECONDS s in all:"
 printf '  %s\n' "${results[@]}"
 if [ "$failed" -gt 0 ]; then
     die "$failed of ${#steps[@]} steps failed"

@@ -1,0 +1,84 @@
+//! The DHCP client against dnsmasq and udhcpd.
+
+use wharf_interop::{Names, Program, in_namespace};
+
+#[test]
+fn a_lease_of_seconds_is_renewed_while_it_is_used() {
+    in_namespace(|world| {
+        let tap = world.tap();
+        let server = Names::udhcpd(world, &tap, 4);
+        // A ping a second outlives the first lease twice; every one of them needs the address.
+        let run = world.wharf(&["ping", "10.9.0.1", "-c", "10", "--link", &tap.link()]).run().succeeded();
+        assert!(run.stdout.contains("10 received") || run.stdout.contains("10 replies"), "{run}");
+        let renewals = server.log().matches("sending ACK").count();
+        assert!(renewals >= 3, "{renewals} acknowledgements only:\n{}", server.log());
+    });
+}
+
+#[test]
+fn a_renewal_goes_by_unicast_to_the_server_that_gave_the_lease() {
+    in_namespace(|world| {
+        let tap = world.tap();
+        // dnsmasq's leases last two minutes at least, but it lets us say when to renew.
+        let server = Names::dhcp_and_dns(world, &tap, &["--dhcp-option=option:T1,3", "--dhcp-option=option:T2,60"]);
+        let capture = world.path("dhcp.pcapng");
+        let capture = capture.to_string_lossy();
+        world
+            .wharf(&["ping", "10.9.0.1", "-c", "8", "--link", &tap.link(), "--capture", &capture])
+            .run()
+            .expect_success();
+        let filter = "dhcp.option.dhcp == 3 && ip.dst == 10.9.0.1 && dhcp.ip.client != 0.0.0.0";
+        let renewals =
+            Program::new(world, "tshark").arguments(&["-r", &capture, "-Y", filter]).run().succeeded().stdout;
+        assert!(renewals.lines().count() >= 1, "{renewals}\n{}", server.log());
+    });
+}
+
+#[test]
+fn the_address_is_probed_for_and_announced() {
+    in_namespace(|world| {
+        let tap = world.tap();
+        let _server = Names::dhcp_and_dns(world, &tap, &[]);
+        let capture = world.path("dhcp.pcapng");
+        let capture = capture.to_string_lossy();
+        world
+            .wharf(&["ping", "10.9.0.1", "-c", "1", "--link", &tap.link(), "--capture", &capture])
+            .run()
+            .expect_success();
+        let count = |filter: &str| {
+            let run = Program::new(world, "tshark").arguments(&["-r", &capture, "-Y", filter]).run().succeeded();
+            run.stdout.lines().count()
+        };
+        // RFC 5227 section 1.1: a probe asks from the unspecified address; an announcement tells its own.
+        assert!(count("arp.isprobe == 1") >= 1, "no probe before use");
+        assert!(count("arp.isannouncement == 1") >= 1, "no announcement");
+    });
+}
+
+#[test]
+fn an_address_in_use_by_another_is_declined() {
+    in_namespace(|world| {
+        let tap = world.tap();
+        // The server would give .100 first; the kernel already has it.
+        world.ip(&["address", "add", "10.9.0.100/32", "dev", tap.name]);
+        let server = Names::udhcpd(world, &tap, 600);
+        let run = world.wharf(&["ping", "10.9.0.1", "-c", "1", "--link", &tap.link()]).run().succeeded();
+        assert!(server.log().contains("DECLINE") || server.log().matches("sending OFFER").count() >= 1, "{run}");
+        assert!(!run.stdout.contains("10.9.0.100/"), "{run}");
+    });
+}
+
+#[test]
+fn an_expired_lease_takes_the_address_along() {
+    in_namespace(|world| {
+        let tap = world.tap();
+        let server = Names::udhcpd(world, &tap, 6);
+        let ping = world.wharf(&["ping", "10.9.0.1", "-c", "14", "--link", &tap.link()]).start();
+        while !ping.stdout().contains("ttl") {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        server.kill();
+        let run = ping.wait();
+        assert!(!run.stdout.contains("14 received") && !run.stdout.contains("14 replies"), "{run}");
+    });
+}
