@@ -56,7 +56,8 @@ impl<'a> Program<'a> {
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
         let (stdout, stderr) = (self.world.path(&format!("run{run}.out")), self.world.path(&format!("run{run}.err")));
         let file = |path: &PathBuf| File::create(path).expect("the test's directory takes files");
-        let line = format!("{:?}", self.command);
+        let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
+        let line = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
         let child =
             self.command.stdin(Stdio::null()).stdout(file(&stdout)).stderr(file(&stderr)).spawn().unwrap_or_else(
                 |error| panic!("{line} does not start: {error}. ./test.sh installs what the tests need."),
