@@ -2,12 +2,37 @@
 
 use core::time::Duration;
 
+pub use crate::link::neighbors::NeighborConfig;
+
 /// Settings of a [`Stack`](crate::Stack), all with usable defaults.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
     /// TCP's settings; each connection starts with a copy of what concerns it.
     pub tcp: TcpConfig,
+    /// The neighbour cache's.
+    pub neighbors: NeighborConfig,
+    /// Bytes that fragments waiting for their rest may take. Default 4 MiB.
+    pub reassembly_bytes: usize,
+    /// ICMP errors sent a second at most, after a burst of 50. Default 1,000.
+    pub icmp_errors_per_second: u32,
+    /// TTL of packets whose sender does not set one. Default 64.
+    pub default_hop_limit: u8,
+    /// Datagrams of any-address mode that wait for the owner's decision, in bytes. Default 1 MiB.
+    pub held_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            tcp: TcpConfig::default(),
+            neighbors: NeighborConfig::default(),
+            reassembly_bytes: 4 << 20,
+            icmp_errors_per_second: 1_000,
+            default_hop_limit: 64,
+            held_bytes: 1 << 20,
+        }
+    }
 }
 
 /// Settings of TCP.

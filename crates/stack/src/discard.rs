@@ -54,6 +54,8 @@ discards! {
     SourceRouted = "source routed",
     /// The packet's hop limit ran out while forwarding.
     HopLimit = "hop limit",
+    /// An IPv6 packet from a link: its protocols are not spoken yet.
+    Ipv6 = "ipv6 not spoken",
     /// A transport protocol that nobody here speaks.
     IpProtocol = "unknown protocol",
     /// A fragment with an impossible length or offset.
@@ -72,6 +74,8 @@ discards! {
     IcmpUnmatched = "icmp unmatched",
     /// An ICMP message of ours that the rate limit held back.
     IcmpRateLimited = "icmp rate limited",
+    /// An echo reply or error for a socket whose receive queue is full.
+    EchoQueueFull = "echo queue full",
     /// A UDP header that its RFC forbids.
     UdpMalformed = "udp malformed",
     /// A wrong UDP checksum.
@@ -80,6 +84,10 @@ discards! {
     UdpNoSocket = "udp no socket",
     /// A datagram for a socket whose receive queue is full.
     UdpQueueFull = "udp queue full",
+    /// A datagram of any-address mode for which there was no room until the owner decides, or about which it never did.
+    UdpHeld = "udp held",
+    /// A record in a socket's send ring that cannot be sent.
+    UdpUnsendable = "udp unsendable",
     /// A TCP header that its RFC forbids.
     TcpMalformed = "tcp malformed",
     /// A wrong TCP checksum.

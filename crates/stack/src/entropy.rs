@@ -22,6 +22,15 @@ impl Entropy {
         Self { stream: ChaCha12Rng::from_seed(seed) }
     }
 
+    /// Another stream, as unpredictable as this one.
+    pub(crate) fn fork(&mut self) -> Self {
+        let mut seed = [0; 32];
+        for word in seed.as_chunks_mut::<8>().0 {
+            *word = self.next_u64().to_le_bytes();
+        }
+        Self::new(seed)
+    }
+
     pub(crate) fn next_u16(&mut self) -> u16 {
         self.stream.next_u32() as u16
     }

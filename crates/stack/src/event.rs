@@ -7,7 +7,7 @@ use core::ops::{BitOr, BitOrAssign};
 use wire::cidr::Cidr;
 
 use crate::autoconf::dhcpv4::Lease;
-use crate::ip::echo::EchoId;
+use crate::ip::echo::{EchoId, IncomingEcho};
 use crate::link::InterfaceId;
 use crate::tcp::{ConnectionId, ListenerId};
 use crate::udp::UdpId;
@@ -44,6 +44,9 @@ pub enum Event {
     },
     /// An echo socket can be read, or has an error to tell.
     Echo(EchoId, Readiness),
+    /// Any-address mode: an echo request came to an address that is not ours. Answer with `echo_reply` or `echo_refuse`,
+    /// or not at all.
+    EchoIncoming(IncomingEcho),
     /// An address is in use from now on.
     AddressAdded(InterfaceId, Cidr),
     /// An address is no longer in use.

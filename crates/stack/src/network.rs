@@ -1,15 +1,35 @@
 //! The lower half of the engine: interfaces, addresses, routes, neighbours, and the packets that pass through them.
 //!
-//! The transports hold no reference to it; each call is handed `&mut Network`.
+//! The transports hold no reference to it; each call is handed `&mut Network`. What it learns that the upper half must
+//! know (an address came or went, a next hop was found) waits as a [`Notice`] until `Stack` passes it on.
+//!
+//! The methods stand with their mechanism: `link/input`, `link/output`, `link/arp`, `link/acd`, `ip/input`,
+//! `ip/output`, `ip/forward`, `ip/icmp`.
 
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use device::Device;
 use ring::Span;
+use wire::cidr::Cidr;
 use wire::protocol::Protocol;
 
 use crate::Instant;
-use crate::link::InterfaceId;
+use crate::config::Config;
+use crate::discard::{Discard, Discards};
+use crate::entropy::Entropy;
+use crate::handle::Table;
+use crate::ip::icmp::limit::TokenBucket;
+use crate::ip::identification::Identifications;
+use crate::ip::path_mtu::PathMtus;
+use crate::ip::reassembly::{Reassembler, ReassemblyId};
+use crate::ip::routes::Routes;
+use crate::link::hot_path::HotPaths;
+use crate::link::neighbors::{NeighborId, Neighbors};
+use crate::link::queue::BufferPool;
+use crate::link::{Interface, InterfaceId, InterfaceKind};
+use crate::timers::{TimerId, Wheel};
 
 /// Where packets to a destination go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +80,12 @@ pub(crate) struct Segment<'a> {
 pub(crate) enum Transmitted {
     /// The device has it, or it was lost on the way down and counted: either way it counts as sent.
     Sent,
+    /// A train was cut, and the device became full within it: so many bytes of payload, a multiple of the segment
+    /// size, are sent. Offer the rest again when the device can take more.
+    Partly(usize),
     /// The device's queue is full: nothing was sent, offer it again when the device can take more.
     DeviceFull,
-    /// The next hop's MAC is not known yet. Nothing was sent; `Network::poll_resolution` will name this
-    /// next hop.
+    /// The next hop's MAC is not known yet. Nothing was sent; `Tcp::resolved` will name this next hop.
     Resolving(IpAddr),
     /// No route any more, or the neighbour does not answer.
     Unreachable,
@@ -85,34 +107,127 @@ pub(crate) struct Packet<'a> {
     pub payload: &'a [u8],
 }
 
+/// What a timer of the lower half is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// A neighbour's state must be looked at.
+    Neighbor(NeighborId),
+    /// A datagram's fragments have waited long enough.
+    Reassembly(ReassemblyId),
+    /// What is known of the path MTU to here is to be forgotten.
+    PathMtu(IpAddr),
+    /// The next probe or announcement of an address.
+    Address(InterfaceId, IpAddr),
+    /// The DHCP client of an interface has something to do.
+    Dhcp(InterfaceId),
+    /// Held datagrams of any-address mode that nobody took.
+    Held(crate::udp::held::HeldId),
+}
+
+/// What the upper half must hear about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// The search for a next hop has ended.
+    Resolved { interface: InterfaceId, next_hop: IpAddr, reachable: bool },
+    /// An address may be used from now on.
+    AddressAdded(InterfaceId, Cidr),
+    /// An address may no longer be used.
+    AddressRemoved(InterfaceId, Cidr),
+    /// Another station uses this address; it was given up.
+    AddressConflict(InterfaceId, Cidr),
+    /// These IP packets of ours, or that we forward, waited for a next hop that does not answer.
+    Undeliverable(InterfaceId, Vec<u8>),
+}
+
 /// The lower half of the engine.
-pub(crate) struct Network {}
+pub(crate) struct Network {
+    pub interfaces: Table<InterfaceKind, Interface>,
+    pub loopback: InterfaceId,
+    /// Every address that is in use, apart from 127.0.0.0/8, and the interface it is on.
+    pub addresses: BTreeMap<IpAddr, InterfaceId>,
+    pub routes: Routes,
+    pub neighbors: Neighbors,
+    pub path_mtus: PathMtus,
+    pub reassembler: Reassembler,
+    pub identifications: Identifications,
+    pub icmp_limit: TokenBucket,
+    pub timers: Wheel<Timer>,
+    pub notices: VecDeque<Notice>,
+    pub discards: Discards,
+    pub entropy: Entropy,
+    pub forwarding: bool,
+    pub default_hop_limit: u8,
+    /// Grows with every change of an interface, address, route or neighbour: what was derived from them is stale.
+    pub generation: u64,
+    pub hot_paths: HotPaths,
+    pub buffers: BufferPool,
+    /// Where frames are put together for devices that cannot gather and sum.
+    pub scratch: Box<[u8]>,
+}
 
 impl Network {
-    pub(crate) fn route(&self, _destination: IpAddr, _source: Option<IpAddr>) -> Result<Path, Unroutable> {
-        Err(Unroutable::NoRoute)
+    pub(crate) fn new(config: &Config, mut entropy: Entropy) -> Self {
+        let mut interfaces = Table::new();
+        let loopback = interfaces.insert(Interface::loopback());
+        Self {
+            interfaces,
+            loopback,
+            addresses: BTreeMap::new(),
+            routes: Routes::new(),
+            neighbors: Neighbors::new(config.neighbors.clone(), entropy.key()),
+            path_mtus: PathMtus::new(),
+            reassembler: Reassembler::new(config.reassembly_bytes, entropy.key()),
+            identifications: Identifications::new(&mut entropy),
+            icmp_limit: TokenBucket::new(config.icmp_errors_per_second),
+            timers: Wheel::new(),
+            notices: VecDeque::new(),
+            discards: Discards::new(),
+            entropy,
+            forwarding: false,
+            default_hop_limit: config.default_hop_limit,
+            generation: 1,
+            hot_paths: HotPaths::new(),
+            buffers: BufferPool::new(),
+            scratch: Box::default(),
+        }
     }
 
-    pub(crate) fn is_local_address(&self, _address: IpAddr) -> bool {
-        false
+    /// Counts a packet that went no further.
+    pub(crate) fn discard(&mut self, reason: Discard) {
+        self.discards.count(reason);
     }
 
-    pub(crate) fn is_any_address(&self, _interface: InterfaceId) -> bool {
-        false
+    /// What the upper half has not heard yet.
+    pub(crate) fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
     }
 
-    pub(crate) fn transmit_segment(
-        &mut self,
-        _now: Instant,
-        _device: &mut dyn Device,
-        _segment: &Segment<'_>,
-    ) -> Transmitted {
-        Transmitted::Unreachable
+    /// The interface's MTU in bytes of IP packet; zero if it is gone.
+    pub(crate) fn mtu(&self, interface: InterfaceId) -> u32 {
+        self.interfaces.get(interface).map_or(0, |interface| interface.mtu)
     }
 
-    pub(crate) fn send_packet(&mut self, _now: Instant, _packet: &Packet<'_>) -> Result<(), Unroutable> {
-        Err(Unroutable::NoRoute)
+    /// Whether packets to `address` stay inside: it is one of ours, on whatever interface.
+    pub(crate) fn is_local_address(&self, address: IpAddr) -> bool {
+        address.is_loopback() || self.addresses.contains_key(&address)
     }
 
-    pub(crate) fn confirm_reachable(&mut self, _now: Instant, _interface: InterfaceId, _remote: IpAddr) {}
+    /// Whether `interface` takes packets to every address.
+    pub(crate) fn is_any_address(&self, interface: InterfaceId) -> bool {
+        self.interfaces.get(interface).is_some_and(|interface| interface.any_address)
+    }
+
+    /// Marks everything derived from interfaces, addresses, routes and neighbours as stale.
+    pub(crate) fn changed(&mut self) {
+        self.generation += 1;
+    }
+
+    /// Arms or moves the timer in `slot`.
+    pub(crate) fn arm(timers: &mut Wheel<Timer>, slot: &mut TimerId, deadline: Instant, key: Timer) {
+        if slot.is_none() {
+            *slot = timers.insert(deadline, key);
+        } else {
+            timers.reschedule(*slot, deadline);
+        }
+    }
 }

@@ -1,4 +1,303 @@
 //! The engine's only door: [`Stack`].
+//!
+//! Interfaces, addresses, routes and neighbours are set in `stack/interfaces`; TCP's, UDP's, the echo sockets' and the
+//! DHCP client's calls stand with their mechanism.
 
-/// One engine.
-pub struct Stack {}
+mod interfaces;
+
+use alloc::collections::BTreeMap;
+use core::net::IpAddr;
+
+use device::{Device, RxFrame};
+use wire::icmpv4::Quoted;
+use wire::protocol::Protocol;
+
+pub use interfaces::AddressError;
+
+use crate::autoconf::dhcpv4::Client;
+use crate::config::Config;
+use crate::discard::{Discard, Discards};
+use crate::entropy::Entropy;
+use crate::event::{Event, Events};
+use crate::ip::Delivery;
+use crate::ip::echo::Echoes;
+use crate::ip::icmp::ErrorKind;
+use crate::ip::icmp::output::Report;
+use crate::link::InterfaceId;
+use crate::link::loopback::Loopback;
+use crate::network::{Network, Notice, Timer};
+use crate::tcp::{Context, Tcp};
+use crate::time::Instant;
+use crate::udp::Udp;
+
+/// Frames that one call carries around the loopback at most, so that two sockets of the same engine cannot keep a call
+/// from returning.
+const LOOPBACK_BUDGET: usize = 512;
+
+/// One engine: every protocol, no clock, no entropy, no device.
+///
+/// # The contract
+///
+/// Everything happens inside the caller's calls. There are four kinds of them: getters; `handle_*`, which tell the
+/// engine what happened outside; commands (`add_address`, `tcp_connect`, `udp_send`, ...); and `poll_*`, which ask what
+/// is to be done. **After any call that is not a getter or a poll, and after any batch of them, drain the engine:**
+///
+/// 1. [`poll_transmit`](Self::poll_transmit) for each interface that can take frames, until it returns true. Where it
+///    returns false the device is full: call it again when the device can take more.
+/// 2. [`poll_event`](Self::poll_event) until it returns `None`.
+/// 3. [`poll_timeout`](Self::poll_timeout), and call [`handle_timeout`](Self::handle_timeout) at that time, or as soon as
+///    possible if it has passed.
+///
+/// Frames that arrive go to [`handle_frame`](Self::handle_frame), a batch of them before the engine is drained.
+///
+/// **Time** is the `now` of each call: a monotonic clock of the caller's choice. An instant before the last one is taken
+/// as it is and breaks nothing. **Chance** is the seed given to [`new`](Self::new): the same seed and the same calls
+/// give the same frames. A seed must come from a cryptographic source where frames leave for a real network.
+///
+/// **The loopback** ("lo": 127.0.0.0/8, ::1, and traffic to the engine's own addresses) needs no care: every `handle_*`
+/// and `poll_transmit` carries what waits there, up to a bound. While something is left, `poll_timeout` says
+/// [`Instant::ZERO`], that is, at once; an engine without any other interface is driven by `handle_timeout` alone.
+///
+/// A bad packet is not an error: it is counted in [`discards`](Self::discards).
+pub struct Stack {
+    pub(crate) net: Network,
+    pub(crate) tcp: Tcp,
+    pub(crate) udp: Udp,
+    pub(crate) echoes: Echoes,
+    pub(crate) dhcp: BTreeMap<InterfaceId, Client>,
+    pub(crate) events: Events,
+    pub(crate) entropy: Entropy,
+    loopback: Loopback,
+}
+
+impl Stack {
+    /// An engine with a loopback and nothing else.
+    #[must_use]
+    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        let mut entropy = Entropy::new(seed);
+        let net = Network::new(&config, entropy.fork());
+        let udp = Udp::new(config.held_bytes, &mut entropy);
+        let tcp = Tcp::new(config.tcp, &mut entropy);
+        Self {
+            net,
+            tcp,
+            udp,
+            echoes: Echoes::new(),
+            dhcp: BTreeMap::new(),
+            events: Events::default(),
+            entropy,
+            loopback: Loopback::new(),
+        }
+    }
+
+    /// A frame arrived on `interface`.
+    pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
+        self.receive(now, interface, frame);
+        self.settle(now);
+    }
+
+    /// The time that [`poll_timeout`](Self::poll_timeout) named has come. Calling it at any other time does no harm.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.net.timers.pop_expired(now) {
+            match timer {
+                Timer::Neighbor(id) => self.net.neighbor_timeout(now, id),
+                Timer::Reassembly(id) => self.net.reassembly_timeout(now, id),
+                Timer::PathMtu(destination) => self.net.path_mtu_timeout(destination),
+                Timer::Address(interface, address) => self.net.address_timeout(now, interface, address),
+                Timer::Dhcp(interface) => self.dhcp_timeout(now, interface),
+                Timer::Held(id) => self.held_timeout(id),
+            }
+        }
+        let (tcp, mut context) = self.tcp_context();
+        tcp.handle_timeout(now, &mut context);
+        self.settle(now);
+    }
+
+    /// Hands everything that is to leave by `interface` to its device. True: it took everything. False: it is full;
+    /// call again when it can take more.
+    pub fn poll_transmit(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
+        self.settle(now);
+        let done = self.transmit(now, interface, device);
+        device.flush();
+        self.settle(now);
+        done
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout): [`Instant::NEVER`] when nothing is to come.
+    pub fn poll_timeout(&self) -> Instant {
+        if self.loopback_waits() {
+            return Instant::ZERO;
+        }
+        self.net.timers.next_deadline().min(self.tcp.next_deadline())
+    }
+
+    /// What happened since the last call.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        loop {
+            let complete = match self.events.pop()? {
+                Event::Udp(id, _) => self.udp.complete_event(id),
+                Event::Echo(id, _) => self.echoes.complete_event(id),
+                event @ Event::EchoIncoming(_) => {
+                    self.echoes.incoming_taken();
+                    Some(event)
+                }
+                event @ (Event::Tcp(..) | Event::Accept(_) | Event::TcpIncoming { .. }) => {
+                    self.tcp.complete_event(event)
+                }
+                event => Some(event),
+            };
+            if complete.is_some() {
+                return complete;
+            }
+        }
+    }
+
+    /// How many packets went no further, by reason.
+    #[must_use]
+    pub fn discards(&self) -> &Discards {
+        &self.net.discards
+    }
+
+    /// TCP, and what it may use of the rest.
+    pub(crate) fn tcp_context(&mut self) -> (&mut Tcp, Context<'_>) {
+        let Self { tcp, net, events, entropy, .. } = self;
+        (tcp, Context { net, events, entropy })
+    }
+
+    fn receive(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
+        let Some(delivery) = self.net.input(now, interface, frame) else { return };
+        match delivery.protocol {
+            Protocol::TCP => {
+                let (tcp, mut context) = self.tcp_context();
+                tcp.input(now, &mut context, &delivery);
+            }
+            Protocol::UDP => self.udp_input(now, &delivery),
+            Protocol::ICMP => self.icmp_input(now, &delivery),
+            _ => self.refuse_protocol(now, &delivery),
+        }
+    }
+
+    fn refuse_protocol(&mut self, now: Instant, delivery: &Delivery<'_>) {
+        self.net.discard(Discard::IpProtocol);
+        let report = Report::Error(ErrorKind::ProtocolUnreachable);
+        self.net.report(now, delivery.interface, &delivery.packet, delivery.link_multicast, report);
+    }
+
+    fn transmit(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
+        loop {
+            let Some(link) = self.net.interfaces.get_mut(interface) else { return true };
+            // Whoever was cut off by a full device goes first the next time: neither starves the other.
+            let transports_first = core::mem::take(&mut link.transports_first);
+            if transports_first && !self.transmit_tcp(now, interface, device) {
+                return false;
+            }
+            if !self.net.transmit_queued(interface, device) {
+                if let Some(link) = self.net.interfaces.get_mut(interface) {
+                    link.transports_first = !transports_first;
+                }
+                return false;
+            }
+            if !transports_first && !self.transmit_tcp(now, interface, device) {
+                return false;
+            }
+            self.udp_resume(now);
+            if self.net.interfaces.get(interface).is_none_or(|link| link.is_idle()) {
+                return true;
+            }
+        }
+    }
+
+    fn transmit_tcp(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
+        let (tcp, mut context) = self.tcp_context();
+        tcp.transmit(now, &mut context, interface, device)
+    }
+
+    /// Carries on what a call has set off inside the engine.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        self.pass_notices(now);
+        if self.loopback_waits() {
+            self.run_loopback(now);
+            self.pass_notices(now);
+        }
+    }
+
+    fn loopback_waits(&self) -> bool {
+        let lo = self.net.loopback;
+        !self.loopback.is_empty()
+            || self.tcp.has_output(lo)
+            || self.net.interfaces.get(lo).is_some_and(|link| !link.is_idle())
+    }
+
+    fn run_loopback(&mut self, now: Instant) {
+        let lo = self.net.loopback;
+        for _ in 0..LOOPBACK_BUDGET {
+            let queued = self.net.interfaces.get_mut(lo).and_then(|link| {
+                let frame = link.queues.pop()?;
+                link.stats.tx_packets += 1;
+                link.stats.tx_bytes += frame.len() as u64;
+                Some(frame)
+            });
+            if let Some(frame) = queued {
+                let received = RxFrame { checksum: device::RxChecksum::Verified, ..RxFrame::plain(&frame) };
+                self.receive(now, lo, &received);
+                self.net.buffers.give_back(frame);
+                continue;
+            }
+            if self.loopback.is_empty() {
+                let (tcp, net, events, entropy) = (&mut self.tcp, &mut self.net, &mut self.events, &mut self.entropy);
+                let mut context = Context { net, events, entropy };
+                tcp.transmit(now, &mut context, lo, &mut self.loopback);
+                self.udp_resume(now);
+            }
+            match self.loopback.pop() {
+                Some(frame) => {
+                    self.receive(now, lo, &frame.as_received());
+                    self.loopback.recycle(frame);
+                }
+                None if self.net.interfaces.get(lo).is_none_or(|link| link.is_idle()) => return,
+                None => {}
+            }
+        }
+    }
+
+    fn pass_notices(&mut self, now: Instant) {
+        while let Some(notice) = self.net.poll_notice() {
+            match notice {
+                Notice::Resolved { interface, next_hop, reachable } => {
+                    let (tcp, mut context) = self.tcp_context();
+                    tcp.resolved(now, &mut context, interface, next_hop, reachable);
+                }
+                Notice::AddressAdded(interface, cidr) => {
+                    self.events.push(Event::AddressAdded(interface, cidr));
+                    self.dhcp_address_added(now, interface, cidr);
+                }
+                Notice::AddressRemoved(interface, cidr) => {
+                    self.address_removed(now, cidr.addr());
+                    self.events.push(Event::AddressRemoved(interface, cidr));
+                }
+                Notice::AddressConflict(interface, cidr) => {
+                    self.events.push(Event::AddressConflict(interface, cidr));
+                    self.dhcp_address_conflict(now, interface, cidr);
+                }
+                Notice::Undeliverable(interface, packet) => self.undeliverable(now, interface, &packet),
+            }
+        }
+    }
+
+    fn address_removed(&mut self, now: Instant, address: IpAddr) {
+        let (tcp, mut context) = self.tcp_context();
+        tcp.address_removed(now, &mut context, address);
+        self.udp.address_removed(&mut self.events, address);
+    }
+
+    /// A packet waited for a neighbour in vain: its sender, here or elsewhere, is told.
+    fn undeliverable(&mut self, now: Instant, interface: InterfaceId, packet: &[u8]) {
+        let Ok(quote) = Quoted::parse(packet) else { return };
+        let source = IpAddr::V4(quote.header.src);
+        if self.net.is_local_address(source) {
+            self.transport_error(now, source, &quote, ErrorKind::HostUnreachable);
+        } else if !self.net.is_any_address(interface) {
+            self.net.report(now, interface, packet, false, Report::Error(ErrorKind::HostUnreachable));
+        }
+    }
+}

@@ -1,7 +1,22 @@
-//! IPv4 and IPv6: `input` validates and reassembles, `output` routes and fragments, `icmp` answers and reports.
+//! IPv4 and IPv6: `input` validates and reassembles, `output` addresses and fragments, `icmp` answers and reports.
+//!
+//! `routes` is the table and `route` the choice of path and source; `forward` passes on what is not for us; `path_mtu`
+//! remembers what ICMP said of paths; `identification` numbers datagrams; `echo` holds the sockets behind ping.
+//!
+//! IPv6 is carried everywhere; its protocols (NDP, ICMPv6, extension headers) are not spoken yet, so that it works
+//! inside the engine (::1 and own addresses) and is refused, counted, on links.
 
 pub mod echo;
+pub(crate) mod forward;
+pub(crate) mod fragment;
 pub mod icmp;
+pub(crate) mod identification;
+mod input;
+pub(crate) mod output;
+pub(crate) mod path_mtu;
+pub(crate) mod reassembly;
+pub(crate) mod route;
+pub mod routes;
 
 use alloc::borrow::Cow;
 use core::net::IpAddr;

@@ -1,8 +1,25 @@
 //! Ethernet and what is bound to it: interfaces, neighbours, VLANs, and the one place where offload is done in
 //! software.
 //!
-//! `input` takes frames apart, `output` addresses them, `neighbors` and `arp` find the next hop's MAC,
-//! `offload` cuts and sums what the device cannot.
+//! `input` takes frames apart, `output` addresses them, `neighbors` and `arp` find the next hop's MAC, `acd` makes sure
+//! that an address is ours alone, `offload` cuts and sums what the device cannot, `queue` holds what waits for the
+//! device, `loopback` is the device that leads back, `hot_path` remembers the headers of busy paths.
+
+pub(crate) mod acd;
+mod arp;
+pub(crate) mod hot_path;
+pub(crate) mod input;
+pub(crate) mod interface;
+pub(crate) mod loopback;
+pub mod neighbors;
+pub(crate) mod offload;
+pub(crate) mod output;
+pub(crate) mod queue;
+
+pub use acd::AddressCheck;
+pub use interface::{InterfaceConfig, InterfaceError, InterfaceInfo};
+
+pub(crate) use interface::Interface;
 
 use crate::handle::Handle;
 

@@ -25,3 +25,20 @@ pub struct Lease {
     /// How long it holds, counted from the request.
     pub duration: Duration,
 }
+
+pub(crate) struct Client;
+impl crate::Stack {
+    pub(crate) fn dhcp_timeout(&mut self, _: crate::Instant, _: crate::link::InterfaceId) {}
+    pub(crate) fn dhcp_input(
+        &mut self,
+        _: crate::Instant,
+        _: crate::link::InterfaceId,
+        _: core::net::SocketAddr,
+        _: &[u8],
+    ) {
+    }
+    pub(crate) fn dhcp_address_added(&mut self, _: crate::Instant, _: crate::link::InterfaceId, _: Cidr) {}
+    pub(crate) fn dhcp_address_conflict(&mut self, _: crate::Instant, _: crate::link::InterfaceId, _: Cidr) {}
+    pub(crate) fn dhcp_forget(&mut self, _: crate::link::InterfaceId) {}
+    pub(crate) fn dhcp_link_state(&mut self, _: crate::Instant, _: crate::link::InterfaceId, _: bool) {}
+}

@@ -1,0 +1,306 @@
+//! Frames out: TCP's segments straight to the device, everything else through an interface's queues.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use device::{Device, TransmitError, TxChecksum, TxFrame};
+use wire::checksum::{self, Sum};
+use wire::ethernet::{EtherType, MIN_FRAME_LEN, MacAddr};
+use wire::ipv4;
+use wire::ipv6::Ipv6Header;
+use wire::protocol::Protocol;
+
+use super::InterfaceId;
+use super::hot_path::{HotPath, MAX_LINK_HEADER};
+use super::neighbors::{NeighborId, Pended};
+use super::offload::{MAX_HEADERS, Offloads, Train};
+use super::queue::Class;
+use crate::Instant;
+use crate::discard::Discard;
+use crate::network::{Network, Segment, Transmitted};
+
+/// To whom on the link a frame goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hop {
+    /// The station that has this address.
+    Neighbor(IpAddr),
+    /// Every station.
+    Broadcast,
+    /// The stations that listen to this group.
+    Group(IpAddr),
+}
+
+/// There is no room for a frame; it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueueFull;
+
+enum Resolved {
+    Known { mac: MacAddr, neighbor: Option<NeighborId> },
+    Waits,
+}
+
+/// The group's address on Ethernet.
+fn group_mac(group: IpAddr) -> MacAddr {
+    match group {
+        // RFC 1112 section 6.4: the low 23 bits of the group, under 01:00:5e.
+        IpAddr::V4(v4) => {
+            let [_, b, c, d] = v4.octets();
+            MacAddr([0x01, 0x00, 0x5e, b & 0x7f, c, d])
+        }
+        // RFC 2464 section 7: the last four octets, under 33:33.
+        IpAddr::V6(v6) => {
+            let [.., a, b, c, d] = v6.octets();
+            MacAddr([0x33, 0x33, a, b, c, d])
+        }
+    }
+}
+
+impl Network {
+    /// Hands a TCP segment, or a train of them, to the device of `segment.interface`.
+    pub(crate) fn transmit_segment(
+        &mut self,
+        now: Instant,
+        device: &mut dyn Device,
+        segment: &Segment<'_>,
+    ) -> Transmitted {
+        let found = self.hot_paths.find(self.generation, segment.interface, segment.source, segment.destination);
+        let path = match found {
+            Some(path) => *path,
+            None => match self.heat(now, segment) {
+                Ok(path) => path,
+                Err(outcome) => return outcome,
+            },
+        };
+        self.transmit_on(device, segment, &path)
+    }
+
+    /// Finds out what the headers of a path look like, and remembers it.
+    fn heat(&mut self, now: Instant, segment: &Segment<'_>) -> Result<HotPath, Transmitted> {
+        let Segment { interface, source, destination, .. } = *segment;
+        let Some(next_hop) = self.next_hop_on(interface, destination) else { return Err(Transmitted::Unreachable) };
+        let (mac, neighbor) = match self.link_address(now, interface, next_hop) {
+            Some(Resolved::Known { mac, neighbor }) => (mac, neighbor),
+            Some(Resolved::Waits) => {
+                if let Some(id) = self.neighbors.find(interface, next_hop)
+                    && let Some(entry) = self.neighbors.get_mut(id)
+                {
+                    entry.awaited = true;
+                }
+                return Err(Transmitted::Resolving(next_hop));
+            }
+            None => return Err(Transmitted::Unreachable),
+        };
+        let Some(link) = self.interfaces.get(interface).filter(|link| link.up) else {
+            return Err(Transmitted::Unreachable);
+        };
+        let mut link_header = [0; MAX_LINK_HEADER];
+        let ethertype = if destination.is_ipv4() { EtherType::IPV4 } else { EtherType::IPV6 };
+        let link_header_len = link.write_link_header(mac, ethertype, &mut link_header) as u8;
+        let path = HotPath {
+            generation: self.generation,
+            interface,
+            source,
+            destination,
+            neighbor,
+            link_header,
+            link_header_len,
+            tx_checksum: link.capabilities.tx_checksum || link.capabilities.tx_segmentation.is_some(),
+            tx_segmentation: link.capabilities.tx_segmentation.unwrap_or(0),
+            mtu: link.mtu,
+            address_sum: checksum::pseudo_header(source, destination, Protocol(0), 0),
+        };
+        self.hot_paths.insert(path);
+        Ok(path)
+    }
+
+    fn transmit_on(&mut self, device: &mut dyn Device, segment: &Segment<'_>, path: &HotPath) -> Transmitted {
+        let ip_at = usize::from(path.link_header_len);
+        let tcp_at = ip_at + path.ip_header_len();
+        let end = tcp_at + segment.header.len();
+        let segment_size = segment.segment_size.map_or(segment.payload_len, usize::from);
+        let largest = end - ip_at + segment_size.min(segment.payload_len);
+        if largest > path.mtu as usize || end > MAX_HEADERS {
+            // The path shrank after the segment was cut; TCP learns its size before it sends again.
+            self.discard(Discard::TooBig);
+            return Transmitted::Sent;
+        }
+        let mut headers = [0; MAX_HEADERS];
+        headers[..ip_at].copy_from_slice(&path.link_header[..ip_at]);
+        let ip_sum = write_ip_header(&mut headers[ip_at..tcp_at], segment, path);
+        headers[tcp_at..end].copy_from_slice(segment.header);
+
+        let offloads = Offloads { tx_checksum: path.tx_checksum, tx_segmentation: path.tx_segmentation as usize };
+        // Software assembles one frame at a time here; allocated for the first one that needs it.
+        let needed = (end + segment_size.min(segment.payload_len)).max(MIN_FRAME_LEN);
+        if self.scratch.len() < needed
+            && (!offloads.tx_checksum || end + segment.payload_len < MIN_FRAME_LEN + segment_size)
+        {
+            self.scratch = alloc::vec![0; needed.next_power_of_two()].into_boxed_slice();
+        }
+        let mut train = Train {
+            headers: &mut headers[..end],
+            ip_at,
+            tcp_at,
+            ipv4: path.destination.is_ipv4(),
+            ip_sum,
+            pseudo_sum: path.address_sum.add_u16(u16::from(Protocol::TCP.0)),
+            payload: segment.payload,
+            payload_len: segment.payload_len,
+            segment_size,
+        };
+        let mut sink = device;
+        let progress = train.transmit(&mut sink, offloads, &mut self.scratch);
+        if let Some(link) = self.interfaces.get_mut(segment.interface) {
+            link.stats.tx_packets += progress.frames;
+            link.stats.tx_bytes += progress.bytes;
+        }
+        for _ in 0..progress.lost {
+            self.discard(Discard::LinkLost);
+        }
+        match progress {
+            _ if !progress.full => Transmitted::Sent,
+            _ if progress.payload == 0 => Transmitted::DeviceFull,
+            _ => Transmitted::Partly(progress.payload),
+        }
+    }
+
+    /// The MAC that packets to `next_hop` carry; `None` if none can be found.
+    fn link_address(&mut self, now: Instant, interface: InterfaceId, next_hop: IpAddr) -> Option<Resolved> {
+        if interface == self.loopback {
+            return Some(Resolved::Known { mac: MacAddr::UNSPECIFIED, neighbor: None });
+        }
+        match self.resolve(now, interface, next_hop)? {
+            (id, Some(mac)) => Some(Resolved::Known { mac, neighbor: Some(id) }),
+            (_, None) => Some(Resolved::Waits),
+        }
+    }
+
+    /// Queues a frame whose link header is still to be written; its packet begins after the room left for it.
+    pub(crate) fn link_output(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        hop: Hop,
+        class: Class,
+        mut frame: Vec<u8>,
+    ) -> Result<(), QueueFull> {
+        if !self.interfaces.get(interface).is_some_and(|link| link.up) {
+            self.discard(Discard::NoInterface);
+            self.buffers.give_back(frame);
+            return Ok(());
+        }
+        let mac = match hop {
+            Hop::Broadcast => MacAddr::BROADCAST,
+            Hop::Group(group) => group_mac(group),
+            Hop::Neighbor(next_hop) => match self.link_address(now, interface, next_hop) {
+                Some(Resolved::Known { mac, .. }) => mac,
+                Some(Resolved::Waits) => return self.pend(interface, next_hop, frame),
+                None => {
+                    self.discard(Discard::NeighborQueue);
+                    self.buffers.give_back(frame);
+                    return Err(QueueFull);
+                }
+            },
+        };
+        let Some(link) = self.interfaces.get_mut(interface) else { return Ok(()) };
+        let version = frame.get(link.link_header_len()).map_or(0, |byte| byte >> 4);
+        let ethertype = if version == 6 { EtherType::IPV6 } else { EtherType::IPV4 };
+        link.write_link_header(mac, ethertype, &mut frame);
+        match link.enqueue(class, frame) {
+            Ok(()) => Ok(()),
+            Err(frame) => {
+                self.discard(Discard::TransmitQueue);
+                self.buffers.give_back(frame);
+                Err(QueueFull)
+            }
+        }
+    }
+
+    /// Keeps a frame until its neighbour is known.
+    fn pend(&mut self, interface: InterfaceId, next_hop: IpAddr, frame: Vec<u8>) -> Result<(), QueueFull> {
+        let Some(id) = self.neighbors.find(interface, next_hop) else { return Ok(()) };
+        let Some(link) = self.interfaces.get_mut(interface) else { return Ok(()) };
+        let Some(entry) = self.neighbors.get_mut(id) else { return Ok(()) };
+        let lost = match entry.pend(frame, &mut link.pending_bytes) {
+            Pended::Kept => return Ok(()),
+            Pended::Displaced(count) => count,
+            Pended::Refused => {
+                self.discard(Discard::NeighborQueue);
+                return Err(QueueFull);
+            }
+        };
+        for _ in 0..lost {
+            self.discard(Discard::NeighborQueue);
+        }
+        Ok(())
+    }
+
+    /// The link went down: what waits for it is lost.
+    pub(crate) fn drop_queued(&mut self, interface: InterfaceId) {
+        let Some(link) = self.interfaces.get_mut(interface) else { return };
+        while let Some(frame) = link.queues.pop() {
+            self.discards.count(Discard::LinkLost);
+            self.buffers.give_back(frame);
+        }
+    }
+
+    /// Hands what is queued on `interface` to its device; false when the device is full.
+    pub(crate) fn transmit_queued(&mut self, interface: InterfaceId, device: &mut dyn Device) -> bool {
+        let Some(link) = self.interfaces.get_mut(interface) else { return true };
+        while let Some(bytes) = link.queues.front() {
+            const PADDING: [u8; MIN_FRAME_LEN] = [0; MIN_FRAME_LEN];
+            let padding = [ring::Span::from_slice(&PADDING[bytes.len().min(MIN_FRAME_LEN)..])];
+            let payload: &[ring::Span<'_>] = if bytes.len() < MIN_FRAME_LEN { &padding } else { &[] };
+            let frame = TxFrame { header: bytes, payload, checksum: TxChecksum::Complete, segment_size: None };
+            match device.transmit(&frame) {
+                Ok(()) => {
+                    link.stats.tx_packets += 1;
+                    link.stats.tx_bytes += frame.len() as u64;
+                }
+                Err(TransmitError::Full) => return false,
+                Err(TransmitError::Lost) => self.discards.count(Discard::LinkLost),
+            }
+            if let Some(buffer) = link.queues.pop() {
+                self.buffers.give_back(buffer);
+            }
+        }
+        true
+    }
+}
+
+/// Writes the IP header of a train without total length and checksum; returns the sum of what IPv4's checksum covers.
+fn write_ip_header(header: &mut [u8], segment: &Segment<'_>, path: &HotPath) -> Sum {
+    let (IpAddr::V4(source), IpAddr::V4(destination)) = (segment.source, segment.destination) else {
+        write_ipv6_header(header, segment);
+        return Sum::ZERO;
+    };
+    const VERSION_AND_LENGTH: u8 = 0x40 | (ipv4::HEADER_LEN / 4) as u8;
+    // RFC 1191 section 3: a host that does path MTU discovery sets DF on every datagram. RFC 6864 section 4.1: the
+    // identification of such a datagram has no meaning; it is zero.
+    const DONT_FRAGMENT: u16 = 0x4000;
+    header[0] = VERSION_AND_LENGTH;
+    header[1] = segment.tos;
+    header[6..8].copy_from_slice(&DONT_FRAGMENT.to_be_bytes());
+    header[8] = segment.hop_limit;
+    header[9] = Protocol::TCP.0;
+    header[12..16].copy_from_slice(&source.octets());
+    header[16..20].copy_from_slice(&destination.octets());
+    path.address_sum
+        .add_u16(u16::from_be_bytes([VERSION_AND_LENGTH, segment.tos]))
+        .add_u16(DONT_FRAGMENT)
+        .add_u16(u16::from_be_bytes([segment.hop_limit, Protocol::TCP.0]))
+}
+
+fn write_ipv6_header(header: &mut [u8], segment: &Segment<'_>) {
+    let (IpAddr::V6(src), IpAddr::V6(dst)) = (segment.source, segment.destination) else { return };
+    let fields = Ipv6Header {
+        traffic_class: segment.tos,
+        flow_label: 0,
+        payload_len: 0,
+        next_header: Protocol::TCP,
+        hop_limit: segment.hop_limit,
+        src,
+        dst,
+    };
+    fields.emit(header);
+}
