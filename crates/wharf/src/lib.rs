@@ -1,3 +1,39 @@
 //! A network stack in your process: sockets, DNS, TLS and HTTP over Wharf's own engine.
+//!
+//! A [`Net`] is an engine on a link, running on a thread of its own. Sockets are made on it: blocking ones like
+//! std's in [`net`], asynchronous ones like tokio's in [`aio`].
+//!
+//! Inside: `socket` is what both kinds share (rings, what the engine told, who waits), `control` the channel between
+//! them and the engine, `engine` the thread that owns the `Stack` and the link.
 
+#![forbid(unsafe_code)]
+
+pub mod aio;
+mod configuration;
+mod control;
+mod engine;
+mod error;
+mod instance;
+mod interface;
+pub mod net;
+mod options;
+mod ping;
+mod socket;
 pub mod tls;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use wire::cidr::Cidr;
+pub use wire::ethernet::MacAddr;
+
+pub use crate::configuration::{Configuration, LeaseTerms};
+pub use crate::error::{Error, PingFailure, SocketError};
+pub use crate::instance::{Net, NetBuilder};
+pub use crate::interface::{Interface, InterfaceStats};
+pub use crate::options::{KeepAlive, ListenOptions, TcpInfo, TcpOptions, UdpOptions};
+pub use crate::ping::{PingReply, Pinger};
+
+/// Locks a mutex; a thread that panicked while it held one left nothing half-done that matters.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

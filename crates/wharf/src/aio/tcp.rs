@@ -1,0 +1,338 @@
+//! Asynchronous TCP.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::split::{OwnedReadHalf, OwnedWriteHalf};
+use crate::options::{KeepAlive, ListenOptions, TcpInfo, TcpOption, TcpOptions};
+use crate::socket::listener::Listener;
+use crate::socket::stream::Stream;
+use crate::{Net, SocketError, net};
+
+/// A TCP connection, asynchronous like tokio's.
+///
+/// Dropping it closes it: what was written is still sent; if something that arrived was not read, the peer gets a
+/// reset.
+pub struct TcpStream {
+    stream: Arc<Stream>,
+}
+
+impl TcpStream {
+    /// Connects to `address` over `net`. Dropping the future gives the attempt up.
+    ///
+    /// # Errors
+    /// With a [`SocketError`] inside: refused, timed out, no route, ...
+    pub async fn connect(net: &Net, address: impl Into<SocketAddr>) -> io::Result<Self> {
+        Self::connect_with(net, address, &TcpOptions::default()).await
+    }
+
+    /// As [`connect`](Self::connect), with options.
+    ///
+    /// # Errors
+    /// As for `connect`, and if an option is out of range.
+    pub async fn connect_with(net: &Net, address: impl Into<SocketAddr>, options: &TcpOptions) -> io::Result<Self> {
+        let stream = Stream::connect(net.client(), address.into(), options)?;
+        poll_fn(|context| stream.poll_connected(context)).await?;
+        Ok(Self { stream: Arc::new(stream) })
+    }
+
+    pub(crate) fn from_shared(stream: Arc<Stream>) -> Self {
+        Self { stream }
+    }
+
+    /// The same connection for blocking use.
+    #[must_use]
+    pub fn into_blocking(self) -> net::TcpStream {
+        net::TcpStream::from_shared(self.stream)
+    }
+
+    /// Parts it into a reading and a writing half that can go to different tasks. Dropping the writing half ends the
+    /// stream to the peer.
+    #[must_use]
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        (OwnedReadHalf::new(Arc::clone(&self.stream)), OwnedWriteHalf::new(self.stream))
+    }
+
+    /// The peer's address and port.
+    ///
+    /// # Errors
+    /// Never; a `Result` as in tokio.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.stream.peer_addr()?)
+    }
+
+    /// Our end's address and port.
+    ///
+    /// # Errors
+    /// Never; a `Result` as in tokio.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.stream.local_addr()?)
+    }
+
+    /// Reads without taking: the next read begins with the same bytes.
+    ///
+    /// # Errors
+    /// As a read.
+    pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        Ok(poll_fn(|context| self.stream.poll_take(context, |receive| receive.copy_at(0, buffer))).await?)
+    }
+
+    /// Waits until a read would not.
+    ///
+    /// # Errors
+    /// Never; a `Result` as in tokio.
+    pub async fn readable(&self) -> io::Result<()> {
+        poll_fn(|context| self.stream.poll_readable(context)).await;
+        Ok(())
+    }
+
+    /// Waits until a write would not.
+    ///
+    /// # Errors
+    /// Never; a `Result` as in tokio.
+    pub async fn writable(&self) -> io::Result<()> {
+        poll_fn(|context| self.stream.poll_writable(context)).await;
+        Ok(())
+    }
+
+    /// Reads what is there.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing yet, else as a read.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let read = self.stream.try_take(|receive| receive.read(buffer));
+        Ok(read.ok_or(io::ErrorKind::WouldBlock)??)
+    }
+
+    /// Writes what there is room for.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none, else as a write.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.stream.try_write(&[IoSlice::new(bytes)]);
+        Ok(written.ok_or(io::ErrorKind::WouldBlock)??)
+    }
+
+    /// Sends small segments at once instead of waiting for company (turns Nagle's algorithm off).
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        Ok(self.stream.set(TcpOption::NoDelay(on))?)
+    }
+
+    /// What [`set_nodelay`](Self::set_nodelay) set.
+    ///
+    /// # Errors
+    /// Never; a `Result` as in tokio.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        Ok(self.stream.no_delay())
+    }
+
+    /// The TTL or hop limit of what is sent.
+    ///
+    /// # Errors
+    /// For 0 and over 255, and if the engine has stopped.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        let hops = u8::try_from(ttl).map_err(|_| SocketError::InvalidOption)?;
+        Ok(self.stream.set(TcpOption::HopLimit(hops))?)
+    }
+
+    /// What [`set_ttl`](Self::set_ttl) set.
+    ///
+    /// # Errors
+    /// Never; a `Result` as in tokio.
+    pub fn ttl(&self) -> io::Result<u32> {
+        Ok(self.stream.hop_limit().into())
+    }
+
+    /// Probes the peer when the connection is idle; `None` turns it off.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn set_keepalive(&self, times: Option<KeepAlive>) -> io::Result<()> {
+        Ok(self.stream.set(TcpOption::KeepAlive(times))?)
+    }
+
+    /// How long sent data may stay unanswered before the connection is given up (TCP_USER_TIMEOUT).
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn set_user_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        Ok(self.stream.set(TcpOption::UserTimeout(timeout))?)
+    }
+
+    /// Makes closing reset the connection (SO_LINGER with a time of zero).
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn set_zero_linger(&self) -> io::Result<()> {
+        Ok(self.stream.set(TcpOption::ResetOnClose(true))?)
+    }
+
+    /// Why the connection failed, once.
+    ///
+    /// # Errors
+    /// Never; a `Result` as in tokio.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        Ok(self.stream.take_error().map(Into::into))
+    }
+
+    /// Round-trip time, windows and counters.
+    ///
+    /// # Errors
+    /// If the connection is over or the engine has stopped.
+    pub async fn info(&self) -> io::Result<TcpInfo> {
+        Ok(self.stream.info()?.answer().await?)
+    }
+}
+
+/// `AsyncRead` of whatever holds a stream.
+pub(super) fn poll_read(stream: &Stream, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    if buffer.remaining() == 0 {
+        return Poll::Ready(Ok(()));
+    }
+    let read = stream.poll_take(context, |receive| {
+        // No more is initialised than will be filled.
+        let n = receive.len().min(buffer.remaining());
+        let n = receive.read(buffer.initialize_unfilled_to(n));
+        buffer.advance(n);
+        n
+    });
+    read.map(|result| result.map(drop).map_err(Into::into))
+}
+
+/// `AsyncWrite` of whatever holds a stream.
+pub(super) fn poll_write(
+    stream: &Stream,
+    context: &mut Context<'_>,
+    buffers: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    stream.poll_write(context, buffers).map_err(Into::into)
+}
+
+impl AsyncRead for TcpStream {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        poll_read(&self.stream, context, buffer)
+    }
+}
+
+impl AsyncWrite for TcpStream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        poll_write(&self.stream, context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        poll_write(&self.stream, context, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // What was written is the engine's already.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.stream.shutdown_write().map_err(Into::into))
+    }
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TcpStream")
+            .field("local", &self.stream.local_addr().ok())
+            .field("peer", &self.stream.peer_addr().ok())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A TCP listener, asynchronous like tokio's.
+///
+/// Dropping it resets the connections that were not accepted.
+pub struct TcpListener {
+    listener: Arc<Listener>,
+}
+
+impl TcpListener {
+    /// Listens on `address`; port 0 lets the engine choose, the unspecified address means all of the `Net`'s.
+    ///
+    /// # Errors
+    /// If the address is taken or not ours.
+    pub async fn bind(net: &Net, address: impl Into<SocketAddr>) -> io::Result<Self> {
+        Self::bind_with(net, address, &ListenOptions::default()).await
+    }
+
+    /// As [`bind`](Self::bind), with options.
+    ///
+    /// # Errors
+    /// As for `bind`, and if an option is out of range.
+    pub async fn bind_with(net: &Net, address: impl Into<SocketAddr>, options: &ListenOptions) -> io::Result<Self> {
+        let (listener, reply) = Listener::bind(net.client(), address.into(), options)?;
+        listener.set_bound(reply.answer().await?);
+        Ok(Self { listener: Arc::new(listener) })
+    }
+
+    pub(crate) fn from_shared(listener: Arc<Listener>) -> Self {
+        Self { listener }
+    }
+
+    /// The same listener for blocking use.
+    #[must_use]
+    pub fn into_blocking(self) -> net::TcpListener {
+        net::TcpListener::from_shared(self.listener)
+    }
+
+    /// The address it listens on.
+    ///
+    /// # Errors
+    /// Never; a `Result` as in tokio.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// The next connection and its peer's address.
+    ///
+    /// # Errors
+    /// If the listener's address went away or the engine has stopped.
+    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        poll_fn(|context| self.poll_accept(context)).await
+    }
+
+    /// As [`accept`](Self::accept), to be polled.
+    ///
+    /// # Errors
+    /// As for `accept`.
+    pub fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        self.listener
+            .poll_accept(context)
+            .map_ok(|(stream, remote)| (TcpStream { stream: Arc::new(stream) }, remote))
+            .map_err(Into::into)
+    }
+}
+
+impl fmt::Debug for TcpListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TcpListener").field("local", &self.listener.local_addr().ok()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,422 @@
+//! A TCP connection as the application holds it.
+//!
+//! Reading takes from the receive ring, writing puts into the send ring; neither asks the engine. The engine is told
+//! with a mark: always of what was written, of what was read only when enough was taken that the window should move.
+//!
+//! After an error what had arrived can still be read, then every read fails with it: a stream that was cut off never
+//! looks like one that ended.
+
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll};
+
+use ring::{Consumer, Producer};
+
+use crate::control::{Attachment, Command, Complete, Completion, EngineEnd, Marks, Reply, SocketId};
+use crate::error::SocketError;
+use crate::lock;
+use crate::options::{TcpInfo, TcpOption, TcpOptions};
+use crate::socket::client::Client;
+use crate::socket::wakers::WakerSet;
+
+/// What both sides know of a connection.
+pub(crate) struct StreamState {
+    pub id: SocketId,
+    pub marks: Marks,
+    /// Local and remote, once the connection stands.
+    addresses: OnceLock<(SocketAddr, SocketAddr)>,
+    /// Set when the connection is over; why, if not well.
+    closed: OnceLock<Option<SocketError>>,
+    /// `take_error` has told the reason.
+    reported: AtomicBool,
+    read: Mutex<ReadSide>,
+    write: Mutex<WriteSide>,
+    readers: WakerSet,
+    writers: WakerSet,
+    /// The settings as last set, for the getters.
+    settings: Mutex<Settings>,
+}
+
+struct ReadSide {
+    receive: Consumer,
+    /// Bytes taken since the engine was last told.
+    untold: usize,
+    /// Taken bytes at which it is told.
+    tell_at: usize,
+    /// This side reads no more.
+    shut: bool,
+}
+
+struct WriteSide {
+    send: Producer,
+    /// This side writes no more.
+    shut: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Settings {
+    no_delay: bool,
+    keep_alive: Option<crate::KeepAlive>,
+    user_timeout: Option<std::time::Duration>,
+    hop_limit: u8,
+    tos: u8,
+}
+
+impl StreamState {
+    pub(crate) fn new(id: SocketId, send: Producer, receive: Consumer, options: &TcpOptions) -> Self {
+        Self {
+            id,
+            marks: Marks::default(),
+            addresses: OnceLock::new(),
+            closed: OnceLock::new(),
+            reported: AtomicBool::new(false),
+            read: Mutex::new(ReadSide {
+                receive,
+                untold: 0,
+                // While less than this was taken since the engine last looked, the window that it offered then was
+                // within an eighth of what it could offer now, or the ring still holds bytes that will be taken.
+                tell_at: (options.receive_buffer / 8).max(1),
+                shut: false,
+            }),
+            write: Mutex::new(WriteSide { send, shut: false }),
+            readers: WakerSet::default(),
+            writers: WakerSet::default(),
+            settings: Mutex::new(Settings {
+                no_delay: options.no_delay,
+                keep_alive: options.keep_alive,
+                user_timeout: options.user_timeout,
+                hop_limit: options.hop_limit,
+                tos: options.tos,
+            }),
+        }
+    }
+
+    /// Whether waking a writer is worth its while: a quarter of the buffer is free. As long as it is not, bytes are
+    /// on their way whose acknowledgement brings the next look.
+    fn has_room_worth_waking(&self) -> bool {
+        match self.write.try_lock() {
+            Ok(side) => side.send.free() >= side.send.limit() / 4,
+            // The application is writing at this moment: it may have looked already.
+            Err(_) => true,
+        }
+    }
+
+    /// Why nothing can be written any more.
+    fn write_error(&self) -> Option<SocketError> {
+        self.closed.get().map(|reason| reason.unwrap_or(SocketError::BrokenPipe))
+    }
+}
+
+impl Complete for StreamState {
+    fn complete(&self, completion: Completion) {
+        match completion {
+            Completion::Connected { local, remote } => {
+                // A connection is made once.
+                let _ = self.addresses.set((local, remote));
+                self.readers.wake();
+                self.writers.wake();
+            }
+            Completion::Readable => self.readers.wake(),
+            Completion::Writable => {
+                if !self.writers.is_empty() && self.has_room_worth_waking() {
+                    self.writers.wake();
+                }
+            }
+            Completion::Error(reason) | Completion::Closed(Some(reason)) => self.close(Some(reason)),
+            Completion::Closed(None) => self.close(None),
+        }
+    }
+}
+
+impl StreamState {
+    fn close(&self, reason: Option<SocketError>) {
+        // The first reason stands.
+        let _ = self.closed.set(reason);
+        self.readers.wake();
+        self.writers.wake();
+    }
+}
+
+/// The application's hold on a connection. When it is dropped the engine lets the connection go: what was written is
+/// still sent; if something was not read the peer gets a reset (RFC 2525 section 2.17).
+pub(crate) struct Stream {
+    client: Arc<Client>,
+    state: Arc<StreamState>,
+}
+
+impl Stream {
+    /// Begins a connection. It stands when [`poll_connected`](Self::poll_connected) says so.
+    pub(crate) fn connect(client: &Arc<Client>, remote: SocketAddr, options: &TcpOptions) -> Result<Self, SocketError> {
+        let (send_in, send_out) = ring::heap(options.send_buffer);
+        let (receive_in, receive_out) = ring::heap(options.receive_buffer);
+        let id = client.channel.name_socket();
+        let state = Arc::new(StreamState::new(id, send_in, receive_out, options));
+        client.channel.submit(
+            id,
+            Command::TcpConnect { remote, options: options.clone() },
+            Attachment::Stream { state: EngineEnd(Arc::clone(&state)), send: send_out, receive: receive_in },
+        )?;
+        Ok(Self { client: Arc::clone(client), state })
+    }
+
+    /// Takes over a connection that the engine has accepted.
+    pub(crate) fn accepted(client: &Arc<Client>, state: Arc<StreamState>) -> Self {
+        Self { client: Arc::clone(client), state }
+    }
+
+    /// Ready when the connection stands or has failed.
+    pub(crate) fn poll_connected(&self, context: &mut Context<'_>) -> Poll<Result<(), SocketError>> {
+        let look = || match (self.state.addresses.get(), self.state.closed.get()) {
+            (Some(_), _) => Poll::Ready(Ok(())),
+            (None, Some(reason)) => Poll::Ready(Err(reason.unwrap_or(SocketError::Aborted))),
+            (None, None) => Poll::Pending,
+        };
+        if look().is_pending() {
+            self.state.writers.register(context.waker());
+        }
+        look()
+    }
+
+    /// Takes bytes from the receive ring: `take` is handed the ring, consumes (or peeks at) what it wants, at least one
+    /// byte if there is one, and returns how much that was. Zero is the end of the stream.
+    pub(crate) fn poll_take(
+        &self,
+        context: &mut Context<'_>,
+        mut take: impl FnMut(&mut Consumer) -> usize,
+    ) -> Poll<Result<usize, SocketError>> {
+        if let Some(result) = self.try_take(&mut take) {
+            return Poll::Ready(result);
+        }
+        self.state.readers.register(context.waker());
+        if let Some(result) = self.try_take(&mut take) {
+            return Poll::Ready(result);
+        }
+        // Who waits with an empty ring may wait long: the memory of both rings can go back.
+        self.give_back();
+        Poll::Pending
+    }
+
+    /// As [`poll_take`](Self::poll_take), `None` where that would wait.
+    pub(crate) fn try_take(&self, mut take: impl FnMut(&mut Consumer) -> usize) -> Option<Result<usize, SocketError>> {
+        let mut side = lock(&self.state.read);
+        if side.shut {
+            return Some(Ok(0));
+        }
+        // Before the ring: what was published before the connection closed is read first.
+        let closed = self.state.closed.get();
+        let before = side.receive.position();
+        let taken = take(&mut side.receive);
+        if taken > 0 {
+            side.untold += (side.receive.position() - before) as usize;
+            let tell = side.untold >= side.tell_at;
+            if tell {
+                side.untold = 0;
+            }
+            drop(side);
+            if tell {
+                self.mark(Marks::READ);
+            }
+            return Some(Ok(taken));
+        }
+        if side.receive.is_finished() {
+            return Some(Ok(0));
+        }
+        if side.receive.is_poisoned() {
+            return Some(Err(SocketError::Corrupt));
+        }
+        // The end of a stream is the peer's FIN and nothing else.
+        closed.map(|reason| Err(reason.unwrap_or(SocketError::Aborted)))
+    }
+
+    /// Ready when a read would not wait.
+    pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        let look = || {
+            let side = lock(&self.state.read);
+            side.shut
+                || self.state.closed.get().is_some()
+                || !side.receive.is_empty()
+                || side.receive.is_producer_finished()
+        };
+        if !look() {
+            self.state.readers.register(context.waker());
+            if !look() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Writes what there is room for, at least one byte unless `buffers` have none.
+    pub(crate) fn poll_write(
+        &self,
+        context: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<Result<usize, SocketError>> {
+        if let Some(result) = self.try_write(buffers) {
+            return Poll::Ready(result);
+        }
+        self.state.writers.register(context.waker());
+        self.try_write(buffers).map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// As [`poll_write`](Self::poll_write), `None` where that would wait.
+    pub(crate) fn try_write(&self, buffers: &[IoSlice<'_>]) -> Option<Result<usize, SocketError>> {
+        let mut side = lock(&self.state.write);
+        if side.shut {
+            return Some(Err(SocketError::BrokenPipe));
+        }
+        if let Some(reason) = self.state.write_error() {
+            return Some(Err(reason));
+        }
+        if side.send.is_consumer_gone() {
+            return Some(Err(SocketError::BrokenPipe));
+        }
+        let mut written = 0;
+        for buffer in buffers {
+            let n = side.send.write(buffer);
+            written += n;
+            if n < buffer.len() {
+                break;
+            }
+        }
+        drop(side);
+        if written > 0 {
+            self.mark(Marks::WROTE);
+            return Some(Ok(written));
+        }
+        buffers.iter().all(|buffer| buffer.is_empty()).then_some(Ok(0))
+    }
+
+    /// Ready when a write would not wait.
+    pub(crate) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<()> {
+        let look = || {
+            let side = lock(&self.state.write);
+            side.shut || self.state.closed.get().is_some() || side.send.is_consumer_gone() || side.send.free() > 0
+        };
+        if !look() {
+            self.state.writers.register(context.waker());
+            if !look() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Ends the stream to the peer after what was written.
+    pub(crate) fn shutdown_write(&self) -> Result<(), SocketError> {
+        if self.state.addresses.get().is_none() {
+            return Err(SocketError::NotConnected);
+        }
+        let mut side = lock(&self.state.write);
+        if !side.shut {
+            side.shut = true;
+            side.send.finish();
+            drop(side);
+            self.mark(Marks::WROTE);
+            self.state.writers.wake();
+        }
+        Ok(())
+    }
+
+    /// Reads no more: reads return the end of the stream from now on.
+    pub(crate) fn shutdown_read(&self) -> Result<(), SocketError> {
+        if self.state.addresses.get().is_none() {
+            return Err(SocketError::NotConnected);
+        }
+        let was_shut = std::mem::replace(&mut lock(&self.state.read).shut, true);
+        if !was_shut {
+            self.state.readers.wake();
+            self.submit(Command::TcpShutdownRead, Attachment::None)?;
+        }
+        Ok(())
+    }
+
+    /// Why the connection failed, once; `None` while it is well and when it ended well.
+    pub(crate) fn take_error(&self) -> Option<SocketError> {
+        let reason = (*self.state.closed.get()?)?;
+        (!self.state.reported.swap(true, Ordering::Relaxed)).then_some(reason)
+    }
+
+    /// Our end's address and port.
+    pub(crate) fn local_addr(&self) -> Result<SocketAddr, SocketError> {
+        self.state.addresses.get().map(|&(local, _)| local).ok_or(SocketError::NotConnected)
+    }
+
+    /// The peer's address and port.
+    pub(crate) fn peer_addr(&self) -> Result<SocketAddr, SocketError> {
+        self.state.addresses.get().map(|&(_, remote)| remote).ok_or(SocketError::NotConnected)
+    }
+
+    /// Changes a setting.
+    pub(crate) fn set(&self, option: TcpOption) -> Result<(), SocketError> {
+        {
+            let mut settings = lock(&self.state.settings);
+            match option {
+                TcpOption::NoDelay(on) => settings.no_delay = on,
+                TcpOption::KeepAlive(times) => settings.keep_alive = times,
+                TcpOption::UserTimeout(time) => settings.user_timeout = time,
+                TcpOption::HopLimit(0) => return Err(SocketError::InvalidOption),
+                TcpOption::HopLimit(hops) => settings.hop_limit = hops,
+                TcpOption::Tos(tos) => settings.tos = tos,
+                TcpOption::ResetOnClose(_) => {}
+            }
+        }
+        self.submit(Command::TcpSet(option), Attachment::None)
+    }
+
+    pub(crate) fn no_delay(&self) -> bool {
+        lock(&self.state.settings).no_delay
+    }
+
+    pub(crate) fn keep_alive(&self) -> Option<crate::KeepAlive> {
+        lock(&self.state.settings).keep_alive
+    }
+
+    pub(crate) fn user_timeout(&self) -> Option<std::time::Duration> {
+        lock(&self.state.settings).user_timeout
+    }
+
+    pub(crate) fn hop_limit(&self) -> u8 {
+        lock(&self.state.settings).hop_limit
+    }
+
+    pub(crate) fn tos(&self) -> u8 {
+        lock(&self.state.settings).tos
+    }
+
+    /// Asks the engine about the connection.
+    pub(crate) fn info(&self) -> Result<Reply<TcpInfo>, SocketError> {
+        let (reply, answerer) = Reply::new();
+        self.submit(Command::TcpInfo, Attachment::TcpInfo(answerer))?;
+        Ok(reply)
+    }
+
+    /// Gives memory back while the reader waits: our part of an empty send ring, and word to the engine about the
+    /// receive ring, for which it need not wake.
+    fn give_back(&self) {
+        if let Ok(mut side) = self.state.write.try_lock() {
+            side.send.release();
+        }
+        let emptied = std::mem::replace(&mut lock(&self.state.read).untold, 0) > 0;
+        if emptied {
+            self.mark(Marks::EMPTIED);
+        }
+    }
+
+    fn mark(&self, what: u8) {
+        self.client.channel.mark(self.state.id, &self.state.marks, what);
+    }
+
+    fn submit(&self, command: Command, attachment: Attachment) -> Result<(), SocketError> {
+        self.client.channel.submit(self.state.id, command, attachment)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // An engine that has stopped has let go already.
+        let _ = self.submit(Command::Close, Attachment::None);
+    }
+}
