@@ -1,0 +1,198 @@
+//! The client: dial, handshake, exchange, and the chain of redirects.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ::http::{HeaderMap, StatusCode, Version};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use url::{Host, Url};
+
+use super::body::Body;
+use super::dial::{Dial, Dialed, OverNet};
+use super::error::Error;
+use super::exchange::exchange;
+use super::redirect::{self, MAX_REDIRECTS};
+use super::request::Request;
+use crate::Net;
+use crate::dns::Resolver;
+use crate::tls::{self, Agreed, Trust};
+
+/// How long a request may take, part by part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection to one address, and for the TLS handshake on it.
+    pub connect: Duration,
+    /// From the request sent to the head of the response.
+    pub first_byte: Duration,
+    /// Between two pieces of the body.
+    pub idle: Duration,
+    /// For everything, redirects and body included; `None` for no limit.
+    pub whole: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let patience = Duration::from_secs(30);
+        Self { connect: patience, first_byte: patience, idle: patience, whole: None }
+    }
+}
+
+impl Timeouts {
+    /// The same patience for every step, and none for the whole.
+    pub fn each(patience: Duration) -> Self {
+        Self { connect: patience, first_byte: patience, idle: patience, whole: None }
+    }
+}
+
+/// A response whose body is still to be read.
+pub struct Response {
+    /// Where it came from in the end, after redirects.
+    pub url: Url,
+    /// The status.
+    pub status: StatusCode,
+    /// The version of the protocol that the server answered in.
+    pub version: Version,
+    /// The header fields.
+    pub headers: HeaderMap,
+    /// The address that answered; `None` over a stream of the caller's ([`send_over`]).
+    pub remote: Option<SocketAddr>,
+    /// What TLS agreed on; `None` for http, and over a stream of the caller's.
+    pub tls: Option<Agreed>,
+    /// The URLs that redirected here, in order.
+    pub redirects: Vec<Url>,
+    /// The body.
+    pub body: Body,
+}
+
+/// An HTTP client. One connection for each request; it must run inside a tokio runtime with its timers on (the
+/// reactor is not needed).
+#[derive(Clone)]
+pub struct Client<D = OverNet> {
+    dial: D,
+    tls: tls::Connector,
+    timeouts: Timeouts,
+}
+
+impl Client<OverNet> {
+    /// A client on `net` that believes `trust`, with the resolver that the net's configuration names.
+    ///
+    /// # Errors
+    /// [`Error::Tls`] when the authorities to trust cannot be read.
+    pub fn new(net: Net, trust: Trust) -> Result<Self, Error> {
+        let resolver = Resolver::new(&net);
+        Self::over(OverNet::new(net, resolver), trust)
+    }
+}
+
+impl<D: Dial> Client<D> {
+    /// A client over the connections that `dial` makes.
+    ///
+    /// # Errors
+    /// [`Error::Tls`] when the authorities to trust cannot be read.
+    pub fn over(dial: D, trust: Trust) -> Result<Self, Error> {
+        let tls = tls::Connector::new(trust, &["http/1.1"])?;
+        Ok(Self { dial, tls, timeouts: Timeouts::default() })
+    }
+
+    /// The same client with other time limits.
+    #[must_use]
+    pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Sends `request` and follows redirects. Any status is a response, not an error.
+    ///
+    /// # Errors
+    /// [`Error`] when there is no response to give.
+    pub async fn send(&self, request: Request) -> Result<Response, Error> {
+        let whole = self.timeouts.whole.map(|after| (Instant::now() + after, after));
+        match whole {
+            None => self.follow(request, None).await,
+            Some((deadline, after)) => match tokio::time::timeout_at(deadline, self.follow(request, whole)).await {
+                Ok(result) => result,
+                Err(_) => Err(Error::TookTooLong { after }),
+            },
+        }
+    }
+
+    async fn follow(&self, mut request: Request, whole: Option<(Instant, Duration)>) -> Result<Response, Error> {
+        let mut redirects = Vec::new();
+        loop {
+            let mut response = self.send_once(&request, whole).await?;
+            let Some(next) = redirect::next(&request, response.status, &response.headers)? else {
+                response.redirects = redirects;
+                return Ok(response);
+            };
+            if redirects.len() == MAX_REDIRECTS {
+                return Err(Error::TooManyRedirects { limit: MAX_REDIRECTS, url: next.url.to_string() });
+            }
+            redirects.push(std::mem::replace(&mut request, next).url);
+        }
+    }
+
+    /// One request and its response, on a connection of its own.
+    async fn send_once(&self, request: &Request, whole: Option<(Instant, Duration)>) -> Result<Response, Error> {
+        let (host, port) = destination(&request.url)?;
+        let Dialed { stream, remote } = self.dial.dial(&host, port, self.timeouts.connect).await?;
+        let mut response = if request.url.scheme() == "https" {
+            let stream = self.tls.connect(&host, stream, self.timeouts.connect).await?;
+            let agreed = Agreed::of(&stream);
+            let mut response = over(request, stream, &self.timeouts, whole).await?;
+            response.tls = Some(agreed);
+            response
+        } else {
+            over(request, stream, &self.timeouts, whole).await?
+        };
+        response.remote = Some(remote);
+        Ok(response)
+    }
+}
+
+/// Sends `request` over a `stream` that is connected (and encrypted, if it is to be) already, and waits for the
+/// head of the response. Redirects are not followed.
+///
+/// # Errors
+/// [`Error`] when there is no response to give.
+pub async fn send_over<S>(request: &Request, stream: S, timeouts: &Timeouts) -> Result<Response, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let whole = timeouts.whole.map(|after| (Instant::now() + after, after));
+    over(request, stream, timeouts, whole).await
+}
+
+async fn over<S>(
+    request: &Request,
+    stream: S,
+    timeouts: &Timeouts,
+    whole: Option<(Instant, Duration)>,
+) -> Result<Response, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (head, driver) = exchange(request, stream, timeouts.first_byte).await?;
+    let (head, incoming) = head.into_parts();
+    Ok(Response {
+        url: request.url.clone(),
+        status: head.status,
+        version: head.version,
+        headers: head.headers,
+        remote: None,
+        tls: None,
+        redirects: Vec::new(),
+        body: Body::new(incoming, driver, timeouts.idle, whole),
+    })
+}
+
+/// The host (an IPv6 address without its brackets) and port that `url` leads to.
+fn destination(url: &Url) -> Result<(String, u16), Error> {
+    let missing = || Error::Url { url: url.to_string(), reason: "it names no host".to_owned() };
+    let host = match url.host().ok_or_else(missing)? {
+        Host::Domain(name) => name.to_owned(),
+        Host::Ipv4(address) => address.to_string(),
+        Host::Ipv6(address) => address.to_string(),
+    };
+    Ok((host, url.port_or_known_default().ok_or_else(missing)?))
+}

@@ -1,0 +1,37 @@
+//! An HTTP client (RFC 9110, RFC 9112) over Wharf's sockets: http and https, redirects, time limits and streaming
+//! bodies. hyper speaks the protocol; this module owns what stands around it: dialling, redirects, credentials
+//! and what an error means.
+//!
+//! ```no_run
+//! # async fn example(net: wharf::Net) -> Result<(), Box<dyn std::error::Error>> {
+//! let client = wharf::http::Client::new(net, wharf::tls::Trust::Mozilla)?;
+//! let mut response = client.send(wharf::http::Request::get("https://example.com/")?).await?;
+//! while let Some(bytes) = response.body.chunk().await? {
+//!     println!("{} bytes", bytes.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A body that ends before its announced length is an error, never a short success.
+
+mod body;
+mod client;
+mod dial;
+mod error;
+mod exchange;
+mod redirect;
+mod request;
+
+pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+pub use body::Body;
+pub use client::{Client, Response, Timeouts, send_over};
+pub use dial::{Dial, Dialed, Dialing, OverNet};
+pub(crate) use error::seconds;
+pub use error::{Error, Layer};
+pub use redirect::MAX_REDIRECTS;
+pub use request::Request;
+pub use url::Url;
+
+#[cfg(test)]
+mod tests;
