@@ -45,6 +45,25 @@ impl Table {
         (index, slot - begin, begin + len - slot)
     }
 
+    /// Allocates the chunks of slots `[0, 1 << log2)` that do not exist; false when the allocator has no more.
+    fn cover(&self, log2: u8) -> bool {
+        let last = usize::from(log2.saturating_sub(self.first_log2)).min(CHUNKS - 1);
+        for (index, entry) in self.chunks[..=last].iter().enumerate() {
+            if !entry.load(Ordering::Relaxed).is_null() {
+                continue;
+            }
+            let Some(layout) = chunk_layout(self.first_log2, index) else { return false };
+            // SAFETY: a chunk is at least 64 bytes.
+            let chunk = unsafe { alloc_zeroed(layout) };
+            if chunk.is_null() {
+                return false;
+            }
+            // Relaxed: the tail published afterwards orders it.
+            entry.store(chunk, Ordering::Relaxed);
+        }
+        true
+    }
+
     /// The memory of a slot and the bytes that follow it without a gap.
     ///
     /// # Safety
@@ -89,27 +108,21 @@ pub(crate) unsafe fn grow(table: &AtomicPtr<Table>, log2: u8) -> bool {
         }
         // SAFETY: fresh memory of a Table's size and alignment.
         unsafe { pointer.write(Table::new(log2)) };
-        // Relaxed, and so for the chunks below: the tail published afterwards orders it.
+        // Relaxed: the tail published afterwards orders it.
         table.store(pointer, Ordering::Relaxed);
     }
     // SAFETY: not null, so a table that lives until `free`, which only the producer or the last half calls.
-    let table = unsafe { &*pointer };
-    let wanted = usize::from(log2.saturating_sub(table.first_log2));
-    for index in 0..=wanted.min(CHUNKS - 1) {
-        if !table.chunks[index].load(Ordering::Relaxed).is_null() {
-            continue;
-        }
-        let Some(layout) = chunk_layout(table.first_log2, index) else {
-            return false;
-        };
-        // SAFETY: a chunk is at least 64 bytes.
-        let chunk = unsafe { alloc_zeroed(layout) };
-        if chunk.is_null() {
-            return false;
-        }
-        table.chunks[index].store(chunk, Ordering::Relaxed);
+    if unsafe { &*pointer }.cover(log2) {
+        return true;
     }
-    true
+    // A table without its first chunk has settled a size that cannot be had: the next attempt may choose another.
+    // SAFETY: as above; without a first chunk there is no unread byte.
+    unsafe {
+        if (*pointer).chunks[0].load(Ordering::Relaxed).is_null() {
+            free(table);
+        }
+    }
+    false
 }
 
 /// The largest size that a ring whose first chunk has this size can reach.

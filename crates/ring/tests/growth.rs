@@ -245,3 +245,18 @@ fn a_closed_or_dropped_consumer_shows() {
     assert!(producer.is_consumer_gone());
     producer.write(b"nobody reads this, and nothing breaks");
 }
+
+#[test]
+fn bytes_out_of_order_do_not_grow_a_ring_whose_reader_has_moved_on() {
+    let (mut producer, mut consumer) = ring::heap(65_536);
+    let mut bytes = [0; 3000];
+    for _ in 0..100 {
+        // One hole of a thousand bytes, filled last: there is always something ahead of the tail.
+        assert!(producer.write_at(1000, &[1; 2000]));
+        assert!(producer.write_at(0, &[1; 1000]));
+        assert!(producer.write_at(3000, &[2; 100]));
+        producer.publish(3000);
+        assert_eq!(consumer.read(&mut bytes), 3000);
+    }
+    assert_eq!(producer.capacity_allocated(), PAGE);
+}

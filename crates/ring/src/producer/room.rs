@@ -62,15 +62,13 @@ impl Producer {
                 return 0;
             }
         }
-        let end = end.min(self.room_end());
-        if end <= self.tail {
-            return 0;
+        let mut n = end.min(self.room_end()).saturating_sub(self.tail);
+        while n > 0 && !self.prepare(self.tail + n) {
+            // The allocator has no more: what there is can still be filled, or less be asked for.
+            let mapped = self.mapped_end().saturating_sub(self.tail);
+            n = if mapped > 0 { mapped.min(n) } else { n / 2 };
         }
-        if self.prepare(end) {
-            return (end - self.tail) as usize;
-        }
-        // No memory for more: what there is can still be filled.
-        end.min(self.mapped_end()).saturating_sub(self.tail) as usize
+        n as usize
     }
 
     /// The position of `offset`, when `len` bytes can be placed there.
@@ -104,6 +102,8 @@ impl Producer {
         if end <= self.mapped_end() {
             return true;
         }
+        // Before taking more memory: perhaps the consumer has made room by now.
+        self.refresh();
         if self.is_drained() {
             self.rewind(self.log2);
         }
@@ -179,7 +179,7 @@ impl Producer {
 
     /// The slot of a position at or after the tail that `prepare` has covered, and how many positions follow it
     /// without a wrap.
-    fn slot_of(&self, position: u64) -> (usize, u64) {
+    pub(super) fn slot_of(&self, position: u64) -> (usize, u64) {
         if position >= self.start {
             let size = 1u64 << self.log2;
             let slot = position.wrapping_sub(self.base) & (size - 1);
