@@ -66,10 +66,10 @@ pub fn push(producer: &mut Producer, record: &Record, payload: &[u8]) -> Result<
 /// [`Full`], the ring being as it was.
 pub fn push_spans(producer: &mut Producer, record: &Record, payload: &[Span<'_>]) -> Result<(), Full> {
     let len = total_len(payload);
-    if len > MAX_PAYLOAD || HEADER_LEN + len > producer.free() {
+    if len > MAX_PAYLOAD {
         return Err(Full);
     }
-    // The payload first: once the farthest byte has its memory, the others have as well.
+    // From the end: once the farthest byte has found room and memory, the others have as well.
     let mut offset = HEADER_LEN + len;
     for span in payload.iter().rev() {
         offset -= span.len();

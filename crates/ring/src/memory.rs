@@ -143,6 +143,8 @@ pub(crate) unsafe fn free(table: &AtomicPtr<Table>) {
     {
         // SAFETY: made by `grow` and, as the caller says, used by nobody else any more.
         let table = unsafe { &*pointer };
+        #[cfg(loom)]
+        table.shadow.written(0, Shadow::SLOTS);
         for (index, chunk) in table.chunks.iter().enumerate() {
             let chunk = chunk.load(Ordering::Relaxed);
             if let (false, Some(layout)) = (chunk.is_null(), chunk_layout(table.first_log2, index)) {
@@ -177,10 +179,12 @@ pub(crate) unsafe fn allocated(table: &AtomicPtr<Table>) -> usize {
 /// copy touches the cells of its bytes as well. Two halves that meet at one byte without order are then found.
 /// Tests keep to multiples of eight and to few slots.
 #[cfg(loom)]
-pub(crate) struct Shadow([loom::cell::UnsafeCell<()>; 64]);
+pub(crate) struct Shadow([loom::cell::UnsafeCell<()>; Shadow::SLOTS / 8]);
 
 #[cfg(loom)]
 impl Shadow {
+    const SLOTS: usize = 512;
+
     fn new() -> Self {
         Self(core::array::from_fn(|_| loom::cell::UnsafeCell::new(())))
     }

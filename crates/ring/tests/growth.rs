@@ -52,6 +52,24 @@ fn a_reader_that_keeps_up_keeps_the_ring_small() {
 }
 
 #[test]
+fn after_a_burst_small_messages_return_to_the_lowest_slots() {
+    let (mut producer, mut consumer) = ring::heap(1 << 20);
+    producer.write(&[1; 1000]);
+    let lowest = consumer.spans(0, 1).as_slice()[0].as_ptr().addr();
+    for _ in 0..1000 {
+        producer.write(&[1; 1000]);
+    }
+    consumer.consume(consumer.len());
+    for _ in 0..1000 {
+        producer.write(&[2; 500]);
+        for span in consumer.spans(0, 500).as_slice() {
+            assert!((lowest..lowest + PAGE).contains(&span.as_ptr().addr()), "cold memory");
+        }
+        consumer.consume(500);
+    }
+}
+
+#[test]
 fn a_wrapped_ring_grows_although_its_reader_stands_still() {
     let (mut producer, mut consumer) = ring::heap(65_536);
     let bytes: Vec<u8> = (0..80_000u32).map(|i| (i % 251) as u8).collect();
@@ -70,6 +88,25 @@ fn a_wrapped_ring_grows_although_its_reader_stands_still() {
     assert_eq!(consumer.copy_at(0, &mut all), all.len());
     assert_eq!(all, bytes[2500..2500 + all.len()]);
     assert_eq!(producer.capacity_allocated(), 65_536, "never more than the limit asks for");
+}
+
+#[test]
+fn a_grown_ring_takes_no_memory_beyond_its_limit_while_its_reader_catches_up() {
+    let (mut producer, mut consumer) = ring::heap(65_536);
+    producer.write(&[1; 3000]);
+    consumer.consume(consumer.len().min(2500));
+    // Wrapped and then grown; the reader is still among the bytes from before.
+    assert_eq!(producer.write(&[1; 2000]), 2000);
+    assert_eq!(producer.capacity_allocated(), PAGE);
+    assert_eq!(producer.write(&[1; 1 << 20]), 65_536 - 2500);
+    assert_eq!(consumer.len(), 65_536);
+    consumer.consume(3000);
+    let before = producer.free();
+    assert!(before < 3000, "room that would take a growth beyond the limit is not offered yet");
+    assert_eq!(producer.write(&[1; 1 << 20]), before);
+    assert_eq!(producer.capacity_allocated(), 65_536);
+    consumer.consume(2000);
+    assert_eq!(producer.free(), 65_536 - producer.len());
 }
 
 #[test]

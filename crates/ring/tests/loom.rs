@@ -149,9 +149,12 @@ fn the_end_of_the_stream_comes_after_its_last_byte() {
 #[test]
 fn the_last_half_frees_the_ring_once() {
     explore(|| {
-        let (mut producer, consumer) = heap_with_first_chunk(64, 64);
+        let (mut producer, mut consumer) = heap_with_first_chunk(64, 64);
         write_all(&mut producer, 8);
-        let other = thread::spawn(move || drop(consumer));
+        let other = thread::spawn(move || {
+            read_until(&mut consumer, 8);
+            drop(consumer);
+        });
         drop(producer);
         other.join().unwrap();
     });

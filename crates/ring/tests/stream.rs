@@ -13,6 +13,7 @@ fn run_model(seed: u64, operations: usize, max_limit: usize, make: impl Fn(usize
     let mut random = Random::new(seed);
     let mut limit = 1 + random.below(max_limit);
     let (mut producer, mut consumer) = make(limit);
+    let mut largest_limit = limit;
     let mut unread: VecDeque<u8> = VecDeque::new();
     // Placed ahead of the tail: offset ranges from it.
     let mut ahead: Vec<(usize, usize)> = Vec::new();
@@ -96,10 +97,14 @@ fn run_model(seed: u64, operations: usize, max_limit: usize, make: impl Fn(usize
                 if random.below(8) == 0 {
                     limit = random.size(max_limit);
                     producer.set_limit(limit);
+                    largest_limit = largest_limit.max(limit);
                     largest_end = 0;
                 }
             }
         }
+        // Twice the bytes that the ring ever had to hold, at most: sizes are powers of two. A page comes at once.
+        let most = largest_limit.next_power_of_two().max(4096);
+        assert!(producer.capacity_allocated() <= most, "{}", context());
         assert_eq!(consumer.len(), unread.len(), "{}", context());
         assert_eq!(producer.len(), unread.len(), "{}", context());
     }
