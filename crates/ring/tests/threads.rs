@@ -1,4 +1,12 @@
 //! Two threads, and two processes: every byte arrives, in order.
+//!
+//! Both sanitizers run on a nightly without rebuilding std, and are clean (F being "--target x86_64-unknown-linux-gnu"):
+//!
+//! ```text
+//! RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p wharf-ring F --tests
+//! RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" \
+//! TSAN_OPTIONS=suppressions=$PWD/crates/ring/tests/tsan.supp cargo +nightly test -p wharf-ring F --test threads
+//! ```
 
 mod common;
 
