@@ -41,6 +41,10 @@ impl Default for Config {
 pub struct TcpConfig {
     /// Most bytes that wait in a receive ring, and so the largest window advertised. Default 1 MiB.
     pub receive_buffer: u32,
+    /// Most bytes that wait in the send ring of a connection that came in. Default 1 MiB.
+    pub send_buffer: u32,
+    /// Connection requests in any-address mode that wait for the owner's word at most. Default 4,096.
+    pub held_limit: usize,
     /// Retransmissions of a SYN or SYN-ACK before the attempt fails with a time-out. Default 6 (127 s).
     pub syn_retries: u8,
     /// Retransmissions of data before the connection is given up (RFC 9293 section 3.8.3, R2). Default 15.
@@ -70,6 +74,8 @@ impl Default for TcpConfig {
     fn default() -> Self {
         Self {
             receive_buffer: 1 << 20,
+            send_buffer: 1 << 20,
+            held_limit: 4_096,
             syn_retries: 6,
             retries: 15,
             rto_min: Duration::from_millis(200),

@@ -72,6 +72,8 @@ impl Stack {
         self.udp.forget_interface(&mut self.net, interface);
         self.net.interfaces.remove(interface);
         self.net.changed();
+        let (tcp, mut context) = self.tcp_context();
+        tcp.interface_removed(now, &mut context, interface);
         self.settle(now);
     }
 

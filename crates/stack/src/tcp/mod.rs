@@ -1,6 +1,79 @@
-//! TCP (RFC 9293): the map of this folder.
+//! TCP (RFC 9293). The map of this folder:
+//!
+//! | what | where |
+//! |---|---|
+//! | a segment's way in: checksum, look-up, RFC 9293's order of checks | `input` |
+//! | opening: SYN, SYN-ACK, options | `handshake`, `listener`, `isn` |
+//! | acknowledgements, the send window | `acknowledge` |
+//! | text, FIN, the receive window, when to acknowledge | `receive`, `reassembly` |
+//! | what to send next, Nagle, silly windows | `output`, `ready` |
+//! | loss: by time, by duplicate ACKs; how much may be in flight | `retransmit`, `recovery`, `congestion`, `rtt` |
+//! | a closed window; a silent peer | `persist`, `keep_alive` |
+//! | RFC 7323 | `timestamps` |
+//! | resets, and the limit on answers to forged segments | `reset`, `challenge` |
+//! | the end | `time_wait`, `phase` |
+//! | what the owner calls | `commands`, `options`, `error`, `info` |
+//!
+//! [`Tcp`] holds the tables. A [`Connection`](connection::Connection) knows nothing of them: its methods change it, and
+//! [`Tcp::settle`] then does what follows from the change.
 
-use crate::handle::Handle;
+mod acknowledge;
+mod challenge;
+mod commands;
+mod congestion;
+mod connection;
+mod demux;
+mod error;
+mod handshake;
+mod icmp;
+mod info;
+mod input;
+mod isn;
+mod keep_alive;
+mod listener;
+mod options;
+mod output;
+mod persist;
+mod phase;
+mod ready;
+mod reassembly;
+mod receive;
+mod recovery;
+mod reset;
+mod retransmit;
+mod rtt;
+mod time_wait;
+mod timers;
+mod timestamps;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+pub use commands::ConnectOptions;
+pub use commands::Refusal;
+pub use error::{ConnectError, TcpError};
+pub use info::TcpInfo;
+pub use listener::{Accepted, ListenOptions, RingSource};
+pub use options::{ApplicationRings, KeepAlive, SocketOption, SocketOptions, StreamRings, heap_rings};
+pub use phase::Phase;
+
+use crate::config::TcpConfig;
+use crate::entropy::Entropy;
+use crate::event::{Event, Events, Readiness};
+use crate::handle::{Handle, Table};
+use crate::link::InterfaceId;
+use crate::network::Network;
+use crate::tcp::challenge::ChallengeLimit;
+use crate::tcp::connection::{Connection, Flags};
+use crate::tcp::demux::{Demux, Flow};
+use crate::tcp::isn::IsnGenerator;
+use crate::tcp::listener::Listeners;
+use crate::tcp::ready::Ready;
+use crate::tcp::reset::Reset;
+use crate::tcp::time_wait::{Remains, TimeWait};
+use crate::time::Instant;
+use crate::timers::Wheel;
 
 /// Marks handles of connections.
 pub enum ConnectionKind {}
@@ -14,17 +87,6 @@ pub enum ListenerKind {}
 /// Names a listener of one engine.
 pub type ListenerId = Handle<ListenerKind>;
 
-use device::Device;
-
-use crate::config::TcpConfig;
-use crate::entropy::Entropy;
-use crate::event::{Event, Events};
-use crate::ip::{Delivery, icmp::TransportError};
-use crate::link::InterfaceId;
-use crate::network::Network;
-use crate::time::Instant;
-use core::net::IpAddr;
-
 /// What TCP may use of the rest of the engine while it works.
 pub(crate) struct Context<'a> {
     pub net: &'a mut Network,
@@ -33,57 +95,271 @@ pub(crate) struct Context<'a> {
 }
 
 /// All of TCP.
-pub(crate) struct Tcp {}
+pub(crate) struct Tcp {
+    config: TcpConfig,
+    connections: Table<ConnectionKind, Connection>,
+    demux: Demux,
+    listeners: Listeners,
+    time_wait: TimeWait,
+    wheel: Wheel<u32>,
+    ready: Ready,
+    /// Connections that wait for a next hop's MAC address.
+    resolving: BTreeMap<(InterfaceId, IpAddr), Vec<ConnectionId>>,
+    isn: IsnGenerator,
+    challenge: ChallengeLimit,
+    /// Connection requests that wait for the owner's word.
+    held: usize,
+}
 
 impl Tcp {
-    pub(crate) fn new(_config: TcpConfig, _entropy: &mut Entropy) -> Self {
-        Self {}
-    }
-
-    /// A segment arrived.
-    pub(crate) fn input(&mut self, _now: Instant, _context: &mut Context<'_>, _delivery: &Delivery<'_>) {}
-
-    /// Sends what connections on `interface` have to send; false when the device became full before the end.
-    pub(crate) fn transmit(
-        &mut self,
-        _now: Instant,
-        _context: &mut Context<'_>,
-        _interface: InterfaceId,
-        _device: &mut dyn Device,
-    ) -> bool {
-        true
+    pub(crate) fn new(config: TcpConfig, entropy: &mut Entropy) -> Self {
+        Self {
+            connections: Table::new(),
+            demux: Demux::new(entropy.key()),
+            listeners: Listeners::new(),
+            time_wait: TimeWait::new(entropy, config.time_wait, config.time_wait_limit),
+            wheel: Wheel::new(),
+            ready: Ready::default(),
+            resolving: BTreeMap::new(),
+            isn: IsnGenerator::new(entropy),
+            challenge: ChallengeLimit::new(config.challenge_ack_limit),
+            held: 0,
+            config,
+        }
     }
 
     /// Whether `transmit` would have something to do.
-    pub(crate) fn has_output(&self, _interface: InterfaceId) -> bool {
-        false
+    pub(crate) fn has_output(&self, interface: InterfaceId) -> bool {
+        !self.ready.is_empty(interface)
     }
 
     pub(crate) fn next_deadline(&self) -> Instant {
-        Instant::NEVER
+        self.wheel.next_deadline().min(self.time_wait.next_deadline())
     }
 
-    pub(crate) fn handle_timeout(&mut self, _now: Instant, _context: &mut Context<'_>) {}
-
-    /// An ICMP error quoted a segment of ours.
-    pub(crate) fn icmp_error(&mut self, _now: Instant, _context: &mut Context<'_>, _error: &TransportError) {}
+    pub(crate) fn handle_timeout(&mut self, now: Instant, context: &mut Context<'_>) {
+        self.time_wait.expire(now);
+        while let Some(index) = self.wheel.pop_expired(now) {
+            let Some(connection) = self.connections.at_mut(index) else { continue };
+            let before = connection.phase;
+            connection.on_timer(now, &self.config);
+            self.settle(now, context, index, before);
+        }
+    }
 
     /// The search for a next hop's MAC has ended, well or not.
     pub(crate) fn resolved(
         &mut self,
-        _now: Instant,
-        _context: &mut Context<'_>,
-        _interface: InterfaceId,
-        _next_hop: IpAddr,
-        _reachable: bool,
+        now: Instant,
+        context: &mut Context<'_>,
+        interface: InterfaceId,
+        next_hop: IpAddr,
+        reachable: bool,
     ) {
+        for id in self.resolving.remove(&(interface, next_hop)).unwrap_or_default() {
+            let Some(connection) = self.connections.get_mut(id) else { continue };
+            let before = connection.phase;
+            if reachable {
+                connection.flags.clear(Flags::RESOLVING);
+            } else if before == Phase::SynSent {
+                connection.fail(TcpError::HostUnreachable);
+            } else if connection.has_only_acks_to_send() {
+                // They say nothing that the next segment does not say too.
+                connection.forget_acks();
+                connection.flags.clear(Flags::RESOLVING);
+            } else {
+                // Tried again, and counted, whenever the retransmission timer expires.
+                connection.on_retransmission_timeout(now, &self.config);
+                connection.deadlines.retransmit = now + connection.rtt.rto(self.config.rto_min, self.config.rto_max);
+            }
+            self.settle(now, context, id.index(), before);
+        }
     }
 
-    /// `interface` is gone, or `address` on it.
-    pub(crate) fn address_removed(&mut self, _now: Instant, _context: &mut Context<'_>, _address: IpAddr) {}
+    /// `address` is no longer ours: its connections are over.
+    pub(crate) fn address_removed(&mut self, now: Instant, context: &mut Context<'_>, address: IpAddr) {
+        let affected: Vec<ConnectionId> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.flow.local == address && connection.phase != Phase::Closed)
+            .map(|(id, _)| id)
+            .collect();
+        for id in affected {
+            self.end(now, context, id, TcpError::AddressRemoved);
+        }
+    }
 
-    /// Fills in what happened to the connection that `event` names, when it was queued.
+    /// `interface` is gone, and with it the queue of what it had to send; connections find another way or fail by time.
+    pub(crate) fn interface_removed(&mut self, now: Instant, context: &mut Context<'_>, interface: InterfaceId) {
+        for index in self.ready.remove(interface) {
+            if let Some(connection) = self.connections.at_mut(index) {
+                connection.flags.clear(Flags::QUEUED);
+            }
+        }
+        let affected: Vec<ConnectionId> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.interface == interface && connection.phase != Phase::Closed)
+            .map(|(id, _)| id)
+            .collect();
+        for id in affected {
+            let Some(connection) = self.connections.get_mut(id) else { continue };
+            connection.flags.clear(Flags::RESOLVING);
+            match context.net.route(connection.flow.remote, Some(connection.flow.local)) {
+                Ok(path) => {
+                    connection.interface = path.interface;
+                    self.enqueue(id.index());
+                }
+                Err(_) => self.end(now, context, id, TcpError::AddressRemoved),
+            }
+        }
+        self.resolving.retain(|(of, _), _| *of != interface);
+    }
+
+    /// Fails a connection for a reason that came from outside of it.
+    pub(crate) fn end(&mut self, now: Instant, context: &mut Context<'_>, id: ConnectionId, error: TcpError) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let before = connection.phase;
+        connection.fail(error);
+        self.settle(now, context, id.index(), before);
+    }
+
+    /// Fills in what happened to the connection or listener that `event` names; `None` if it is gone or nothing did.
     pub(crate) fn complete_event(&mut self, event: Event) -> Option<Event> {
-        Some(event)
+        match event {
+            Event::Tcp(id, _) => {
+                let connection = self.connections.get_mut(id)?;
+                connection.flags.clear(Flags::EVENT_QUEUED);
+                let news = core::mem::take(&mut connection.news);
+                (!news.is_empty()).then_some(Event::Tcp(id, news))
+            }
+            Event::Accept(id) => {
+                self.listeners.table.get_mut(id)?.told = false;
+                Some(event)
+            }
+            Event::TcpIncoming { connection, .. } => self.connections.get(connection).map(|_| event),
+            other => Some(other),
+        }
     }
+
+    /// Does what follows from a change of the connection in slot `index`, which was in phase `before`.
+    pub(crate) fn settle(&mut self, now: Instant, context: &mut Context<'_>, index: u32, before: Phase) {
+        let Some(id) = self.connections.handle_at(index) else { return };
+        let Some(connection) = self.connections.at_mut(index) else { return };
+        let phase = connection.phase;
+        if before == Phase::SynReceived && phase != before {
+            self.handshake_ended(context, id);
+        }
+        let Some(connection) = self.connections.at_mut(index) else { return };
+        if phase != Phase::Closed && (connection.send.is_poisoned() || connection.receive.is_poisoned()) {
+            Reset::abort(connection).send(now, context.net, &connection.flow);
+            connection.fail(TcpError::Corrupt);
+        }
+        match connection.phase {
+            Phase::TimeWait if before != Phase::TimeWait => {
+                let remains = Remains {
+                    snd_nxt: connection.snd.max,
+                    rcv_nxt: connection.rcv.nxt,
+                    ts_recent: connection.timestamps.is_agreed().then(|| connection.timestamps.recent()),
+                };
+                let flow = connection.flow;
+                if connection.flags.has(Flags::ACK_NOW) {
+                    let timestamp = connection.timestamps.value(now);
+                    time_wait::acknowledge(now, context.net, &flow, &remains, timestamp);
+                }
+                self.time_wait.insert(now, &flow, remains);
+                self.retire(context, id, before);
+            }
+            Phase::Closed if before != Phase::Closed => self.retire(context, id, before),
+            Phase::TimeWait | Phase::Closed => {}
+            _ => {
+                if connection.is_stuck() {
+                    connection.persist(now, &self.config);
+                }
+                connection.arm(index, &mut self.wheel);
+                let sends = connection.has_something_to_send();
+                announce(connection, context.events, id);
+                if sends {
+                    self.enqueue(index);
+                }
+            }
+        }
+    }
+
+    /// A connection has left SYN-RECEIVED, one way or the other.
+    fn handshake_ended(&mut self, context: &mut Context<'_>, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.flags.take(Flags::HELD) {
+            self.held -= 1;
+        }
+        let Some(listener) = connection.listener.take() else { return };
+        if connection.phase.is_synchronized() {
+            self.offer(context.events, id, listener);
+            return;
+        }
+        if let Some(listener) = self.listeners.table.get_mut(listener) {
+            listener.handshakes -= 1;
+        }
+    }
+
+    /// The connection's protocol has ended. What the application still holds stays readable; the rest goes.
+    fn retire(&mut self, context: &mut Context<'_>, id: ConnectionId, before: Phase) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.disarm(&mut self.wheel);
+        let flow: Flow = connection.flow;
+        connection.receive.finish();
+        connection.send.close();
+        connection.reassembly = None;
+        let mut news = Readiness::CLOSED | Readiness::READABLE;
+        if connection.error.is_some() {
+            news |= Readiness::ERROR;
+        }
+        connection.tell(news);
+        announce(connection, context.events, id);
+        let abandoned = connection.flags.has(Flags::ORPHANED)
+            || (before == Phase::SynReceived && !connection.flags.has(Flags::OWNED));
+        self.demux.remove(id.index(), &flow);
+        if abandoned {
+            self.connections.remove(id);
+        }
+    }
+
+    /// Whether a connection of this four-tuple exists or is remembered.
+    pub(crate) fn has_flow(&self, flow: &Flow) -> bool {
+        self.demux.peek(&self.connections, flow).is_some() || self.time_wait.contains(flow)
+    }
+
+    /// Connections in TIME-WAIT.
+    pub(crate) fn time_wait_len(&self) -> usize {
+        self.time_wait.len()
+    }
+
+    /// Connections of every other phase that have a handle.
+    pub(crate) fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+}
+
+/// Queues an event for the connection, unless one stands there already or nobody owns it.
+fn announce(connection: &mut Connection, events: &mut Events, id: ConnectionId) {
+    if connection.news.is_empty()
+        || !connection.flags.has(Flags::OWNED)
+        || connection.flags.has(Flags::ORPHANED)
+        || connection.flags.has(Flags::EVENT_QUEUED)
+    {
+        return;
+    }
+    connection.flags.set(Flags::EVENT_QUEUED);
+    events.push(Event::Tcp(id, Readiness::NONE));
+}
+
+/// The segment size that a link of `mtu` bytes carries to `remote`: what is left of the IP packet after both headers
+/// (RFC 9293 section 3.7.1).
+fn mss_of(mtu: u32, remote: IpAddr) -> u16 {
+    let headers = match remote {
+        IpAddr::V4(_) => 40,
+        IpAddr::V6(_) => 60,
+    };
+    // A header with timestamps leaves at least a few bytes of the smallest MTU that IPv4 allows, which is 68.
+    u16::try_from(mtu.saturating_sub(headers)).unwrap_or(u16::MAX).max(28)
 }

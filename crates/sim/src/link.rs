@@ -1,0 +1,224 @@
+//! One direction of a link: what happens to a frame between two hosts.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use stack::Instant;
+
+use crate::chance::Chance;
+
+/// How frames get lost.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub enum Loss {
+    /// None do.
+    #[default]
+    Never,
+    /// Each with this probability, whatever happened to the others.
+    Random(f64),
+    /// In bursts (Gilbert and Elliott): in the good state none, in the bad state all.
+    Bursts {
+        /// The probability of turning bad, a frame.
+        start: f64,
+        /// The probability of turning good, a frame.
+        end: f64,
+    },
+}
+
+/// The properties of one direction of a link. The default is a perfect wire of no length.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct LinkModel {
+    /// Bits a second; `None` is without limit.
+    pub rate: Option<u64>,
+    /// Bytes that wait for the wire at most, the frame on it included; `None` is without limit. Of use with a rate.
+    pub queue: Option<usize>,
+    /// From the last bit's leaving to its arrival.
+    pub delay: Duration,
+    /// Up to so much more, evenly spread; frames do not overtake each other by it.
+    pub jitter: Duration,
+    /// How frames get lost.
+    pub loss: Loss,
+    /// The probability that a frame is held back by `reorder_delay`, so that later ones overtake it.
+    pub reorder: f64,
+    /// How long it is held back.
+    pub reorder_delay: Duration,
+    /// The probability that a frame arrives twice.
+    pub duplicate: f64,
+    /// The probability that a bit of the frame is turned over.
+    pub corrupt: f64,
+}
+
+impl LinkModel {
+    /// A wire that delays and does nothing else.
+    #[must_use]
+    pub fn delay(delay: Duration) -> Self {
+        Self { delay, ..Self::default() }
+    }
+}
+
+/// What happened to the frames of one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkStats {
+    /// Frames handed in.
+    pub sent: u64,
+    /// Bytes handed in.
+    pub sent_bytes: u64,
+    /// Frames that came out, duplicates included.
+    pub arrived: u64,
+    /// Frames lost on the wire.
+    pub lost: u64,
+    /// Frames that found the queue full.
+    pub overflowed: u64,
+    /// Frames that were held back.
+    pub reordered: u64,
+    /// Frames that arrived twice.
+    pub duplicated: u64,
+    /// Frames with a bit turned over.
+    pub corrupted: u64,
+}
+
+/// A frame as it crosses a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// The checksum needs no check: a device of ours would have filled it in.
+    pub verified: bool,
+    /// TCP payload bytes a segment, if the frame stands for several.
+    pub segment_size: Option<u16>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct InFlight {
+    at: Instant,
+    /// Breaks ties in the order of sending.
+    number: u64,
+    frame: Frame,
+}
+
+impl Ord for InFlight {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+impl PartialOrd for InFlight {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// One direction of a link, with the frames on it.
+#[derive(Debug)]
+pub struct Link {
+    /// Its properties; may be changed at any time for the frames to come.
+    pub model: LinkModel,
+    stats: LinkStats,
+    in_flight: BinaryHeap<Reverse<InFlight>>,
+    numbers: u64,
+    /// When the wire has sent all that waits for it.
+    free_at: Instant,
+    /// The latest arrival of a frame that was not held back.
+    last_arrival: Instant,
+    bad: bool,
+}
+
+impl Link {
+    /// An empty link.
+    #[must_use]
+    pub fn new(model: LinkModel) -> Self {
+        Self {
+            model,
+            stats: LinkStats::default(),
+            in_flight: BinaryHeap::new(),
+            numbers: 0,
+            free_at: Instant::ZERO,
+            last_arrival: Instant::ZERO,
+            bad: false,
+        }
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn stats(&self) -> LinkStats {
+        self.stats
+    }
+
+    /// When the next frame arrives.
+    #[must_use]
+    pub fn next_arrival(&self) -> Instant {
+        self.in_flight.peek().map_or(Instant::NEVER, |frame| frame.0.at)
+    }
+
+    /// Takes a frame that has arrived by `now`.
+    pub fn receive(&mut self, now: Instant) -> Option<Frame> {
+        if self.next_arrival() > now {
+            return None;
+        }
+        self.stats.arrived += 1;
+        self.in_flight.pop().map(|frame| frame.0.frame)
+    }
+
+    /// Puts a frame on the wire.
+    pub fn send(&mut self, now: Instant, frame: Frame, chance: &mut Chance) {
+        self.stats.sent += 1;
+        self.stats.sent_bytes += frame.bytes.len() as u64;
+        let Some(left_at) = self.serialize(now, frame.bytes.len()) else {
+            self.stats.overflowed += 1;
+            return;
+        };
+        if self.is_lost(chance) {
+            self.stats.lost += 1;
+            return;
+        }
+        let jitter = Duration::from_nanos(chance.below(self.model.jitter.as_nanos() as u64 + 1));
+        let mut at = (left_at + self.model.delay + jitter).max(self.last_arrival);
+        if chance.happens(self.model.reorder) {
+            self.stats.reordered += 1;
+            at += self.model.reorder_delay;
+        } else {
+            self.last_arrival = at;
+        }
+        let mut frame = frame;
+        if chance.happens(self.model.corrupt) && !frame.bytes.is_empty() {
+            self.stats.corrupted += 1;
+            let bit = chance.below(frame.bytes.len() as u64 * 8);
+            frame.bytes[bit as usize / 8] ^= 1 << (bit % 8);
+            frame.verified = false;
+        }
+        if chance.happens(self.model.duplicate) {
+            self.stats.duplicated += 1;
+            self.push(at, frame.clone());
+        }
+        self.push(at, frame);
+    }
+
+    fn push(&mut self, at: Instant, frame: Frame) {
+        self.numbers += 1;
+        self.in_flight.push(Reverse(InFlight { at, number: self.numbers, frame }));
+    }
+
+    /// When the frame's last bit has left; `None` if the queue has no room for it.
+    fn serialize(&mut self, now: Instant, len: usize) -> Option<Instant> {
+        let Some(rate) = self.model.rate else { return Some(now) };
+        let start = self.free_at.max(now);
+        let waiting = (start.since(now).as_nanos() * u128::from(rate) / 8_000_000_000) as usize;
+        if self.model.queue.is_some_and(|most| waiting + len > most) {
+            return None;
+        }
+        let nanos = (len as u128 * 8_000_000_000).div_ceil(u128::from(rate)) as u64;
+        self.free_at = start + Duration::from_nanos(nanos);
+        Some(self.free_at)
+    }
+
+    fn is_lost(&mut self, chance: &mut Chance) -> bool {
+        match self.model.loss {
+            Loss::Never => false,
+            Loss::Random(p) => chance.happens(p),
+            Loss::Bursts { start, end } => {
+                self.bad = if self.bad { !chance.happens(end) } else { chance.happens(start) };
+                self.bad
+            }
+        }
+    }
+}

@@ -1,0 +1,481 @@
+//! A peer made by hand: the test says which segments it sends, and sees what the engine answers and when.
+//!
+//! Sequence numbers are relative: both sides' SYN has the number 0, the first byte 1, whatever the engine's initial
+//! sequence number was. So a script reads like a trace.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use device::{Capabilities, Device, RxFrame, TransmitError, TxFrame};
+use stack::link::{AddressCheck, InterfaceConfig, InterfaceId};
+use stack::tcp::{Accepted, ApplicationRings, ConnectOptions, ConnectionId, ListenOptions, ListenerId, heap_rings};
+use stack::{Config, Event, Instant, Stack};
+use wire::cidr::Cidr;
+use wire::ethernet::{EtherType, EthernetHeader, MacAddr};
+use wire::ipv4::Ipv4Header;
+use wire::protocol::Protocol;
+use wire::tcp::{SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps};
+
+/// The engine's address.
+pub const ENGINE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// The puppet's address.
+pub const PUPPET: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+/// The engine's port in [`Puppet::accept`]'s connections.
+pub const ENGINE_PORT: u16 = 80;
+/// The puppet's port.
+pub const PUPPET_PORT: u16 = 40_000;
+/// The puppet's initial sequence number on the wire: near the wrap, so that every script crosses it.
+const PUPPET_ISN: SeqNum = SeqNum(u32::MAX - 700);
+
+const ENGINE_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+const PUPPET_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
+
+/// A segment that the engine sent, in relative numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// When, from the puppet's beginning.
+    pub at: Duration,
+    /// Sequence number, relative to the engine's ISN.
+    pub seq: u32,
+    /// Acknowledgement number, relative to the puppet's ISN; 0 without the ACK bit.
+    pub ack: u32,
+    /// The control bits.
+    pub flags: TcpFlags,
+    /// The window field, not scaled.
+    pub window: u16,
+    /// The options.
+    pub options: TcpOptions,
+    /// The text.
+    pub text: Vec<u8>,
+}
+
+impl Seen {
+    /// A line like "0.200 1:1461 ack 1 PSH win 64240", to compare a whole exchange with.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut flags = String::new();
+        for (bit, name) in [(TcpFlags::SYN, "S"), (TcpFlags::FIN, "F"), (TcpFlags::RST, "R"), (TcpFlags::PSH, "P")] {
+            if self.flags.contains(bit) {
+                flags.push_str(name);
+            }
+        }
+        if self.flags.contains(TcpFlags::ACK) {
+            flags.push('.');
+        }
+        let end = self.seq.wrapping_add(self.text.len() as u32);
+        format!("{}.{:03} {flags} {}:{end} ack {}", self.at.as_secs(), self.at.subsec_millis(), self.seq, self.ack)
+    }
+}
+
+/// A segment for the puppet to send, in relative numbers. Made with [`seg`].
+#[derive(Clone, Debug)]
+pub struct Seg {
+    seq: u32,
+    ack: Option<u32>,
+    flags: TcpFlags,
+    window: u16,
+    options: TcpOptions,
+    text: Vec<u8>,
+}
+
+/// A segment that begins at `seq`, relative to the puppet's ISN.
+#[must_use]
+pub fn seg(seq: u32) -> Seg {
+    Seg { seq, ack: None, flags: TcpFlags(0), window: 65_535, options: TcpOptions::NONE, text: Vec::new() }
+}
+
+impl Seg {
+    /// With the ACK bit: everything before `ack`, relative to the engine's ISN, has arrived.
+    #[must_use]
+    pub fn ack(mut self, ack: u32) -> Self {
+        self.ack = Some(ack);
+        self
+    }
+
+    /// With these control bits, besides ACK.
+    #[must_use]
+    pub fn flags(mut self, flags: TcpFlags) -> Self {
+        self.flags = flags;
+        self
+    }
+
+    /// With this window field; 65,535 otherwise.
+    #[must_use]
+    pub fn window(mut self, window: u16) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// With this text.
+    #[must_use]
+    pub fn text(mut self, text: &[u8]) -> Self {
+        self.text = text.to_vec();
+        self
+    }
+
+    /// With an MSS option.
+    #[must_use]
+    pub fn mss(mut self, mss: u16) -> Self {
+        self.options.mss = Some(mss);
+        self
+    }
+
+    /// With a window-scale option.
+    #[must_use]
+    pub fn scale(mut self, shift: u8) -> Self {
+        self.options.window_scale = Some(shift);
+        self
+    }
+
+    /// With timestamps.
+    #[must_use]
+    pub fn timestamps(mut self, value: u32, echo: u32) -> Self {
+        self.options.timestamps = Some(Timestamps { value, echo });
+        self
+    }
+}
+
+/// An engine, and the hand that plays its peer.
+pub struct Puppet {
+    /// The engine.
+    pub stack: Stack,
+    /// Its interface.
+    pub interface: InterfaceId,
+    /// Its connection, once there is one.
+    pub connection: Option<ConnectionId>,
+    /// The application's halves of the connection's rings.
+    pub rings: Option<ApplicationRings>,
+    /// Events that were not read yet.
+    pub events: VecDeque<Event>,
+    /// The port on the engine's side.
+    pub port: u16,
+    start: Instant,
+    now: Instant,
+    engine_isn: SeqNum,
+    device: Tape,
+}
+
+impl Puppet {
+    /// An engine with `config` on a link of MTU 1500, and a silent peer.
+    ///
+    /// # Panics
+    /// Never, as long as the engine takes a plain interface.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let start = Instant::from_secs(100);
+        let capabilities = Capabilities::plain(ENGINE_MAC, 1500);
+        let mut stack = Stack::new(config, [7; 32]);
+        let mut settings = InterfaceConfig::new("sim0", capabilities);
+        settings.address_check = AddressCheck::OFF;
+        let interface = stack.add_interface(settings).expect("a plain interface");
+        let cidr = Cidr::new(IpAddr::V4(ENGINE), 24).expect("24 bits of 32");
+        stack.add_address(start, interface, cidr).expect("an address for a host");
+        stack.add_static_neighbor(start, interface, IpAddr::V4(PUPPET), PUPPET_MAC);
+        let mut puppet = Self {
+            stack,
+            interface,
+            connection: None,
+            rings: None,
+            events: VecDeque::new(),
+            port: ENGINE_PORT,
+            start,
+            now: start,
+            engine_isn: SeqNum(0),
+            device: Tape { capabilities, frames: VecDeque::new(), full: false },
+        };
+        // The announcement of the address is not what scripts are about.
+        puppet.drain();
+        puppet.device.frames.clear();
+        puppet
+    }
+
+    /// The time since the beginning.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.now.since(self.start)
+    }
+
+    /// The time as the engine is told it.
+    #[must_use]
+    pub fn instant(&self) -> Instant {
+        self.now
+    }
+
+    /// Lets the engine connect to the puppet.
+    ///
+    /// # Panics
+    /// If the engine refuses.
+    pub fn connect(&mut self, options: &ConnectOptions) {
+        self.connect_with(options, 1 << 20, 65_535);
+    }
+
+    /// [`connect`](Self::connect) with these sizes of the send and receive ring.
+    ///
+    /// # Panics
+    /// If the engine refuses.
+    pub fn connect_with(&mut self, options: &ConnectOptions, send: usize, receive: usize) {
+        let (engine, rings) = heap_rings(send, receive);
+        let remote = SocketAddr::new(IpAddr::V4(PUPPET), PUPPET_PORT);
+        let id = self.stack.tcp_connect(self.now, remote, options, engine).expect("a route to the puppet");
+        self.port = self.stack.tcp_addresses(id).expect("a new connection").0.port();
+        self.connection = Some(id);
+        self.rings = Some(rings);
+        self.drain();
+    }
+
+    /// Lets the engine listen on port 80.
+    ///
+    /// # Panics
+    /// If the engine refuses.
+    pub fn listen(&mut self, options: ListenOptions) -> ListenerId {
+        let local = SocketAddr::new(IpAddr::V4(ENGINE), ENGINE_PORT);
+        self.stack.tcp_listen(local, options).expect("a free port")
+    }
+
+    /// Takes the connection that waits at `listener`.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn accept(&mut self, listener: ListenerId) {
+        let Accepted { connection, rings, .. } =
+            self.stack.tcp_accept(self.now, listener).expect("a connection that waits");
+        self.connection = Some(connection);
+        self.rings = Some(rings);
+        self.drain();
+    }
+
+    /// An established connection that the engine opened, on which nothing was sent yet: the puppet's SYN had `syn`'s
+    /// options and window.
+    ///
+    /// # Panics
+    /// If the handshake does not go as it should.
+    #[must_use]
+    pub fn established(config: Config, syn: Seg) -> Self {
+        let mut puppet = Self::new(config);
+        puppet.connect(&ConnectOptions::default());
+        let seen = puppet.take();
+        assert_eq!(seen.len(), 1, "one SYN: {seen:?}");
+        puppet.send(&syn.ack(1).flags(TcpFlags::SYN));
+        let seen = puppet.take();
+        assert_eq!(seen.len(), 1, "one ACK of the SYN-ACK: {seen:?}");
+        puppet
+    }
+
+    /// The connection's handle.
+    ///
+    /// # Panics
+    /// If there is no connection.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.connection.expect("a connection")
+    }
+
+    /// The application writes; all of it must fit.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn write(&mut self, bytes: &[u8]) {
+        let rings = self.rings.as_mut().expect("a connection");
+        assert_eq!(rings.send.write(bytes), bytes.len(), "room in the send ring");
+        self.stack.tcp_wrote(self.now, self.id());
+        self.drain();
+    }
+
+    /// The application reads at most `most` bytes.
+    ///
+    /// # Panics
+    /// If there is no connection.
+    pub fn read(&mut self, most: usize) -> Vec<u8> {
+        let rings = self.rings.as_mut().expect("a connection");
+        let mut bytes = vec![0; most.min(rings.receive.len())];
+        rings.receive.read(&mut bytes);
+        self.stack.tcp_read(self.now, self.id());
+        self.drain();
+        bytes
+    }
+
+    /// The application ends its stream.
+    ///
+    /// # Panics
+    /// If there is no connection.
+    pub fn finish(&mut self) {
+        self.rings.as_mut().expect("a connection").send.finish();
+        self.stack.tcp_wrote(self.now, self.id());
+        self.drain();
+    }
+
+    /// The application lets go.
+    pub fn close(&mut self) {
+        self.stack.tcp_close(self.now, self.id());
+        self.drain();
+    }
+
+    /// The puppet sends a segment.
+    pub fn send(&mut self, segment: &Seg) {
+        let frame = self.frame(segment);
+        self.send_frame(&frame);
+    }
+
+    /// The puppet sends several in one batch: the engine answers after the last.
+    pub fn send_batch(&mut self, segments: &[Seg]) {
+        for segment in segments {
+            let frame = self.frame(segment);
+            self.stack.handle_frame(self.now, self.interface, &RxFrame::plain(&frame));
+        }
+        self.drain();
+    }
+
+    /// A frame of the test's own making arrives.
+    pub fn send_frame(&mut self, frame: &[u8]) {
+        self.stack.handle_frame(self.now, self.interface, &RxFrame::plain(frame));
+        self.drain();
+    }
+
+    /// The whole frame of a segment, complete with checksums.
+    #[must_use]
+    pub fn frame(&self, segment: &Seg) -> Vec<u8> {
+        let mut flags = segment.flags;
+        if segment.ack.is_some() {
+            flags |= TcpFlags::ACK;
+        }
+        let header = TcpHeader {
+            src_port: PUPPET_PORT,
+            dst_port: self.port,
+            seq: PUPPET_ISN + segment.seq,
+            ack: segment.ack.map_or(SeqNum(0), |ack| self.engine_isn + ack),
+            flags,
+            window: segment.window,
+            urgent: 0,
+            options: segment.options,
+        };
+        let mut tcp = vec![0; header.len()];
+        header.emit(&mut tcp);
+        tcp.extend_from_slice(&segment.text);
+        TcpHeader::fill_checksum(&mut tcp, IpAddr::V4(PUPPET), IpAddr::V4(ENGINE));
+        frame_of(Protocol::TCP, &tcp)
+    }
+
+    /// What the engine has sent since the last call.
+    pub fn take(&mut self) -> Vec<Seen> {
+        let frames: Vec<(Instant, Vec<u8>)> = self.device.frames.drain(..).collect();
+        frames.iter().filter_map(|(at, frame)| self.see(*at, frame)).collect()
+    }
+
+    /// [`take`](Self::take) as lines.
+    pub fn lines(&mut self) -> Vec<String> {
+        self.take().iter().map(Seen::line).collect()
+    }
+
+    /// Every frame that the engine has sent since the last call, of whatever protocol.
+    pub fn take_frames(&mut self) -> Vec<Vec<u8>> {
+        self.device.frames.drain(..).map(|(_, frame)| frame).collect()
+    }
+
+    /// Lets `span` pass; every deadline of the engine is kept to the nanosecond.
+    pub fn run_for(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            let due = self.stack.poll_timeout().max(self.now);
+            if due > end {
+                self.now = end;
+                return;
+            }
+            self.now = due;
+            self.stack.handle_timeout(self.now);
+            self.drain();
+        }
+    }
+
+    /// Whether the device takes frames; one that is full refuses all.
+    pub fn set_device_full(&mut self, full: bool) {
+        self.device.full = full;
+        self.drain();
+    }
+
+    /// Lets the engine send what it has to send.
+    pub fn drain(&mut self) {
+        let before = self.device.frames.len();
+        self.stack.poll_transmit(self.now, self.interface, &mut self.device);
+        while let Some(event) = self.stack.poll_event() {
+            self.events.push_back(event);
+        }
+        for index in before..self.device.frames.len() {
+            self.device.frames[index].0 = self.now;
+            // The engine's SYN tells its initial sequence number.
+            if let Some((header, _)) = parse(&self.device.frames[index].1)
+                && header.flags.contains(TcpFlags::SYN)
+            {
+                self.engine_isn = header.seq;
+            }
+        }
+    }
+
+    fn see(&self, at: Instant, frame: &[u8]) -> Option<Seen> {
+        let (header, text) = parse(frame)?;
+        let ack = if header.flags.contains(TcpFlags::ACK) { header.ack - PUPPET_ISN } else { 0 };
+        Some(Seen {
+            at: at.since(self.start),
+            seq: header.seq - self.engine_isn,
+            ack,
+            flags: header.flags,
+            window: header.window,
+            options: header.options,
+            text,
+        })
+    }
+}
+
+/// An Ethernet frame with an IPv4 packet from the puppet to the engine.
+#[must_use]
+pub fn frame_of(protocol: Protocol, payload: &[u8]) -> Vec<u8> {
+    let ip = Ipv4Header::new(PUPPET, ENGINE, protocol, 64, payload.len());
+    let ethernet = EthernetHeader { dst: ENGINE_MAC, src: PUPPET_MAC, vlan: None, ethertype: EtherType::IPV4 };
+    let mut frame = vec![0; ethernet.len() + ip.len()];
+    let at = ethernet.emit(&mut frame);
+    ip.emit(&mut frame[at..]);
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// The TCP segment in a frame of the engine, its checksum verified.
+fn parse(frame: &[u8]) -> Option<(TcpHeader, Vec<u8>)> {
+    let (ethernet, packet) = EthernetHeader::parse(frame).ok()?;
+    if ethernet.ethertype != EtherType::IPV4 {
+        return None;
+    }
+    let (ip, payload) = Ipv4Header::parse(packet).expect("the engine sends valid IPv4 headers");
+    if ip.protocol != Protocol::TCP {
+        return None;
+    }
+    TcpHeader::verify(payload, IpAddr::V4(ip.src), IpAddr::V4(ip.dst)).expect("the engine sends valid checksums");
+    let (header, text) = TcpHeader::parse(payload).expect("the engine sends valid TCP headers");
+    Some((header, text.to_vec()))
+}
+
+/// A device that keeps what it is given.
+struct Tape {
+    capabilities: Capabilities,
+    frames: VecDeque<(Instant, Vec<u8>)>,
+    full: bool,
+}
+
+impl Device for Tape {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    fn transmit(&mut self, frame: &TxFrame<'_>) -> Result<(), TransmitError> {
+        if self.full {
+            return Err(TransmitError::Full);
+        }
+        let mut bytes = vec![0; frame.len()];
+        frame.copy_to(&mut bytes);
+        self.frames.push_back((Instant::ZERO, bytes));
+        Ok(())
+    }
+
+    fn receive(&mut self, _budget: usize, _input: &mut dyn FnMut(&RxFrame<'_>)) -> usize {
+        0
+    }
+}

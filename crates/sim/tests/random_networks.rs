@@ -1,0 +1,172 @@
+//! A thousand random networks: on each, two hosts send each other random amounts over a random link, and every byte
+//! arrives, in order, once; then both close, and nothing is left.
+//!
+//! A failure names its seed; `WHARF_SEED=<seed> cargo test -p wharf-sim --test random_networks` runs that one alone, and with
+//! `WHARF_TRACE=1` besides it prints every segment.
+
+#![expect(clippy::print_stdout, reason = "a failing network is told to whoever replays it")]
+
+use std::time::Duration;
+
+use sim::world::{A, B, Setup};
+use sim::{Chance, LinkModel, Loss, Stream, World};
+use stack::Instant;
+
+/// Networks in a run.
+const NETWORKS: u64 = 1000;
+
+/// The longest that a transfer may take, in virtual time. The worst network loses a tenth of its frames in bursts and has
+/// a round trip of more than a second.
+const PATIENCE: Duration = Duration::from_secs(4 * 3600);
+
+fn random_link(chance: &mut Chance) -> LinkModel {
+    let up_to = |chance: &mut Chance, millis: [u64; 3]| {
+        let most = millis[chance.below(3) as usize];
+        Duration::from_micros(chance.below(most * 1000))
+    };
+    LinkModel {
+        rate: (chance.below(3) > 0).then(|| 1 << chance.between(18, 30)),
+        queue: (chance.below(2) > 0).then(|| 1 << chance.between(13, 20)),
+        delay: up_to(chance, [1, 20, 300]),
+        jitter: up_to(chance, [1, 5, 50]),
+        loss: match chance.below(4) {
+            0 => Loss::Never,
+            1 => Loss::Random(0.01),
+            2 => Loss::Random(chance.below(100) as f64 / 1000.0),
+            _ => Loss::Bursts { start: 0.01, end: 0.5 },
+        },
+        reorder: [0.0, 0.01, 0.1][chance.below(3) as usize],
+        reorder_delay: up_to(chance, [30; 3]),
+        duplicate: [0.0, 0.01, 0.1][chance.below(3) as usize],
+        corrupt: [0.0, 0.005, 0.05][chance.below(3) as usize],
+    }
+}
+
+/// What one side sends, and how it goes about it.
+struct Script {
+    text: Vec<u8>,
+    written: usize,
+    /// Most bytes a write.
+    gulp: usize,
+    received: Vec<u8>,
+    /// Most bytes a read.
+    sip: usize,
+    /// Between two reads.
+    pause: Duration,
+    next_read: Instant,
+    finished: bool,
+}
+
+impl Script {
+    fn random(chance: &mut Chance) -> Self {
+        let len = [0, 1, 1_000, 100_000, 400_000][chance.below(5) as usize];
+        let len = chance.below(len + 1) as usize;
+        let mut text = vec![0; len];
+        for chunk in text.chunks_mut(8) {
+            let bytes = chance.draw().to_le_bytes();
+            chunk.copy_from_slice(&bytes[..chunk.len()]);
+        }
+        let gulp = 1 << chance.between(4, 17);
+        let sip = 1 << chance.between(6, 17);
+        let pause = Duration::from_micros([0, 100, 10_000][chance.below(3) as usize]);
+        Self { text, written: 0, gulp, received: Vec::new(), sip, pause, next_read: Instant::ZERO, finished: false }
+    }
+
+    /// Writes and reads a little; true once this side has finished and heard the other's end.
+    fn turn(&mut self, world: &mut World, stream: &mut Stream) -> bool {
+        while self.written < self.text.len() {
+            let end = (self.written + self.gulp).min(self.text.len());
+            let written = stream.write(world, &self.text[self.written..end]);
+            self.written += written;
+            if written == 0 {
+                break;
+            }
+        }
+        if self.written == self.text.len() && !self.finished {
+            stream.finish(world);
+            self.finished = true;
+        }
+        if world.now() >= self.next_read {
+            let mut sip = vec![0; self.sip];
+            let read = stream.read(world, &mut sip);
+            self.received.extend_from_slice(&sip[..read]);
+            self.next_read = world.now() + self.pause;
+        }
+        if !stream.rings.receive.is_empty() {
+            world.wake_after(self.next_read.since(world.now()));
+        }
+        self.finished && stream.is_finished()
+    }
+}
+
+fn run(seed: u64) {
+    let mut chance = Chance::new(seed);
+    let mut setup = Setup::new(seed);
+    setup.forth = random_link(&mut chance);
+    setup.back = random_link(&mut chance);
+    setup.mtu = [576, 1500, 1500, 9000][chance.below(4) as usize];
+    setup.offload = chance.below(4) == 0;
+    // A queue that no frame fits is a broken link, not a slow one.
+    let largest = if setup.offload { 1 << 16 } else { setup.mtu as usize + 18 };
+    for link in [&mut setup.forth, &mut setup.back] {
+        link.queue = link.queue.map(|bytes| bytes.max(2 * largest));
+    }
+    setup.config[0].tcp.receive_buffer = 1 << chance.between(11, 20);
+    setup.config[1].tcp.receive_buffer = 1 << chance.between(11, 20);
+    let mut world = World::new(setup);
+    if std::env::var_os("WHARF_TRACE").is_some() {
+        world.trace();
+    }
+    let mut scripts = [Script::random(&mut chance), Script::random(&mut chance)];
+
+    let (client, server) = world.connected(A, B, 7);
+    let mut streams = [client, server];
+    let done = world.run_until(PATIENCE, |world| {
+        let mut done = true;
+        for (stream, script) in streams.iter_mut().zip(&mut scripts) {
+            done &= script.turn(world, stream);
+        }
+        done
+    });
+    for frame in world.take_trace() {
+        println!("{}", sim::trace::describe(&frame));
+    }
+    if !done {
+        for host in [A, B] {
+            let discards: Vec<_> = world.host(host).stack.discards().iter().collect();
+            println!("{host:?} discarded {discards:?}; its link: {:?}", world.link_stats(host));
+        }
+    }
+    let errors: Vec<_> = streams.iter().map(|stream| (stream.phase(&world), stream.error(&mut world))).collect();
+    assert!(
+        done,
+        "not done in {PATIENCE:?}: {errors:?}, received {} and {}",
+        scripts[0].received.len(),
+        scripts[1].received.len()
+    );
+    assert!(scripts[0].received == scripts[1].text, "what B sent is not what A received");
+    assert!(scripts[1].received == scripts[0].text, "what A sent is not what B received");
+
+    let [client, server] = streams;
+    client.close(&mut world);
+    server.close(&mut world);
+    let gone = world.run_until(Duration::from_secs(3600), |world| {
+        [A, B].iter().all(|&host| world.host(host).stack.tcp_counts() == (0, 0))
+    });
+    assert!(gone, "connections are left behind");
+}
+
+#[test]
+fn every_byte_arrives_in_order_over_a_thousand_random_networks() {
+    if let Ok(seed) = std::env::var("WHARF_SEED") {
+        run(seed.parse().expect("WHARF_SEED is a number"));
+        return;
+    }
+    let failed: Vec<u64> = (0..NETWORKS).filter(|&seed| std::panic::catch_unwind(|| run(seed)).is_err()).collect();
+    assert!(
+        failed.is_empty(),
+        "{} networks failed; replay one with: WHARF_SEED={} cargo test -p wharf-sim --test random_networks",
+        failed.len(),
+        failed[0]
+    );
+}

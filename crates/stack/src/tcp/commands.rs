@@ -1,0 +1,400 @@
+//! What the owner of the engine asks of TCP (RFC 9293 section 3.9.1, in the words of POSIX).
+
+use alloc::boxed::Box;
+use core::net::SocketAddr;
+
+use crate::entropy::Entropy;
+use crate::event::Readiness;
+use crate::ip::icmp::ErrorKind;
+use crate::ip::icmp::output::Report;
+use crate::link::InterfaceId;
+use crate::network::Network;
+use crate::ports::{self, BindError};
+use crate::stack::Stack;
+use crate::tcp::connection::{Birth, Connection, Flags};
+use crate::tcp::demux::Flow;
+use crate::tcp::error::{ConnectError, TcpError};
+use crate::tcp::info::TcpInfo;
+use crate::tcp::listener::{Accepted, ListenOptions};
+use crate::tcp::options::{SocketOption, SocketOptions, StreamRings};
+use crate::tcp::phase::Phase;
+use crate::tcp::reset::Reset;
+use crate::tcp::{ConnectionId, Context, ListenerId, Tcp, mss_of};
+use crate::time::Instant;
+
+/// How to connect.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectOptions {
+    /// The local address and port; unspecified or `None` and port 0 leave the choice to the engine.
+    pub local: Option<SocketAddr>,
+    /// The connection's settings.
+    pub socket: SocketOptions,
+}
+
+/// How the owner turns a connection request down in any-address mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// With a reset: connection refused.
+    Reset,
+    /// With an ICMP error.
+    Unreachable(ErrorKind),
+    /// With silence: the peer tries again, and gives up by time.
+    Silent,
+}
+
+impl Stack {
+    /// Opens a connection to `remote`. [`Readiness::CONNECTED`] tells when it stands, [`Readiness::CLOSED`] that it
+    /// failed; what is written into the rings meanwhile is sent once it stands.
+    ///
+    /// # Errors
+    /// [`ConnectError`], at once, for what can never be.
+    pub fn tcp_connect(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        options: &ConnectOptions,
+        rings: StreamRings,
+    ) -> Result<ConnectionId, ConnectError> {
+        let (tcp, mut context) = self.tcp_context();
+        tcp.connect(now, &mut context, remote, options, rings)
+    }
+
+    /// Listens on `local`: an unspecified address takes connections to any of ours, port 0 a free port.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub fn tcp_listen(&mut self, local: SocketAddr, options: ListenOptions) -> Result<ListenerId, BindError> {
+        let (tcp, context) = self.tcp_context();
+        tcp.listen(context.net, context.entropy, local, options)
+    }
+
+    /// The address and port of a listener.
+    #[must_use]
+    pub fn tcp_listener_address(&self, listener: ListenerId) -> Option<SocketAddr> {
+        self.tcp.listeners.table.get(listener).map(|listener| listener.local)
+    }
+
+    /// The oldest connection that waits to be accepted.
+    pub fn tcp_accept(&mut self, now: Instant, listener: ListenerId) -> Option<Accepted> {
+        let (tcp, mut context) = self.tcp_context();
+        tcp.accept(now, &mut context, listener)
+    }
+
+    /// Ends a listener. Connections that nobody has accepted are reset.
+    pub fn tcp_unlisten(&mut self, now: Instant, listener: ListenerId) {
+        let (tcp, mut context) = self.tcp_context();
+        tcp.unlisten(now, &mut context, listener);
+    }
+
+    /// Any-address mode: takes the connection that [`Event::TcpIncoming`](crate::Event::TcpIncoming) told of. The peer is
+    /// answered now; [`Readiness::CONNECTED`] follows. `None` if it has given up meanwhile.
+    pub fn tcp_admit(&mut self, now: Instant, connection: ConnectionId) -> Option<Accepted> {
+        let (tcp, mut context) = self.tcp_context();
+        tcp.admit(now, &mut context, connection)
+    }
+
+    /// Any-address mode: turns it down.
+    pub fn tcp_refuse(&mut self, now: Instant, connection: ConnectionId, refusal: Refusal) {
+        let (tcp, mut context) = self.tcp_context();
+        tcp.refuse(now, &mut context, connection, refusal);
+    }
+
+    /// The application has written into its send ring, or finished it: then a FIN follows the last byte.
+    pub fn tcp_wrote(&mut self, now: Instant, connection: ConnectionId) {
+        self.change_connection(now, connection, |connection, config| {
+            if connection.flags.has(Flags::FINISHED) {
+                return;
+            }
+            connection.restart_if_idle(now, config);
+            if connection.send.is_producer_finished() {
+                connection.flags.set(Flags::FINISHED);
+                connection.phase = connection.phase.on_finish();
+            }
+        });
+    }
+
+    /// The application has read from its receive ring: the window may open.
+    pub fn tcp_read(&mut self, now: Instant, connection: ConnectionId) {
+        self.change_connection(now, connection, |connection, _| connection.on_read());
+    }
+
+    /// The application reads no more: what still comes is acknowledged and thrown away, as after `shutdown(SHUT_RD)`.
+    pub fn tcp_shutdown_read(&mut self, now: Instant, connection: ConnectionId) {
+        self.change_connection(now, connection, |connection, _| {
+            connection.flags.set(Flags::READ_SHUT);
+            connection.receive.finish();
+        });
+    }
+
+    /// The application lets go. What it wrote is still sent; if it has not read everything, or asked for it with
+    /// [`SocketOptions::reset_on_close`], the connection is reset. The handle is void from now on.
+    pub fn tcp_close(&mut self, now: Instant, connection: ConnectionId) {
+        let (tcp, mut context) = self.tcp_context();
+        tcp.close(now, &mut context, connection);
+    }
+
+    /// Ends the connection with a reset, throwing away what was not sent. The handle is void from now on.
+    pub fn tcp_abort(&mut self, now: Instant, connection: ConnectionId) {
+        let (tcp, mut context) = self.tcp_context();
+        tcp.abort(now, &mut context, connection);
+    }
+
+    /// Takes the error that ended the connection (SO_ERROR).
+    pub fn tcp_error(&mut self, connection: ConnectionId) -> Option<TcpError> {
+        self.tcp.connections.get_mut(connection)?.error.take()
+    }
+
+    /// The connection's state; `Closed` also for a void handle.
+    #[must_use]
+    pub fn tcp_phase(&self, connection: ConnectionId) -> Phase {
+        self.tcp.connections.get(connection).map_or(Phase::Closed, |connection| connection.phase)
+    }
+
+    /// The connection's two ends: ours and the peer's.
+    #[must_use]
+    pub fn tcp_addresses(&self, connection: ConnectionId) -> Option<(SocketAddr, SocketAddr)> {
+        let flow = self.tcp.connections.get(connection)?.flow;
+        Some((flow.local_socket(), flow.remote_socket()))
+    }
+
+    /// The connection's inner figures.
+    #[must_use]
+    pub fn tcp_info(&self, connection: ConnectionId) -> Option<TcpInfo> {
+        Some(TcpInfo::of(self.tcp.connections.get(connection)?, &self.tcp.config))
+    }
+
+    /// The connection's settings.
+    #[must_use]
+    pub fn tcp_options(&self, connection: ConnectionId) -> Option<&SocketOptions> {
+        Some(&self.tcp.connections.get(connection)?.options)
+    }
+
+    /// Changes one setting.
+    pub fn tcp_set_option(&mut self, now: Instant, connection: ConnectionId, option: SocketOption) {
+        self.change_connection(now, connection, |connection, _| match option {
+            SocketOption::NoDelay(value) => connection.options.no_delay = value,
+            SocketOption::KeepAlive(value) => {
+                connection.options.keep_alive = value;
+                connection.start_keep_alive();
+            }
+            SocketOption::UserTimeout(value) => connection.options.user_timeout = value,
+            SocketOption::HopLimit(value) => connection.options.hop_limit = value,
+            SocketOption::Tos(value) => connection.options.tos = value,
+            SocketOption::ResetOnClose(value) => connection.options.reset_on_close = value,
+        });
+    }
+
+    /// How many connections have a handle or a protocol under way, and how many are in TIME-WAIT.
+    #[must_use]
+    pub fn tcp_counts(&self) -> (usize, usize) {
+        (self.tcp.connection_count(), self.tcp.time_wait_len())
+    }
+
+    /// Every connection that has a handle or a protocol under way: its ends and its state.
+    pub fn tcp_connections(&self) -> impl Iterator<Item = (ConnectionId, SocketAddr, SocketAddr, Phase)> + '_ {
+        self.tcp.connections.iter().map(|(id, connection)| {
+            (id, connection.flow.local_socket(), connection.flow.remote_socket(), connection.phase)
+        })
+    }
+
+    fn change_connection(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        change: impl FnOnce(&mut Connection, &crate::config::TcpConfig),
+    ) {
+        let (tcp, mut context) = self.tcp_context();
+        let Some(connection) = tcp.connections.get_mut(id) else { return };
+        let before = connection.phase;
+        if matches!(before, Phase::Closed | Phase::TimeWait) {
+            return;
+        }
+        change(connection, &tcp.config);
+        tcp.settle(now, &mut context, id.index(), before);
+    }
+}
+
+impl Tcp {
+    /// The segment size that path, link and socket allow.
+    pub(crate) fn path_mss(&self, net: &Network, interface: InterfaceId, flow: &Flow, socket: &SocketOptions) -> u16 {
+        let mtu = net.route(flow.remote, Some(flow.local)).map_or_else(|_| net.mtu(interface), |path| path.mtu);
+        let mss = mss_of(mtu, flow.remote);
+        socket.max_segment.map_or(mss, |most| most.clamp(28, mss.max(28)))
+    }
+
+    fn connect(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        remote: SocketAddr,
+        options: &ConnectOptions,
+        rings: StreamRings,
+    ) -> Result<ConnectionId, ConnectError> {
+        if remote.port() == 0 {
+            return Err(ConnectError::BadDestination);
+        }
+        let bound = options.local.filter(|local| !local.ip().is_unspecified()).map(|local| local.ip());
+        if options.local.is_some_and(|local| local.is_ipv4() != remote.is_ipv4()) {
+            return Err(ConnectError::BadSource);
+        }
+        let path = context.net.route(remote.ip(), bound)?;
+        let mut flow = Flow { local: path.source, remote: remote.ip(), local_port: 0, remote_port: remote.port() };
+        flow.local_port = match options.local.map_or(0, |local| local.port()) {
+            0 => self.free_connect_port(context.entropy, flow).ok_or(ConnectError::NoPort)?,
+            port => port,
+        };
+        if self.is_taken(&flow) {
+            return Err(ConnectError::InUse);
+        }
+        let birth = Birth {
+            flow,
+            interface: path.interface,
+            isn: self.isn.isn(now, &flow),
+            mss: self.path_mss(context.net, path.interface, &flow, &options.socket),
+            timestamp_offset: self.isn.timestamp_offset(&flow),
+            options: Box::new(options.socket.clone()),
+            send: rings.send,
+            receive: rings.receive,
+        };
+        let mut connection = Connection::new(now, Phase::SynSent, birth, &self.config);
+        connection.flags.set(Flags::OWNED);
+        connection.flags.set(Flags::SYN_DUE);
+        let id = self.connections.insert(connection);
+        self.demux.insert(&self.connections, id.index(), &flow);
+        self.enqueue(id.index());
+        Ok(id)
+    }
+
+    /// Whether no new connection may have this four-tuple: it exists, is remembered, or would be its own peer.
+    fn is_taken(&self, flow: &Flow) -> bool {
+        self.has_flow(flow) || (flow.local == flow.remote && flow.local_port == flow.remote_port)
+    }
+
+    fn free_connect_port(&self, entropy: &mut Entropy, flow: Flow) -> Option<u16> {
+        ports::choose(entropy, |port| {
+            !self.listeners.has_port(port) && !self.is_taken(&Flow { local_port: port, ..flow })
+        })
+    }
+
+    /// A port that nobody listens on.
+    pub(crate) fn free_listen_port(&self, entropy: &mut Entropy) -> Option<u16> {
+        ports::choose(entropy, |port| !self.listeners.has_port(port))
+    }
+
+    fn accept(&mut self, now: Instant, context: &mut Context<'_>, listener: ListenerId) -> Option<Accepted> {
+        let id = self.listeners.table.get_mut(listener)?.queue.pop_front()?;
+        self.hand_over(now, context, id)
+    }
+
+    /// Makes the owner of the engine the owner of a connection, and tells it what has happened so far.
+    fn hand_over(&mut self, now: Instant, context: &mut Context<'_>, id: ConnectionId) -> Option<Accepted> {
+        let connection = self.connections.get_mut(id)?;
+        let rings = connection.parked.take()?;
+        connection.flags.set(Flags::OWNED);
+        let flow = connection.flow;
+        let before = connection.phase;
+        super::announce(connection, context.events, id);
+        self.settle(now, context, id.index(), before);
+        Some(Accepted { connection: id, local: flow.local_socket(), remote: flow.remote_socket(), rings: *rings })
+    }
+
+    fn unlisten(&mut self, now: Instant, context: &mut Context<'_>, listener: ListenerId) {
+        if self.listeners.remove(listener).is_none() {
+            return;
+        }
+        let orphans: alloc::vec::Vec<ConnectionId> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.origin == Some(listener) && connection.parked.is_some())
+            .map(|(id, _)| id)
+            .collect();
+        for id in orphans {
+            self.abort(now, context, id);
+        }
+    }
+
+    fn admit(&mut self, now: Instant, context: &mut Context<'_>, id: ConnectionId) -> Option<Accepted> {
+        let connection = self.connections.get_mut(id)?;
+        if connection.flags.take(Flags::HELD) {
+            self.held -= 1;
+            connection.flags.set(Flags::SYN_DUE);
+        }
+        self.hand_over(now, context, id)
+    }
+
+    fn refuse(&mut self, now: Instant, context: &mut Context<'_>, id: ConnectionId, refusal: Refusal) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if !connection.flags.has(Flags::HELD) {
+            self.abort(now, context, id);
+            return;
+        }
+        let flow = connection.flow;
+        let before = connection.phase;
+        match refusal {
+            Refusal::Reset => Reset::refuse(connection).send(now, context.net, &flow),
+            Refusal::Unreachable(kind) => {
+                let quoted = connection.quoted_syn();
+                context.net.report(now, connection.interface, &quoted, false, Report::Error(kind));
+            }
+            Refusal::Silent => {}
+        }
+        connection.flags.set(Flags::ORPHANED);
+        connection.phase = Phase::Closed;
+        self.settle(now, context, id.index(), before);
+    }
+
+    fn close(&mut self, now: Instant, context: &mut Context<'_>, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let before = connection.phase;
+        connection.flags.set(Flags::ORPHANED);
+        connection.news = Readiness::NONE;
+        match before {
+            Phase::Closed | Phase::TimeWait => {
+                self.connections.remove(id);
+                return;
+            }
+            Phase::SynSent => connection.phase = Phase::Closed,
+            // RFC 2525 section 2.17: closing with unread data is not a clean end.
+            _ if connection.flags.has(Flags::HELD)
+                || connection.options.reset_on_close
+                || !connection.receive.is_empty() =>
+            {
+                self.abort(now, context, id);
+                return;
+            }
+            _ => {
+                connection.flags.set(Flags::FINISHED);
+                connection.phase = before.on_finish();
+                if before == Phase::FinWait2 {
+                    connection.start_fin_wait_2(now, &self.config);
+                }
+            }
+        }
+        self.settle(now, context, id.index(), before);
+    }
+
+    fn abort(&mut self, now: Instant, context: &mut Context<'_>, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let before = connection.phase;
+        connection.flags.set(Flags::ORPHANED);
+        connection.news = Readiness::NONE;
+        match before {
+            Phase::Closed | Phase::TimeWait => {
+                self.connections.remove(id);
+                return;
+            }
+            Phase::SynSent => {}
+            // RFC 9293 section 3.10.5.
+            _ => {
+                let reset = if connection.flags.has(Flags::HELD) {
+                    Reset::refuse(connection)
+                } else {
+                    Reset::abort(connection)
+                };
+                reset.send(now, context.net, &connection.flow);
+            }
+        }
+        connection.fail(TcpError::Aborted);
+        self.settle(now, context, id.index(), before);
+    }
+}

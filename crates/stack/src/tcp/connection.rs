@@ -1,0 +1,284 @@
+//! One connection: its variables under the names of RFC 9293 section 3.3.1, one struct for each mechanism.
+//!
+//! What happens to it stands in the files named for what happens: `handshake`, `input` (the order of RFC 9293
+//! section 3.10.7.4), `acknowledge`, `receive`, `output`, `retransmit`, `recovery`, `persist`, `keep_alive`,
+//! `timers`.
+
+use alloc::boxed::Box;
+
+use ring::{Consumer, Producer};
+use wire::tcp::SeqNum;
+
+use crate::config::TcpConfig;
+use crate::event::Readiness;
+use crate::link::InterfaceId;
+use crate::tcp::ListenerId;
+use crate::tcp::congestion::NewReno;
+use crate::tcp::demux::Flow;
+use crate::tcp::error::TcpError;
+use crate::tcp::options::{ApplicationRings, SocketOptions};
+use crate::tcp::phase::Phase;
+use crate::tcp::reassembly::Reassembly;
+use crate::tcp::recovery::Recovery;
+use crate::tcp::rtt::RttEstimator;
+use crate::tcp::timestamps::Timestamps;
+use crate::time::Instant;
+use crate::timers::TimerId;
+
+/// The send sequence space (RFC 9293 section 3.3.1).
+#[derive(Clone, Debug)]
+pub(crate) struct SendSpace {
+    /// SND.UNA: the oldest sequence number that is not acknowledged.
+    pub una: SeqNum,
+    /// SND.NXT: the next to send. A time-out sets it back to SND.UNA.
+    pub nxt: SeqNum,
+    /// The highest that was ever sent; what is acknowledged may not lie beyond it.
+    pub max: SeqNum,
+    /// SND.WND in bytes, scaled.
+    pub wnd: u32,
+    /// The largest SND.WND seen: the peer's buffer, as far as this side can tell.
+    pub max_wnd: u32,
+    /// SND.WL1: the segment that set the window.
+    pub wl1: SeqNum,
+    /// SND.WL2: the acknowledgement that set the window.
+    pub wl2: SeqNum,
+    /// The shift of the peer's windows.
+    pub scale: u8,
+    /// The end of the last segment that was smaller than a full one; meaningful with `Flags::SMALL_SENT`.
+    pub small: SeqNum,
+    /// Sequence number of our FIN, once it was sent.
+    pub fin: Option<SeqNum>,
+}
+
+/// The receive sequence space.
+#[derive(Clone, Debug)]
+pub(crate) struct ReceiveSpace {
+    /// RCV.NXT: the next that is expected.
+    pub nxt: SeqNum,
+    /// RCV.NXT + RCV.WND as it was last advertised: the right edge, which never moves back.
+    pub edge: SeqNum,
+    /// The shift of our windows.
+    pub scale: u8,
+    /// The last acknowledgement sent (Last.ACK.sent of RFC 7323).
+    pub acked: SeqNum,
+    /// Bytes received since.
+    pub unacked: u32,
+}
+
+/// Facts about a connection, one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flags(u16);
+
+impl Flags {
+    /// An acknowledgement must go out now.
+    pub(crate) const ACK_NOW: Self = Self(1);
+    /// The connection stands in its interface's queue of those that have something to send.
+    pub(crate) const QUEUED: Self = Self(1 << 1);
+    /// An event about the connection waits to be read.
+    pub(crate) const EVENT_QUEUED: Self = Self(1 << 2);
+    /// The application has let go: the connection goes when its protocol ends.
+    pub(crate) const ORPHANED: Self = Self(1 << 3);
+    /// The application has finished its stream: a FIN follows the last byte.
+    pub(crate) const FINISHED: Self = Self(1 << 4);
+    /// The SYN or SYN-ACK must be sent (again).
+    pub(crate) const SYN_DUE: Self = Self(1 << 5);
+    /// Any-address mode: nothing is answered until the owner admits the connection.
+    pub(crate) const HELD: Self = Self(1 << 6);
+    /// The peer scales its windows, and so do we.
+    pub(crate) const SCALED: Self = Self(1 << 7);
+    /// A window probe is due.
+    pub(crate) const PROBE_DUE: Self = Self(1 << 8);
+    /// A keep-alive probe is due.
+    pub(crate) const KEEP_ALIVE_DUE: Self = Self(1 << 9);
+    /// The last segment sent was a small one: Minshall's rule holds the next small one back.
+    pub(crate) const SMALL_SENT: Self = Self(1 << 10);
+    /// The owner has accepted (or made) the connection; until then its events are its listener's.
+    pub(crate) const OWNED: Self = Self(1 << 11);
+    /// The application reads no more: what comes is thrown away and answered by a reset.
+    pub(crate) const READ_SHUT: Self = Self(1 << 12);
+    /// The SYN was sent more than once.
+    pub(crate) const SYN_RESENT: Self = Self(1 << 13);
+    /// The connection waits for its next hop's MAC address.
+    pub(crate) const RESOLVING: Self = Self(1 << 14);
+    /// The sender waits in persist mode (RFC 9293 section 3.8.6.1).
+    pub(crate) const PERSISTING: Self = Self(1 << 15);
+
+    pub(crate) const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub(crate) fn set(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    pub(crate) fn clear(&mut self, other: Self) {
+        self.0 &= !other.0;
+    }
+
+    /// Clears `other` and returns whether it was set.
+    pub(crate) fn take(&mut self, other: Self) -> bool {
+        let was = self.has(other);
+        self.clear(other);
+        was
+    }
+}
+
+/// The times at which something must be done; `NEVER` when nothing must.
+#[derive(Clone, Debug)]
+pub(crate) struct Deadlines {
+    /// Retransmission, or the next window probe in persist mode.
+    pub retransmit: Instant,
+    /// A delayed acknowledgement.
+    pub ack: Instant,
+    /// Keep-alive, and the end of an orphan's FIN-WAIT-2.
+    pub idle: Instant,
+}
+
+/// One connection.
+pub(crate) struct Connection {
+    pub flow: Flow,
+    pub phase: Phase,
+    pub flags: Flags,
+    pub interface: InterfaceId,
+    /// The largest segment that the path and the peer take, options not counted (RFC 9293 section 3.7.1).
+    pub mss: u16,
+    pub snd: SendSpace,
+    pub rcv: ReceiveSpace,
+    pub timestamps: Timestamps,
+    pub rtt: RttEstimator,
+    pub recovery: Recovery,
+    pub congestion: NewReno,
+    pub deadlines: Deadlines,
+    pub timer: TimerId,
+    /// When a segment of the peer last arrived.
+    pub last_heard: Instant,
+    /// When data was last sent.
+    pub last_sent: Instant,
+    /// When the oldest unanswered data or probe was first sent; for the user time-out.
+    pub unanswered_since: Instant,
+    /// Duplicate ACKs that are owed to the peer, one for each segment that came out of order.
+    pub duplicate_acks_owed: u8,
+    /// Keep-alive or window probes that were not answered.
+    pub probes: u8,
+    pub send: Consumer,
+    pub receive: Producer,
+    pub reassembly: Option<Box<Reassembly>>,
+    pub options: Box<SocketOptions>,
+    /// The listener whose handshake this still is.
+    pub listener: Option<ListenerId>,
+    /// The listener that it came in by.
+    pub origin: Option<ListenerId>,
+    /// The application's halves, until it accepts the connection.
+    pub parked: Option<Box<ApplicationRings>>,
+    /// What the owner has not been told yet.
+    pub news: Readiness,
+    pub error: Option<TcpError>,
+    /// What ICMP last said about the path; the reason given if the connection then times out (RFC 1122 section 4.2.3.9).
+    pub soft_error: Option<TcpError>,
+    /// Segments that were sent again.
+    pub retransmissions: u32,
+}
+
+/// What a connection is born with.
+pub(crate) struct Birth {
+    pub flow: Flow,
+    pub interface: InterfaceId,
+    pub isn: SeqNum,
+    pub mss: u16,
+    pub timestamp_offset: u32,
+    pub options: Box<SocketOptions>,
+    pub send: Consumer,
+    pub receive: Producer,
+}
+
+impl Connection {
+    /// A connection that has sent nothing yet.
+    pub(crate) fn new(now: Instant, phase: Phase, birth: Birth, config: &TcpConfig) -> Self {
+        let Birth { flow, interface, isn, mss, timestamp_offset, options, send, receive } = birth;
+        let scale = window_scale(receive.limit());
+        Self {
+            flow,
+            phase,
+            flags: Flags::default(),
+            interface,
+            mss,
+            snd: SendSpace {
+                una: isn,
+                nxt: isn,
+                max: isn,
+                wnd: 0,
+                max_wnd: 0,
+                wl1: SeqNum(0),
+                wl2: isn,
+                scale: 0,
+                small: isn,
+                fin: None,
+            },
+            rcv: ReceiveSpace {
+                nxt: SeqNum(0),
+                edge: SeqNum(0),
+                scale: if config.window_scaling { scale } else { 0 },
+                acked: SeqNum(0),
+                unacked: 0,
+            },
+            timestamps: Timestamps::new(timestamp_offset),
+            rtt: RttEstimator::new(),
+            recovery: Recovery::new(isn),
+            congestion: NewReno::new(u32::from(mss)),
+            deadlines: Deadlines { retransmit: Instant::NEVER, ack: Instant::NEVER, idle: Instant::NEVER },
+            timer: TimerId::NONE,
+            last_heard: now,
+            last_sent: now,
+            unanswered_since: Instant::NEVER,
+            duplicate_acks_owed: 0,
+            probes: 0,
+            send,
+            receive,
+            reassembly: None,
+            options,
+            listener: None,
+            origin: None,
+            parked: None,
+            news: Readiness::NONE,
+            error: None,
+            soft_error: None,
+            retransmissions: 0,
+        }
+    }
+
+    /// Payload bytes of a full segment with the options that each one carries.
+    pub(crate) fn segment_size(&self) -> u32 {
+        // RFC 6691 section 2: the MSS does not count options, so they come out of the payload.
+        u32::from(self.mss) - self.timestamps.option_len()
+    }
+
+    /// Bytes that were sent and not acknowledged, SYN and FIN included.
+    pub(crate) fn flight(&self) -> u32 {
+        self.snd.max - self.snd.una
+    }
+
+    /// The offset of `seq` in the send ring, whose first byte is SND.UNA once the SYN is acknowledged.
+    pub(crate) fn send_offset(&self, seq: SeqNum) -> usize {
+        (seq - self.snd.una) as usize
+    }
+
+    /// The receive window that was advertised, as it stands now.
+    pub(crate) fn receive_window(&self) -> u32 {
+        self.rcv.edge - self.rcv.nxt
+    }
+
+    /// Adds to what the owner is to be told.
+    pub(crate) fn tell(&mut self, news: Readiness) {
+        self.news |= news;
+    }
+}
+
+/// The smallest shift with which `buffer` bytes fit a 16-bit window.
+fn window_scale(buffer: usize) -> u8 {
+    // RFC 7323 section 2.3: a shift over 14 is never offered.
+    let mut shift = 0;
+    while shift < 14 && buffer >> shift > 65_535 {
+        shift += 1;
+    }
+    shift
+}

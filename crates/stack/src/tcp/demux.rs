@@ -1,0 +1,86 @@
+//! From a segment's addresses to its connection, in constant time under a secret key.
+
+use core::net::{IpAddr, SocketAddr};
+
+use hashbrown::HashTable;
+
+use crate::entropy::Key;
+use crate::handle::Table;
+use crate::tcp::ConnectionKind;
+use crate::tcp::connection::Connection;
+
+/// The four-tuple, from this side's point of view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Flow {
+    pub local: IpAddr,
+    pub remote: IpAddr,
+    pub local_port: u16,
+    pub remote_port: u16,
+}
+
+impl Flow {
+    pub(crate) fn local_socket(&self) -> SocketAddr {
+        SocketAddr::new(self.local, self.local_port)
+    }
+
+    pub(crate) fn remote_socket(&self) -> SocketAddr {
+        SocketAddr::new(self.remote, self.remote_port)
+    }
+
+    pub(crate) fn hash(&self, key: Key) -> u64 {
+        key.flow(self.local, self.local_port, self.remote, self.remote_port)
+    }
+
+    pub(crate) fn prf(&self, key: Key) -> u64 {
+        key.prf(self.local, self.local_port, self.remote, self.remote_port)
+    }
+}
+
+/// Finds connections by four-tuple. Holds indices only; the four-tuples stand in the connections.
+pub(crate) struct Demux {
+    key: Key,
+    table: HashTable<u32>,
+    /// The connection of the last segment: in bulk it is nearly always the next one's too.
+    last: Option<(Flow, u32)>,
+}
+
+type Connections = Table<ConnectionKind, Connection>;
+
+impl Demux {
+    pub(crate) fn new(key: Key) -> Self {
+        Self { key, table: HashTable::new(), last: None }
+    }
+
+    pub(crate) fn find(&mut self, connections: &Connections, flow: &Flow) -> Option<u32> {
+        if let Some((last, index)) = self.last
+            && last == *flow
+        {
+            return Some(index);
+        }
+        let index = self.peek(connections, flow)?;
+        self.last = Some((*flow, index));
+        Some(index)
+    }
+
+    /// As [`find`](Self::find), for those who ask about many flows that will not come again.
+    pub(crate) fn peek(&self, connections: &Connections, flow: &Flow) -> Option<u32> {
+        self.table.find(flow.hash(self.key), |&index| connections.at(index).is_some_and(|c| c.flow == *flow)).copied()
+    }
+
+    /// Adds a connection, whose flow must not be there yet.
+    pub(crate) fn insert(&mut self, connections: &Connections, index: u32, flow: &Flow) {
+        let key = self.key;
+        self.table.insert_unique(flow.hash(key), index, |&other| {
+            connections.at(other).map_or(0, |connection| connection.flow.hash(key))
+        });
+    }
+
+    pub(crate) fn remove(&mut self, index: u32, flow: &Flow) {
+        if let Ok(entry) = self.table.find_entry(flow.hash(self.key), |&other| other == index) {
+            entry.remove();
+        }
+        if self.last.is_some_and(|(_, last)| last == index) {
+            self.last = None;
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Opening a connection: SYN, SYN-ACK and the options that only they carry (RFC 9293 sections 3.5 and 3.10.7.3).
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use wire::ipv4::Ipv4Header;
+use wire::protocol::Protocol;
+use wire::tcp::{TcpFlags, TcpOptions};
+
+use crate::Discard;
+use crate::config::TcpConfig;
+use crate::event::Readiness;
+use crate::tcp::connection::{Connection, Flags};
+use crate::tcp::error::TcpError;
+use crate::tcp::input::{Env, Incoming, Stop};
+use crate::tcp::phase::Phase;
+use crate::tcp::reset::Reset;
+use crate::time::Instant;
+
+/// RFC 9293 section 3.7.1: what a peer takes that announces nothing.
+const DEFAULT_MSS_V4: u16 = 536;
+/// RFC 9293 section 3.7.1, for IPv6.
+const DEFAULT_MSS_V6: u16 = 1220;
+/// A peer that announces less is held to be mistaken or hostile: a header of 40 bytes for each byte of text helps
+/// nobody.
+const SMALLEST_MSS: u16 = 48;
+
+impl Connection {
+    /// The options of our SYN, or of our SYN-ACK to a peer that offered `agreed`.
+    pub(crate) fn syn_options(&self, now: Instant, announced_mss: u16, config: &TcpConfig) -> TcpOptions {
+        let answer = self.phase == Phase::SynReceived;
+        let scale = if answer { self.flags.has(Flags::SCALED) } else { config.window_scaling };
+        let timestamps = if answer { self.timestamps.is_agreed() } else { config.timestamps };
+        TcpOptions {
+            mss: Some(announced_mss),
+            // RFC 7323 section 2.2: in a SYN-ACK only if the SYN had it.
+            window_scale: scale.then_some(self.rcv.scale),
+            timestamps: timestamps.then(|| self.timestamps.option(now)),
+            ..TcpOptions::NONE
+        }
+    }
+
+    /// The packet that brought the peer's SYN, as an ICMP error about it quotes it: the IPv4 header and the first 64 bits
+    /// (RFC 792), which are the ports and the sequence number. Empty for IPv6.
+    pub(crate) fn quoted_syn(&self) -> Vec<u8> {
+        let (IpAddr::V4(ours), IpAddr::V4(theirs)) = (self.flow.local, self.flow.remote) else { return Vec::new() };
+        let header = Ipv4Header::new(theirs, ours, Protocol::TCP, 64, wire::tcp::HEADER_LEN);
+        let mut packet = vec![0; header.len()];
+        header.emit(&mut packet);
+        packet.extend_from_slice(&self.flow.remote_port.to_be_bytes());
+        packet.extend_from_slice(&self.flow.local_port.to_be_bytes());
+        packet.extend_from_slice(&(self.rcv.nxt - 1).0.to_be_bytes());
+        packet
+    }
+
+    /// Takes the peer's SYN: its number, its options and its window, which a SYN never scales.
+    pub(crate) fn on_peer_syn(&mut self, now: Instant, segment: &Incoming<'_>, config: &TcpConfig) {
+        let header = &segment.header;
+        let default = match self.flow.remote {
+            IpAddr::V4(_) => DEFAULT_MSS_V4,
+            IpAddr::V6(_) => DEFAULT_MSS_V6,
+        };
+        let peer_mss = header.options.mss.unwrap_or(default).max(SMALLEST_MSS);
+        self.mss = self.mss.min(peer_mss);
+        match header.options.window_scale {
+            Some(shift) if config.window_scaling => {
+                self.flags.set(Flags::SCALED);
+                self.snd.scale = shift;
+            }
+            // RFC 7323 section 2.2: both sides or neither.
+            _ => self.rcv.scale = 0,
+        }
+        if let Some(option) = header.options.timestamps
+            && config.timestamps
+        {
+            self.timestamps.agree(now, option);
+        }
+        self.congestion = crate::tcp::congestion::NewReno::new(self.segment_size());
+        if self.flags.has(Flags::SYN_RESENT) {
+            self.congestion.on_syn_lost(self.segment_size());
+        }
+        self.rcv.nxt = header.seq + 1;
+        self.rcv.edge = self.rcv.nxt;
+        self.rcv.acked = self.rcv.nxt;
+        // RFC 7323 section 2.2: the window field of a SYN is not scaled.
+        self.snd.wnd = u32::from(header.window);
+        self.snd.max_wnd = self.snd.wnd;
+        self.snd.wl1 = header.seq;
+        self.snd.wl2 = self.snd.una;
+        self.last_heard = now;
+    }
+
+    /// RFC 9293 section 3.10.7.3: a segment in SYN-SENT.
+    pub(crate) fn on_syn_sent_segment(&mut self, env: &mut Env<'_>, segment: &mut Incoming<'_>) -> Result<(), Stop> {
+        let header = segment.header;
+        let has_ack = header.flags.contains(TcpFlags::ACK);
+        // First: an ACK must be of our SYN.
+        if has_ack && (header.ack.at_or_before(self.snd.una) || header.ack.after(self.snd.max)) {
+            return Err(match Reset::answer(segment) {
+                Some(reset) => Stop::Reset(Discard::TcpBadAck, reset),
+                None => Stop::Discard(Discard::TcpBadAck),
+            });
+        }
+        // Second: a reset refuses the connection, if it acknowledges our SYN.
+        if header.flags.contains(TcpFlags::RST) {
+            if !has_ack {
+                return Err(Discard::TcpBadReset.into());
+            }
+            self.fail(TcpError::Refused);
+            return Ok(());
+        }
+        if !header.flags.contains(TcpFlags::SYN) {
+            return Err(Discard::TcpBadSyn.into());
+        }
+        // Fourth: the SYN.
+        self.on_peer_syn(env.now, segment, env.config);
+        if has_ack {
+            self.establish(env, segment);
+            self.flags.set(Flags::ACK_NOW);
+            segment.header.seq += 1;
+            segment.header.flags = segment.header.flags.without(TcpFlags::SYN);
+            // Sixth to eighth: text on a SYN-ACK lies beyond the window that we have offered so far; it comes again.
+            return Ok(());
+        }
+        // RFC 9293 section 3.5, figure 8: both sides opened at once.
+        self.phase = Phase::SynReceived;
+        self.flags.set(Flags::SYN_DUE);
+        Ok(())
+    }
+
+    /// A SYN that comes again while ours is unanswered, or the SYN-ACK of a simultaneous open.
+    pub(crate) fn on_repeated_syn(&mut self, segment: &mut Incoming<'_>) -> Result<(), Stop> {
+        let header = &mut segment.header;
+        if !header.flags.contains(TcpFlags::SYN)
+            || header.flags.contains(TcpFlags::RST)
+            || header.seq + 1 != self.rcv.nxt
+        {
+            return Ok(());
+        }
+        if header.flags.contains(TcpFlags::ACK) {
+            // RFC 9293 section 3.5, figure 8, line 6: its SYN is known, its ACK is what counts.
+            header.flags = header.flags.without(TcpFlags::SYN);
+            header.seq += 1;
+            return Ok(());
+        }
+        // The SYN-ACK was lost: the same connection, not a second one.
+        if !self.flags.has(Flags::HELD) {
+            self.flags.set(Flags::SYN_DUE);
+        }
+        Err(Stop::Discard(Discard::TcpBadSyn))
+    }
+
+    /// RFC 9293 section 3.10.7.4, fifth step, in SYN-RECEIVED.
+    pub(crate) fn on_handshake_ack(&mut self, env: &mut Env<'_>, segment: &Incoming<'_>) -> Result<(), Stop> {
+        let ack = segment.header.ack;
+        if self.flags.has(Flags::HELD) || ack.at_or_before(self.snd.una) || ack.after(self.snd.max) {
+            return Err(match Reset::answer(segment) {
+                Some(reset) => Stop::Reset(Discard::TcpBadAck, reset),
+                None => Stop::Discard(Discard::TcpBadAck),
+            });
+        }
+        self.establish(env, segment);
+        Ok(())
+    }
+
+    /// Our SYN is acknowledged.
+    fn establish(&mut self, env: &mut Env<'_>, segment: &Incoming<'_>) {
+        let header = &segment.header;
+        if !self.rtt.on_acknowledged(env.now, header.ack)
+            && let Some(option) = header.options.timestamps
+            && self.timestamps.is_agreed()
+            && let Some(elapsed) = self.timestamps.elapsed(env.now, option.echo)
+        {
+            self.rtt.sample(elapsed);
+        }
+        self.rtt.on_established();
+        self.phase = Phase::Established;
+        self.flags.clear(Flags::SYN_DUE);
+        self.deadlines.retransmit = Instant::NEVER;
+        self.unanswered_since = Instant::NEVER;
+        self.snd.una += 1;
+        self.snd.nxt = self.snd.una;
+        self.snd.max = self.snd.una;
+        let is_syn = header.flags.contains(TcpFlags::SYN);
+        self.snd.wnd = u32::from(header.window) << if is_syn { 0 } else { self.snd.scale };
+        self.snd.max_wnd = self.snd.max_wnd.max(self.snd.wnd);
+        self.snd.wl1 = header.seq;
+        self.snd.wl2 = header.ack;
+        if self.flags.has(Flags::FINISHED) {
+            self.phase = self.phase.on_finish();
+        }
+        self.tell(Readiness::CONNECTED | Readiness::WRITABLE);
+        self.start_keep_alive();
+    }
+}

@@ -1,0 +1,73 @@
+//! What can be asked about a connection, in the manner of TCP_INFO.
+
+use core::time::Duration;
+
+use crate::tcp::connection::Connection;
+use crate::tcp::phase::Phase;
+
+/// A connection's inner figures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TcpInfo {
+    /// Its state.
+    pub phase: Phase,
+    /// Smoothed round-trip time, once one was measured.
+    pub srtt: Option<Duration>,
+    /// Its variance.
+    pub rttvar: Duration,
+    /// The retransmission time-out, back-off included.
+    pub rto: Duration,
+    /// The segment size in use, options excluded.
+    pub mss: u32,
+    /// The congestion window, in bytes.
+    pub congestion_window: u32,
+    /// The slow-start threshold, in bytes; `u32::MAX` before the first loss.
+    pub slow_start_threshold: u32,
+    /// Bytes sent and not acknowledged.
+    pub in_flight: u32,
+    /// Bytes that the application has written and that are not acknowledged.
+    pub send_queue: usize,
+    /// Bytes received that the application has not read.
+    pub receive_queue: usize,
+    /// Bytes received out of order.
+    pub out_of_order: u32,
+    /// The peer's window, in bytes.
+    pub send_window: u32,
+    /// Our window as the peer knows it, in bytes.
+    pub receive_window: u32,
+    /// Segments or trains sent again.
+    pub retransmissions: u32,
+    /// Time-outs in a row.
+    pub timeouts: u8,
+    /// Whether timestamps are in use.
+    pub timestamps: bool,
+    /// The shifts of the peer's windows and of ours; `None` when windows are not scaled.
+    pub window_scale: Option<(u8, u8)>,
+}
+
+impl TcpInfo {
+    pub(crate) fn of(connection: &Connection, config: &crate::config::TcpConfig) -> Self {
+        Self {
+            phase: connection.phase,
+            srtt: connection.rtt.smoothed(),
+            rttvar: connection.rtt.variance(),
+            rto: connection.rtt.rto(config.rto_min, config.rto_max),
+            mss: connection.segment_size(),
+            congestion_window: connection.congestion.window(),
+            slow_start_threshold: connection.congestion.slow_start_threshold(),
+            in_flight: connection.flight(),
+            send_queue: connection.send.len(),
+            receive_queue: connection.receive.len(),
+            out_of_order: connection.reassembly.as_ref().map_or(0, |reassembly| reassembly.bytes()),
+            send_window: connection.snd.wnd,
+            receive_window: connection.receive_window(),
+            retransmissions: connection.retransmissions,
+            timeouts: connection.recovery.timeouts(),
+            timestamps: connection.timestamps.is_agreed(),
+            window_scale: connection
+                .flags
+                .has(crate::tcp::connection::Flags::SCALED)
+                .then_some((connection.snd.scale, connection.rcv.scale)),
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! A segment arrives: checksum, look-up, and then the steps of RFC 9293 section 3.10.7 in their order.
+//!
+//! Called by `Stack` for every packet of protocol 6. The connection's part is [`Connection::on_segment`]; what has to
+//! happen to the tables afterwards is in `Tcp::settle`.
+
+use wire::checksum::{pseudo_header, sum};
+use wire::protocol::Protocol;
+use wire::tcp::{SeqNum, TcpFlags, TcpHeader};
+
+use crate::Discard;
+use crate::config::TcpConfig;
+use crate::ip::{Cast, Delivery};
+use crate::tcp::challenge::ChallengeLimit;
+use crate::tcp::connection::{Connection, Flags};
+use crate::tcp::demux::Flow;
+use crate::tcp::error::TcpError;
+use crate::tcp::phase::Phase;
+use crate::tcp::reset::Reset;
+use crate::tcp::{Context, Tcp};
+use crate::time::Instant;
+
+/// A segment that has passed its checksum.
+#[derive(Debug)]
+pub(crate) struct Incoming<'a> {
+    pub header: TcpHeader,
+    pub payload: &'a [u8],
+    /// The payload is in the receive ring already, not yet published.
+    pub stored: bool,
+    /// How many segments of the peer it stands for, at least one: a device may have put several together.
+    pub segments: u8,
+}
+
+impl Incoming<'_> {
+    /// SEG.LEN: payload, SYN and FIN.
+    pub(crate) fn len(&self) -> u32 {
+        self.payload.len() as u32
+            + u32::from(self.header.flags.contains(TcpFlags::SYN))
+            + u32::from(self.header.flags.contains(TcpFlags::FIN))
+    }
+}
+
+/// What a connection needs from the engine while it works on a segment.
+pub(crate) struct Env<'a> {
+    pub now: Instant,
+    pub config: &'a TcpConfig,
+    pub challenge: &'a mut ChallengeLimit,
+}
+
+/// Why a segment's processing ended early.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Counted, and answered by an acknowledgement if the connection's flags say so.
+    Discard(Discard),
+    /// Counted, and answered by this reset.
+    Reset(Discard, Reset),
+}
+
+impl From<Discard> for Stop {
+    fn from(reason: Discard) -> Self {
+        Self::Discard(reason)
+    }
+}
+
+impl Tcp {
+    /// A segment arrived.
+    pub(crate) fn input(&mut self, now: Instant, context: &mut Context<'_>, delivery: &Delivery<'_>) {
+        if let Err(reason) = self.try_input(now, context, delivery) {
+            context.net.discard(reason);
+        }
+    }
+
+    fn try_input(&mut self, now: Instant, context: &mut Context<'_>, delivery: &Delivery<'_>) -> Result<(), Discard> {
+        let segment = delivery.payload();
+        let (header, payload) = TcpHeader::parse(segment).map_err(|_| Discard::TcpMalformed)?;
+        // RFC 9293 section 3.9.2.3: segments to or from broadcast and multicast addresses are ignored.
+        if delivery.cast != Cast::Unicast || delivery.source.is_multicast() || header.src_port == 0 {
+            return Err(Discard::TcpNotUnicast);
+        }
+        let flow = Flow {
+            local: delivery.destination,
+            remote: delivery.source,
+            local_port: header.dst_port,
+            remote_port: header.src_port,
+        };
+        let header_len = segment.len() - payload.len();
+        let unverified = !delivery.checksum_verified;
+        let header_sum = || {
+            pseudo_header(delivery.source, delivery.destination, Protocol::TCP, segment.len() as u32)
+                + sum(&segment[..header_len])
+        };
+
+        let Some(index) = self.demux.find(&self.connections, &flow) else {
+            if unverified && !(header_sum() + sum(payload)).is_valid() {
+                return Err(Discard::TcpChecksum);
+            }
+            let incoming = Incoming { header, payload, stored: false, segments: 1 };
+            return self.on_stray(now, context, delivery, flow, &incoming);
+        };
+        let Some(connection) = self.connections.at_mut(index) else { return Err(Discard::TcpNoConnection) };
+
+        let mut stored = false;
+        if unverified {
+            // One pass copies the text to its place and sums it. It is published only after the sum was right.
+            let payload_sum = if connection.expects(&header, payload.len()) {
+                connection.receive.write_at_and_sum(0, payload)
+            } else {
+                None
+            };
+            stored = payload_sum.is_some();
+            if !(header_sum() + payload_sum.unwrap_or_else(|| sum(payload))).is_valid() {
+                return Err(Discard::TcpChecksum);
+            }
+        }
+        let segments = match delivery.segment_size {
+            Some(size) if size > 0 => payload.len().div_ceil(usize::from(size)).clamp(1, 255) as u8,
+            _ => 1,
+        };
+        let mut incoming = Incoming { header, payload, stored, segments };
+        let completes = header.flags.contains(TcpFlags::ACK) && !header.flags.contains(TcpFlags::RST);
+        if connection.phase == Phase::SynReceived && completes && self.listener_is_full(index) {
+            return Err(Discard::TcpBacklog);
+        }
+        let Some(connection) = self.connections.at_mut(index) else { return Err(Discard::TcpNoConnection) };
+        let before = connection.phase;
+        let mut env = Env { now, config: &self.config, challenge: &mut self.challenge };
+        let outcome = connection.on_segment(&mut env, &mut incoming);
+        if outcome.is_ok() {
+            context.net.confirm_reachable(now, connection.interface, flow.remote);
+        }
+        self.settle(now, context, index, before);
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(Stop::Discard(reason)) => Err(reason),
+            Err(Stop::Reset(reason, reset)) => {
+                reset.send(now, context.net, &flow);
+                Err(reason)
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Whether a segment is the next in order, fits the window, and nothing stands in the way of its text: then the
+    /// text may be placed before the header is judged.
+    fn expects(&self, header: &TcpHeader, len: usize) -> bool {
+        len > 0
+            && self.phase.receives()
+            && header.seq == self.rcv.nxt
+            && len as u64 <= u64::from(self.receive_window())
+            && self.reassembly.is_none()
+            && !self.flags.has(Flags::READ_SHUT)
+            && !header.flags.contains(TcpFlags::SYN)
+            && !header.flags.contains(TcpFlags::RST)
+    }
+
+    /// RFC 9293 section 3.10.7.3 and 3.10.7.4, in their order.
+    pub(crate) fn on_segment(&mut self, env: &mut Env<'_>, segment: &mut Incoming<'_>) -> Result<(), Stop> {
+        if self.phase == Phase::SynSent {
+            return self.on_syn_sent_segment(env, segment);
+        }
+        if self.phase == Phase::SynReceived {
+            self.on_repeated_syn(segment)?;
+        }
+        self.check_timestamp(env, segment)?;
+        self.check_sequence(env, segment)?;
+        if self.check_reset(env, segment)? {
+            return Ok(());
+        }
+        self.check_syn(env, segment)?;
+        // Fifth: without an ACK there is nothing more to do.
+        if !segment.header.flags.contains(TcpFlags::ACK) {
+            return Err(Discard::TcpBadAck.into());
+        }
+        self.last_heard = env.now;
+        if let Some(option) = segment.header.options.timestamps
+            && self.timestamps.is_agreed()
+        {
+            self.timestamps.update(env.now, option.value, segment.header.seq, self.rcv.acked);
+        }
+        if self.phase == Phase::SynReceived {
+            self.on_handshake_ack(env, segment)?;
+        } else {
+            self.on_ack(env, segment)?;
+        }
+        self.on_probe_answered();
+        if self.phase == Phase::Closed {
+            return Ok(());
+        }
+        if self.flags.has(Flags::ORPHANED) && !segment.payload.is_empty() && self.phase.receives() {
+            // RFC 1122 section 4.2.2.13: nobody is left to read what arrives.
+            let reset = Reset::abort(self);
+            self.phase = Phase::Closed;
+            return Err(Stop::Reset(Discard::TcpAfterClose, reset));
+        }
+        self.on_text(env, segment)?;
+        Ok(())
+    }
+
+    /// RFC 7323 section 5.3 R1: protection against wrapped sequence numbers.
+    fn check_timestamp(&mut self, env: &mut Env<'_>, segment: &Incoming<'_>) -> Result<(), Discard> {
+        if !self.timestamps.is_agreed() || segment.header.flags.contains(TcpFlags::RST) {
+            return Ok(());
+        }
+        match segment.header.options.timestamps {
+            Some(option) if self.timestamps.is_old(env.now, option.value) => {
+                self.acknowledge_if(env.challenge.allow(env.now));
+                Err(Discard::TcpPaws)
+            }
+            Some(_) => Ok(()),
+            // RFC 7323 section 3.2: a segment without the agreed option is dropped.
+            None => Err(Discard::TcpPaws),
+        }
+    }
+
+    /// First: the sequence number. Cuts the segment to the window.
+    fn check_sequence(&mut self, env: &mut Env<'_>, segment: &mut Incoming<'_>) -> Result<(), Discard> {
+        let seq = segment.header.seq;
+        let len = segment.len();
+        let end = seq + len;
+        let (nxt, edge) = (self.rcv.nxt, self.rcv.edge);
+
+        // An empty segment right at the edge is taken too: a peer whose data is under way numbers its pure ACKs so.
+        let acceptable = if len == 0 {
+            seq.at_or_after(nxt) && seq.at_or_before(edge)
+        } else {
+            end.after(nxt) && (seq.before(edge) || seq == nxt)
+        };
+        if !acceptable {
+            self.on_unacceptable(env, segment, end);
+            return Err(Discard::TcpOutsideWindow);
+        }
+        let behind = if seq.before(nxt) { nxt - seq } else { 0 };
+        let beyond = if end.after(edge) { end - edge } else { 0 };
+        if behind > 0 || beyond > 0 {
+            self.trim(segment, behind, beyond);
+        }
+        Ok(())
+    }
+
+    /// RFC 9293 section 3.10.7.4: an unacceptable segment is answered by an ACK, unless it is a reset.
+    fn on_unacceptable(&mut self, env: &mut Env<'_>, segment: &Incoming<'_>, end: SeqNum) {
+        if segment.header.flags.contains(TcpFlags::RST) {
+            return;
+        }
+        // Keep-alives and window probes (at RCV.NXT-1 or at a closed window) and retransmissions are always answered;
+        // other empty segments only within the limit, lest two confused ends answer each other for ever.
+        let probe = segment.len() > 0 || segment.header.seq + 1 == self.rcv.nxt;
+        if probe || env.challenge.allow(env.now) {
+            self.flags.set(Flags::ACK_NOW);
+        }
+        // RFC 9293 section 3.10.7.4: the ACK field of what arrives at a closed window counts nevertheless.
+        let retransmission = end.at_or_before(self.rcv.nxt);
+        if !retransmission && self.receive_window() == 0 && segment.header.flags.contains(TcpFlags::ACK) {
+            self.last_heard = env.now;
+            if self.phase.is_synchronized() && self.on_ack(env, segment).is_ok() {
+                self.on_probe_answered();
+            }
+        }
+    }
+
+    /// Cuts what was received before and what lies beyond the window.
+    fn trim(&mut self, segment: &mut Incoming<'_>, behind: u32, beyond: u32) {
+        let mut behind = behind;
+        if behind > 0 && segment.header.flags.contains(TcpFlags::SYN) {
+            segment.header.flags = segment.header.flags.without(TcpFlags::SYN);
+            segment.header.seq += 1;
+            behind -= 1;
+        }
+        let cut = (behind as usize).min(segment.payload.len());
+        segment.payload = &segment.payload[cut..];
+        segment.header.seq += cut as u32;
+        segment.stored = false;
+        if beyond > 0 {
+            let fin = segment.header.flags.contains(TcpFlags::FIN);
+            // A FIN beyond the edge is not taken: the bytes before it have not all arrived.
+            segment.header.flags = segment.header.flags.without(TcpFlags::FIN);
+            let text_beyond = (beyond - u32::from(fin)) as usize;
+            segment.payload = &segment.payload[..segment.payload.len().saturating_sub(text_beyond)];
+            self.flags.set(Flags::ACK_NOW);
+        }
+    }
+
+    /// Second: the RST bit. Returns whether the connection was reset.
+    fn check_reset(&mut self, env: &mut Env<'_>, segment: &Incoming<'_>) -> Result<bool, Discard> {
+        if !segment.header.flags.contains(TcpFlags::RST) {
+            return Ok(false);
+        }
+        // RFC 5961 section 3.2: only a reset at exactly RCV.NXT is obeyed; one elsewhere in the window is challenged.
+        if segment.header.seq != self.rcv.nxt {
+            self.acknowledge_if(env.challenge.allow(env.now));
+            return Err(Discard::TcpBadReset);
+        }
+        let refused = self.phase == Phase::SynReceived && self.listener.is_none();
+        self.receive.finish();
+        match self.phase {
+            // Everything was said and acknowledged as far as the application can tell.
+            Phase::Closing | Phase::LastAck => self.phase = Phase::Closed,
+            _ => self.fail(if refused { TcpError::Refused } else { TcpError::Reset }),
+        }
+        Ok(true)
+    }
+
+    /// Fourth: the SYN bit.
+    fn check_syn(&mut self, env: &mut Env<'_>, segment: &Incoming<'_>) -> Result<(), Discard> {
+        if !segment.header.flags.contains(TcpFlags::SYN) {
+            return Ok(());
+        }
+        // RFC 5961 section 4.2: whatever its number, a SYN here is challenged; a peer that has forgotten the connection
+        // answers with a reset that proves it.
+        self.acknowledge_if(env.challenge.allow(env.now));
+        Err(Discard::TcpBadSyn)
+    }
+}

@@ -1,0 +1,305 @@
+//! Listeners: who waits for connections, and the queues before `accept` (RFC 9293 section 3.10.7.2, RFC 4987).
+//!
+//! A listener is not a connection. It counts the handshakes under way and queues those that are complete. A full queue
+//! answers nothing: the peer's SYN, or its ACK, comes again, and by then there may be room. Nobody is reset for want of
+//! it.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use wire::tcp::{SeqNum, TcpFlags};
+
+use crate::Discard;
+use crate::event::{Event, Events};
+use crate::handle::Table;
+use crate::ip::Delivery;
+use crate::link::InterfaceId;
+use crate::network::Network;
+use crate::ports::BindError;
+use crate::tcp::connection::{Birth, Connection, Flags};
+use crate::tcp::demux::Flow;
+use crate::tcp::input::Incoming;
+use crate::tcp::options::{ApplicationRings, SocketOptions, StreamRings, heap_rings};
+use crate::tcp::phase::Phase;
+use crate::tcp::reset::Reset;
+use crate::tcp::time_wait::{self, Verdict};
+use crate::tcp::{ConnectionId, Context, ListenerId, ListenerKind, Tcp};
+use crate::time::Instant;
+
+/// Makes the rings of a connection that comes in.
+pub type RingSource = Box<dyn FnMut() -> (StreamRings, ApplicationRings) + Send>;
+
+/// How to listen.
+#[non_exhaustive]
+pub struct ListenOptions {
+    /// Complete connections that wait for `accept` at most. Default 128.
+    pub backlog: usize,
+    /// Handshakes under way at most. Default 1,024.
+    pub handshakes: usize,
+    /// SO_REUSEADDR: a wildcard and a specific address may share the port.
+    pub reuse_address: bool,
+    /// Settings that accepted connections begin with.
+    pub socket: SocketOptions,
+    /// Where their rings come from; `None` makes them on the heap, with the engine's limits.
+    pub rings: Option<RingSource>,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self { backlog: 128, handshakes: 1_024, reuse_address: false, socket: SocketOptions::default(), rings: None }
+    }
+}
+
+/// A connection that was taken from a listener's queue, or admitted in any-address mode.
+pub struct Accepted {
+    /// Its handle.
+    pub connection: ConnectionId,
+    /// The address and port that the peer asked for.
+    pub local: SocketAddr,
+    /// The peer.
+    pub remote: SocketAddr,
+    /// The application's halves of its rings.
+    pub rings: ApplicationRings,
+}
+
+/// One listener.
+pub(crate) struct Listener {
+    pub local: SocketAddr,
+    pub options: ListenOptions,
+    /// Handshakes under way.
+    pub handshakes: usize,
+    /// Complete, in the order of completion.
+    pub queue: VecDeque<ConnectionId>,
+    /// An event stands in the owner's queue.
+    pub told: bool,
+}
+
+/// All listeners.
+pub(crate) struct Listeners {
+    pub table: Table<ListenerKind, Listener>,
+    by_port: BTreeMap<u16, Vec<ListenerId>>,
+}
+
+impl Listeners {
+    pub(crate) fn new() -> Self {
+        Self { table: Table::new(), by_port: BTreeMap::new() }
+    }
+
+    /// Whether a listener on `local` would clash with one that is there.
+    pub(crate) fn clashes(&self, local: SocketAddr, reuse_address: bool) -> bool {
+        self.on_port(local.port()).any(|(_, other)| {
+            if other.local.ip() == local.ip() {
+                return true;
+            }
+            let overlap = covers(other.local.ip(), local.ip()) || covers(local.ip(), other.local.ip());
+            overlap && !(reuse_address && other.options.reuse_address)
+        })
+    }
+
+    pub(crate) fn insert(&mut self, listener: Listener) -> ListenerId {
+        let port = listener.local.port();
+        let id = self.table.insert(listener);
+        self.by_port.entry(port).or_default().push(id);
+        id
+    }
+
+    pub(crate) fn remove(&mut self, id: ListenerId) -> Option<Listener> {
+        let listener = self.table.remove(id)?;
+        let port = listener.local.port();
+        if let Some(ids) = self.by_port.get_mut(&port) {
+            ids.retain(|&other| other != id);
+            if ids.is_empty() {
+                self.by_port.remove(&port);
+            }
+        }
+        Some(listener)
+    }
+
+    /// Whether anybody listens on `port`.
+    pub(crate) fn has_port(&self, port: u16) -> bool {
+        self.by_port.contains_key(&port)
+    }
+
+    /// Who takes connections to `address` and `port`: the most specific one.
+    fn find(&self, address: IpAddr, port: u16) -> Option<ListenerId> {
+        let exact = self.on_port(port).find(|(_, listener)| listener.local.ip() == address);
+        let any = || self.on_port(port).find(|(_, listener)| covers(listener.local.ip(), address));
+        exact.or_else(any).map(|(id, _)| id)
+    }
+
+    fn on_port(&self, port: u16) -> impl Iterator<Item = (ListenerId, &Listener)> {
+        self.by_port.get(&port).into_iter().flatten().filter_map(|&id| Some((id, self.table.get(id)?)))
+    }
+}
+
+/// Whether a socket bound to `bound` takes what is sent to `address`.
+fn covers(bound: IpAddr, address: IpAddr) -> bool {
+    match bound {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.is_ipv4(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.is_ipv6(),
+        _ => bound == address,
+    }
+}
+
+/// Where a SYN came in, and what its connection's number must lie above if RFC 6191 gives it an old one's place.
+struct Request {
+    interface: InterfaceId,
+    flow: Flow,
+    above: Option<SeqNum>,
+}
+
+impl Tcp {
+    /// A segment for no connection that lives.
+    pub(crate) fn on_stray(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        delivery: &Delivery<'_>,
+        flow: Flow,
+        segment: &Incoming<'_>,
+    ) -> Result<(), Discard> {
+        let mut above = None;
+        match self.time_wait.on_segment(now, &flow, segment) {
+            Verdict::Unknown => {}
+            Verdict::Ignored => return Err(Discard::TcpBadReset),
+            Verdict::Reuse(snd_nxt) => above = Some(snd_nxt),
+            Verdict::Acknowledge(remains, restarted) => {
+                if restarted || self.challenge.allow(now) {
+                    let clock = crate::tcp::timestamps::Timestamps::new(self.isn.timestamp_offset(&flow));
+                    time_wait::acknowledge(now, context.net, &flow, &remains, clock.value(now));
+                }
+                return if restarted { Ok(()) } else { Err(Discard::TcpAfterClose) };
+            }
+        }
+        let flags = segment.header.flags;
+        let is_request =
+            flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::ACK) && !flags.contains(TcpFlags::RST);
+        if is_request {
+            let request = Request { interface: delivery.interface, flow, above };
+            if let Some(listener) = self.listeners.find(flow.local, flow.local_port) {
+                return self.on_request(now, context, request, segment, Some(listener));
+            }
+            // Any-address mode: whatever nobody here listens on is the owner's to decide.
+            if context.net.is_any_address(delivery.interface) {
+                return self.on_request(now, context, request, segment, None);
+            }
+        }
+        if let Some(reset) = Reset::answer(segment) {
+            reset.send(now, context.net, &flow);
+        }
+        Err(Discard::TcpNoConnection)
+    }
+
+    /// A SYN for a listener, or in any-address mode for nobody yet.
+    fn on_request(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        request: Request,
+        segment: &Incoming<'_>,
+        listener: Option<ListenerId>,
+    ) -> Result<(), Discard> {
+        let Request { interface, flow, above } = request;
+        let (rings, socket) = match listener.and_then(|id| self.listeners.table.get_mut(id)) {
+            Some(listener) => {
+                if listener.handshakes >= listener.options.handshakes
+                    || listener.queue.len() >= listener.options.backlog.max(1)
+                {
+                    return Err(Discard::TcpBacklog);
+                }
+                listener.handshakes += 1;
+                (listener.options.rings.as_mut().map(|source| source()), listener.options.socket.clone())
+            }
+            None if self.held >= self.config.held_limit => return Err(Discard::TcpBacklog),
+            None => {
+                self.held += 1;
+                (None, SocketOptions::default())
+            }
+        };
+        let (engine, application) =
+            rings.unwrap_or_else(|| heap_rings(self.config.send_buffer as usize, self.config.receive_buffer as usize));
+        let mut isn = self.isn.isn(now, &flow);
+        if let Some(above) = above
+            && !isn.after(above)
+        {
+            // RFC 6191 section 2: the new incarnation's numbers lie above the old one's.
+            isn = above + 64_000;
+        }
+        let birth = Birth {
+            flow,
+            interface,
+            isn,
+            mss: self.path_mss(context.net, interface, &flow, &socket),
+            timestamp_offset: self.isn.timestamp_offset(&flow),
+            options: Box::new(socket),
+            send: engine.send,
+            receive: engine.receive,
+        };
+        let mut connection = Connection::new(now, Phase::SynReceived, birth, &self.config);
+        connection.on_peer_syn(now, segment, &self.config);
+        connection.listener = listener;
+        connection.origin = listener;
+        connection.parked = Some(Box::new(application));
+        if listener.is_some() {
+            connection.flags.set(Flags::SYN_DUE);
+        } else {
+            connection.flags.set(Flags::HELD);
+            connection.flags.set(Flags::OWNED);
+        }
+        let id = self.connections.insert(connection);
+        self.demux.insert(&self.connections, id.index(), &flow);
+        if listener.is_some() {
+            self.enqueue(id.index());
+        } else {
+            context.events.push(Event::TcpIncoming {
+                connection: id,
+                local: flow.local_socket(),
+                remote: flow.remote_socket(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether the listener of a connection that would now be established has no room for it.
+    pub(crate) fn listener_is_full(&self, index: u32) -> bool {
+        self.connections
+            .at(index)
+            .and_then(|connection| self.listeners.table.get(connection.listener?))
+            .is_some_and(|listener| listener.queue.len() >= listener.options.backlog.max(1))
+    }
+
+    /// A handshake is complete: the connection waits to be accepted.
+    pub(crate) fn offer(&mut self, events: &mut Events, id: ConnectionId, listener: ListenerId) {
+        let Some(entry) = self.listeners.table.get_mut(listener) else { return };
+        entry.handshakes -= 1;
+        entry.queue.push_back(id);
+        if !core::mem::replace(&mut entry.told, true) {
+            events.push(Event::Accept(listener));
+        }
+    }
+
+    /// Listens on `local`; an unspecified address takes connections to any of ours, port 0 a free port.
+    pub(crate) fn listen(
+        &mut self,
+        net: &Network,
+        entropy: &mut crate::entropy::Entropy,
+        local: SocketAddr,
+        options: ListenOptions,
+    ) -> Result<ListenerId, BindError> {
+        if !local.ip().is_unspecified() && !net.is_local_address(local.ip()) {
+            return Err(BindError::NotAvailable);
+        }
+        let port = match local.port() {
+            0 => self.free_listen_port(entropy).ok_or(BindError::NoPorts)?,
+            port => port,
+        };
+        let local = SocketAddr::new(local.ip(), port);
+        if self.listeners.clashes(local, options.reuse_address) {
+            return Err(BindError::InUse);
+        }
+        let listener = Listener { local, options, handshakes: 0, queue: VecDeque::new(), told: false };
+        Ok(self.listeners.insert(listener))
+    }
+}

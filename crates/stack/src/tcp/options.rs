@@ -1,0 +1,98 @@
+//! What the owner may set on a connection, and the rings that it hands over.
+
+use core::time::Duration;
+
+use ring::{Consumer, Producer};
+
+/// Settings of one connection; a listener's pass to what it accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SocketOptions {
+    /// TCP_NODELAY: small segments do not wait for the acknowledgement of the one before (RFC 1122 section 4.2.3.4).
+    pub no_delay: bool,
+    /// SO_KEEPALIVE; `None` is off, as RFC 1122 section 4.2.3.6 demands by default.
+    pub keep_alive: Option<KeepAlive>,
+    /// TCP_USER_TIMEOUT: how long data may stay unacknowledged; `None` leaves it to the number of retransmissions.
+    pub user_timeout: Option<Duration>,
+    /// IP_TTL and IPV6_UNICAST_HOPS.
+    pub hop_limit: u8,
+    /// IP_TOS and IPV6_TCLASS: the DSCP bits.
+    pub tos: u8,
+    /// SO_LINGER with a time of zero: closing resets the connection.
+    pub reset_on_close: bool,
+    /// TCP_MAXSEG: an upper bound of the segment size, announced and obeyed.
+    pub max_segment: Option<u16>,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self {
+            no_delay: false,
+            keep_alive: None,
+            user_timeout: None,
+            hop_limit: 64,
+            tos: 0,
+            reset_on_close: false,
+            max_segment: None,
+        }
+    }
+}
+
+/// Keep-alive times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Silence before the first probe. Default two hours.
+    pub idle: Duration,
+    /// Between probes. Default 75 s.
+    pub interval: Duration,
+    /// Unanswered probes after which the connection is given up. Default 9.
+    pub probes: u8,
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(7_200), interval: Duration::from_secs(75), probes: 9 }
+    }
+}
+
+/// One change of a living connection's settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SocketOption {
+    /// [`SocketOptions::no_delay`].
+    NoDelay(bool),
+    /// [`SocketOptions::keep_alive`].
+    KeepAlive(Option<KeepAlive>),
+    /// [`SocketOptions::user_timeout`].
+    UserTimeout(Option<Duration>),
+    /// [`SocketOptions::hop_limit`].
+    HopLimit(u8),
+    /// [`SocketOptions::tos`].
+    Tos(u8),
+    /// [`SocketOptions::reset_on_close`].
+    ResetOnClose(bool),
+}
+
+/// The engine's halves of a connection's two rings.
+pub struct StreamRings {
+    /// What the application writes.
+    pub send: Consumer,
+    /// What the application reads.
+    pub receive: Producer,
+}
+
+/// The application's halves.
+pub struct ApplicationRings {
+    /// What the application writes.
+    pub send: Producer,
+    /// What the application reads.
+    pub receive: Consumer,
+}
+
+/// A connection's rings on the heap; no memory is taken before the first byte.
+#[must_use]
+pub fn heap_rings(send_limit: usize, receive_limit: usize) -> (StreamRings, ApplicationRings) {
+    let (send_in, send_out) = ring::heap(send_limit);
+    let (receive_in, receive_out) = ring::heap(receive_limit);
+    (StreamRings { send: send_out, receive: receive_in }, ApplicationRings { send: send_in, receive: receive_out })
+}

@@ -1,0 +1,423 @@
+//! What to send, and sending it (RFC 9293 section 3.10.2 and 3.8.6.2; RFC 1122 section 4.2.3.4 for Nagle and the
+//! sender's silly-window avoidance).
+//!
+//! [`Connection::plan`] decides without changing anything; the segment goes down; [`Connection::on_sent`] takes note. So
+//! what a full device refused is still owed.
+
+use device::Device;
+use wire::tcp::{MAX_HEADER_LEN, SeqNum, TcpFlags, TcpHeader, TcpOptions};
+
+use crate::config::TcpConfig;
+use crate::link::InterfaceId;
+use crate::network::{Network, Segment, Transmitted, Unroutable};
+use crate::tcp::connection::{Connection, Flags};
+use crate::tcp::error::TcpError;
+use crate::tcp::phase::Phase;
+use crate::tcp::{Context, Tcp};
+use crate::time::Instant;
+
+/// The longest train of segments that is handed down at once, in bytes of payload: with headers it fits an IP packet.
+const LONGEST_TRAIN: u32 = 64 * 1024 - 256;
+
+/// What kind of segment is planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// SYN or SYN-ACK.
+    Syn,
+    /// Text from SND.NXT on, perhaps with the FIN.
+    Text,
+    /// The segment at SND.UNA once more.
+    Again,
+    /// A window probe.
+    Probe,
+    /// A keep-alive probe.
+    KeepAlive,
+    /// An acknowledgement and nothing else.
+    Ack,
+}
+
+/// The next segment, or train of segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Plan {
+    kind: Kind,
+    seq: SeqNum,
+    /// Payload bytes.
+    len: u32,
+    fin: bool,
+}
+
+impl Connection {
+    /// The next thing to send, if there is any.
+    fn plan(&self) -> Option<Plan> {
+        let syn = |kind| Some(Plan { kind, seq: self.snd.una, len: 0, fin: false });
+        if self.flags.has(Flags::SYN_DUE) {
+            return syn(Kind::Syn);
+        }
+        if !self.phase.is_synchronized() {
+            return None;
+        }
+        if self.phase.sends() {
+            if self.recovery.retransmit_due()
+                && let Some(plan) = self.plan_again()
+            {
+                return Some(plan);
+            }
+            if let Some(plan) = self.plan_text() {
+                return Some(plan);
+            }
+            if self.flags.has(Flags::PROBE_DUE)
+                && let Some(plan) = self.plan_probe()
+            {
+                return Some(plan);
+            }
+        }
+        if self.flags.has(Flags::KEEP_ALIVE_DUE) {
+            // RFC 1122 section 4.2.3.6: at SND.NXT-1, without text, which any peer must answer.
+            return Some(Plan { kind: Kind::KeepAlive, seq: self.snd.nxt - 1, len: 0, fin: false });
+        }
+        let owed = self.flags.has(Flags::ACK_NOW) || self.duplicate_acks_owed > 0;
+        owed.then_some(Plan { kind: Kind::Ack, seq: self.snd.max, len: 0, fin: false })
+    }
+
+    /// The segment at SND.UNA, for fast retransmit and for partial ACKs.
+    fn plan_again(&self) -> Option<Plan> {
+        let outstanding = self.flight() - u32::from(self.snd.fin.is_some());
+        let len = outstanding.min(self.segment_size());
+        let fin = self.snd.fin == Some(self.snd.una + len);
+        (len > 0 || fin).then_some(Plan { kind: Kind::Again, seq: self.snd.una, len, fin })
+    }
+
+    /// Text from SND.NXT on, as far as the windows and the rules against small segments allow.
+    fn plan_text(&self) -> Option<Plan> {
+        let offset = self.send_offset(self.snd.nxt);
+        let waiting = self.send.len();
+        let fin_sent = self.snd.fin.is_some_and(|fin| self.snd.nxt.after(fin));
+        if fin_sent {
+            return None;
+        }
+        let left = u32::try_from(waiting.saturating_sub(offset)).unwrap_or(u32::MAX);
+        let finished = self.flags.has(Flags::FINISHED);
+        if left == 0 {
+            // RFC 9293 section 3.10.4: the FIN follows the last byte; it needs no window.
+            return finished.then_some(Plan { kind: Kind::Text, seq: self.snd.nxt, len: 0, fin: true });
+        }
+        let mss = self.segment_size();
+        let len = left.min(self.sendable(mss)).min(LONGEST_TRAIN);
+        let len = if len < mss {
+            self.worth_sending(len, left, finished).then_some(len)?
+        } else {
+            let rest = len % mss;
+            // A train's short tail goes along only where it could go alone.
+            let tail_allowed = len == left && self.worth_sending(rest, rest, finished);
+            if rest > 0 && !tail_allowed { len - rest } else { len }
+        };
+        let fin = finished && len == left;
+        (len > 0).then_some(Plan { kind: Kind::Text, seq: self.snd.nxt, len, fin })
+    }
+
+    /// Bytes that the peer's window and the congestion window let go now.
+    fn sendable(&self, mss: u32) -> u32 {
+        let sent = self.snd.nxt - self.snd.una;
+        let offered = self.snd.wnd.saturating_sub(sent);
+        let allowed = self.congestion.window().saturating_add(self.recovery.limited_transmit(mss));
+        offered.min(allowed.saturating_sub(sent))
+    }
+
+    /// RFC 1122 section 4.2.3.4: whether a segment of `len` bytes, less than a full one, of `left` that wait may go.
+    fn worth_sending(&self, len: u32, left: u32, finished: bool) -> bool {
+        if len == 0 {
+            return false;
+        }
+        if len < left {
+            // The window is too small for a full segment: only for at least half of the largest window seen.
+            return len >= self.snd.max_wnd / 2;
+        }
+        // Everything that waits. Nagle's rule, in Minshall's form: not while a small segment is unacknowledged.
+        let small_outstanding = self.flags.has(Flags::SMALL_SENT) && self.snd.small.after(self.snd.una);
+        // What was sent before is sent again without regard to that rule.
+        let again = self.snd.nxt != self.snd.max;
+        self.options.no_delay || finished || again || !small_outstanding
+    }
+
+    /// RFC 9293 section 3.8.6.1: one byte beyond the window; more if the window holds some and only the rule against
+    /// small segments held it back.
+    fn plan_probe(&self) -> Option<Plan> {
+        let offset = self.send_offset(self.snd.nxt);
+        let left = u32::try_from(self.send.len().saturating_sub(offset)).unwrap_or(u32::MAX);
+        let offered = self.snd.wnd.saturating_sub(self.snd.nxt - self.snd.una);
+        let len = offered.max(1).min(left).min(self.segment_size());
+        (left > 0).then_some(Plan { kind: Kind::Probe, seq: self.snd.nxt, len, fin: false })
+    }
+
+    /// Whether the connection should stand in its interface's queue.
+    pub(crate) fn has_something_to_send(&self) -> bool {
+        !self.flags.has(Flags::RESOLVING) && self.plan().is_some()
+    }
+
+    /// Whether all there is to send are acknowledgements.
+    pub(crate) fn has_only_acks_to_send(&self) -> bool {
+        self.plan().is_none_or(|plan| plan.kind == Kind::Ack)
+    }
+
+    /// Gives up the acknowledgements that are owed.
+    pub(crate) fn forget_acks(&mut self) {
+        self.flags.clear(Flags::ACK_NOW);
+        self.duplicate_acks_owed = 0;
+    }
+
+    /// There is text but no window, and nothing on the way that could bring one.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.phase.sends()
+            && self.phase.is_synchronized()
+            && self.snd.nxt == self.snd.una
+            && !self.send.is_empty()
+            && self.deadlines.retransmit.is_never()
+            && self.plan_text().is_none()
+            && !self.recovery.retransmit_due()
+    }
+
+    /// Hands `plan` down, and takes note of what went out of it.
+    fn send_segment(
+        &mut self,
+        now: Instant,
+        net: &mut Network,
+        device: &mut dyn Device,
+        plan: Plan,
+        config: &TcpConfig,
+    ) -> Transmitted {
+        let mut flags = TcpFlags::ACK;
+        let mut options = TcpOptions::NONE;
+        let (mut window, mut edge) = self.offer_window();
+        if plan.kind == Kind::Syn {
+            flags = if self.phase == Phase::SynReceived { TcpFlags::SYN | TcpFlags::ACK } else { TcpFlags::SYN };
+            // RFC 7323 section 2.2: unscaled.
+            let room = u32::try_from(self.receive.free()).unwrap_or(u32::MAX);
+            window = u16::try_from(room).unwrap_or(u16::MAX);
+            edge = self.rcv.nxt + u32::from(window);
+            let own = super::mss_of(net.mtu(self.interface), self.flow.remote);
+            let announced = self.options.max_segment.map_or(own, |most| most.min(own));
+            options = self.syn_options(now, announced, config);
+        } else if self.timestamps.is_agreed() {
+            options.timestamps = Some(self.timestamps.option(now));
+        }
+        if plan.fin {
+            flags |= TcpFlags::FIN;
+        }
+        let offset = self.send_offset(plan.seq);
+        if plan.len > 0 && plan.kind != Kind::Syn && offset + plan.len as usize == self.send.len() {
+            // RFC 9293 section 3.9.1.2: the end of what was written.
+            flags |= TcpFlags::PSH;
+        }
+        let is_first_syn = plan.kind == Kind::Syn && self.phase == Phase::SynSent;
+        let header = TcpHeader {
+            src_port: self.flow.local_port,
+            dst_port: self.flow.remote_port,
+            seq: plan.seq,
+            ack: if is_first_syn { SeqNum(0) } else { self.rcv.nxt },
+            flags,
+            window,
+            urgent: 0,
+            options,
+        };
+        let mut bytes = [0; MAX_HEADER_LEN];
+        let header_len = header.emit(&mut bytes);
+        let spans = self.send.spans(offset, plan.len as usize);
+        let size = self.segment_size();
+        let segment = Segment {
+            interface: self.interface,
+            source: self.flow.local,
+            destination: self.flow.remote,
+            hop_limit: self.options.hop_limit,
+            tos: self.options.tos,
+            header: &bytes[..header_len],
+            payload: spans.as_slice(),
+            payload_len: spans.len(),
+            segment_size: (spans.len() as u32 > size).then_some(size as u16),
+        };
+        let cut = spans.len() < plan.len as usize;
+        let len = spans.len() as u32;
+        let transmitted = net.transmit_segment(now, device, &segment);
+        let sent = match transmitted {
+            Transmitted::Sent => len,
+            Transmitted::Partly(bytes) => bytes as u32,
+            Transmitted::DeviceFull | Transmitted::Resolving(_) | Transmitted::Unreachable => return transmitted,
+        };
+        let fin = plan.fin && !cut && sent == plan.len;
+        self.on_sent(now, Plan { len: sent, fin, ..plan }, edge, config);
+        transmitted
+    }
+
+    /// A segment has gone out.
+    fn on_sent(&mut self, now: Instant, plan: Plan, edge: SeqNum, config: &TcpConfig) {
+        if plan.kind == Kind::Ack && self.duplicate_acks_owed > 0 {
+            self.duplicate_acks_owed -= 1;
+        } else {
+            // Any segment carries the acknowledgement.
+            self.duplicate_acks_owed = 0;
+        }
+        self.flags.clear(Flags::ACK_NOW);
+        self.deadlines.ack = Instant::NEVER;
+        self.rcv.acked = self.rcv.nxt;
+        self.rcv.unacked = 0;
+        if edge.after(self.rcv.edge) && !(plan.kind == Kind::Syn && self.phase == Phase::SynSent) {
+            self.rcv.edge = edge;
+        }
+        let end = plan.seq + plan.len + u32::from(plan.fin);
+        match plan.kind {
+            Kind::Ack => return,
+            Kind::KeepAlive => {
+                self.flags.clear(Flags::KEEP_ALIVE_DUE);
+                return;
+            }
+            Kind::Syn => {
+                self.flags.clear(Flags::SYN_DUE);
+                self.snd.nxt = self.snd.una + 1;
+                self.snd.max = self.snd.nxt;
+                if self.flags.has(Flags::SYN_RESENT) {
+                    self.retransmissions += 1;
+                    self.rtt.on_retransmitted();
+                } else {
+                    self.rtt.on_sent(now, self.snd.max);
+                }
+            }
+            Kind::Again => {
+                self.recovery.on_retransmitted();
+                self.rtt.on_retransmitted();
+                self.retransmissions += 1;
+            }
+            Kind::Text => {
+                if end.after(self.snd.max) {
+                    if self.snd.nxt == self.snd.max {
+                        self.rtt.on_sent(now, end);
+                    }
+                    self.snd.max = end;
+                } else {
+                    self.retransmissions += 1;
+                }
+                if !plan.len.is_multiple_of(self.segment_size()) {
+                    self.flags.set(Flags::SMALL_SENT);
+                    self.snd.small = end;
+                }
+                self.snd.nxt = end;
+                if plan.fin {
+                    self.snd.fin = Some(end - 1);
+                }
+            }
+            Kind::Probe => {
+                self.flags.clear(Flags::PROBE_DUE);
+                // SND.NXT stays: what the closed window did not take is sent again when it opens.
+                if end.after(self.snd.max) {
+                    self.snd.max = end;
+                }
+            }
+        }
+        self.last_sent = now;
+        if self.unanswered_since.is_never() {
+            self.unanswered_since = now;
+        }
+        if plan.kind == Kind::Again || self.deadlines.retransmit.is_never() {
+            // RFC 6298 section 5.1; RFC 6582 section 4: a retransmission starts the timer anew.
+            self.deadlines.retransmit = now + self.rtt.rto(config.rto_min, config.rto_max);
+        }
+    }
+
+    /// RFC 5681 section 4.1: after an idle time of more than one RTO the window says nothing about the path any more.
+    pub(crate) fn restart_if_idle(&mut self, now: Instant, config: &TcpConfig) {
+        if self.flight() == 0 && now.since(self.last_sent) > self.rtt.rto(config.rto_min, config.rto_max) {
+            let mss = self.segment_size();
+            self.congestion.on_restart(mss);
+        }
+    }
+}
+
+impl Tcp {
+    /// Sends what connections on `interface` have to send, a train each in turn; false when the device became full before
+    /// the end.
+    pub(crate) fn transmit(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        interface: InterfaceId,
+        device: &mut dyn Device,
+    ) -> bool {
+        while let Some(index) = self.ready.pop(interface) {
+            let Some(connection) = self.connections.at_mut(index) else { continue };
+            connection.flags.clear(Flags::QUEUED);
+            if connection.interface != interface || connection.flags.has(Flags::RESOLVING) {
+                continue;
+            }
+            let Some(plan) = connection.plan() else {
+                self.after_output(now, index);
+                continue;
+            };
+            match connection.send_segment(now, context.net, device, plan, &self.config) {
+                Transmitted::Sent if connection.send.is_poisoned() => {
+                    let id = self.connections.handle_at(index);
+                    id.into_iter().for_each(|id| self.end(now, context, id, TcpError::Corrupt));
+                }
+                Transmitted::Sent => self.after_output(now, index),
+                Transmitted::Partly(_) => {
+                    self.after_output(now, index);
+                    self.enqueue(index);
+                    return false;
+                }
+                Transmitted::DeviceFull => {
+                    connection.flags.set(Flags::QUEUED);
+                    self.ready.push_front(interface, index);
+                    return false;
+                }
+                Transmitted::Resolving(next_hop) => {
+                    connection.flags.set(Flags::RESOLVING);
+                    let waiting = self.resolving.entry((interface, next_hop)).or_default();
+                    if let Some(id) = self.connections.handle_at(index) {
+                        waiting.push(id);
+                    }
+                    // The retransmission timer runs while the neighbour is sought, so that the wait has an end.
+                    self.after_output(now, index);
+                }
+                Transmitted::Unreachable => self.on_unreachable(now, context, index, plan),
+            }
+        }
+        true
+    }
+
+    /// Puts a connection that has sent something in order again: its place in the queue, its timers.
+    fn after_output(&mut self, now: Instant, index: u32) {
+        let Some(connection) = self.connections.at_mut(index) else { return };
+        if connection.is_stuck() {
+            connection.persist(now, &self.config);
+        }
+        connection.arm(index, &mut self.wheel);
+        if connection.has_something_to_send() {
+            self.enqueue(index);
+        }
+    }
+
+    /// No way leads to the peer at the moment.
+    fn on_unreachable(&mut self, now: Instant, context: &mut Context<'_>, index: u32, plan: Plan) {
+        let Some(connection) = self.connections.at_mut(index) else { return };
+        let before = connection.phase;
+        match context.net.route(connection.flow.remote, Some(connection.flow.local)) {
+            Ok(path) if path.interface != connection.interface => {
+                // The route leads elsewhere now.
+                connection.interface = path.interface;
+            }
+            Ok(_) if before == Phase::SynSent => connection.fail(TcpError::HostUnreachable),
+            Err(Unroutable::BadSource) => connection.fail(TcpError::AddressRemoved),
+            Err(_) if before == Phase::SynSent => connection.fail(TcpError::NetworkUnreachable),
+            // As good as lost on the way: the retransmission timer sees to it.
+            _ => connection.on_sent(now, plan, connection.rcv.edge, &self.config),
+        }
+        self.settle(now, context, index, before);
+    }
+
+    /// The queue of connections on its interface that have something to send.
+    pub(crate) fn enqueue(&mut self, index: u32) {
+        let Some(connection) = self.connections.at_mut(index) else { return };
+        if connection.flags.has(Flags::QUEUED) || connection.flags.has(Flags::RESOLVING) {
+            return;
+        }
+        connection.flags.set(Flags::QUEUED);
+        self.ready.push(connection.interface, index);
+    }
+}

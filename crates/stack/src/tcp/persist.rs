@@ -1,0 +1,47 @@
+//! Probing a closed window (RFC 9293 section 3.8.6.1, RFC 1122 section 4.2.2.17), and the override that ends the
+//! sender's silly-window avoidance (RFC 1122 section 4.2.3.4).
+
+use core::time::Duration;
+
+use crate::config::TcpConfig;
+use crate::tcp::connection::{Connection, Flags};
+use crate::tcp::error::TcpError;
+use crate::time::Instant;
+
+/// Longest time between probes.
+const LONGEST: Duration = Duration::from_secs(60);
+
+impl Connection {
+    /// There is something to send, nothing in flight that could bring a window update, and no window for it.
+    pub(crate) fn persist(&mut self, now: Instant, config: &TcpConfig) {
+        if self.flags.has(Flags::PERSISTING) {
+            return;
+        }
+        self.flags.set(Flags::PERSISTING);
+        self.probes = 0;
+        // RFC 1122 section 4.2.2.17: the first probe when the window has been zero for one RTO.
+        self.deadlines.retransmit = now + self.rtt.rto(config.rto_min, config.rto_max).min(LONGEST);
+    }
+
+    /// The time for a probe has come.
+    pub(crate) fn on_persist_timeout(&mut self, now: Instant, config: &TcpConfig) {
+        // RFC 1122 section 4.2.2.17: a peer that answers may keep its window closed for ever; one that does not is gone.
+        if self.probes >= config.retries || self.user_timeout_passed(now) {
+            self.fail(TcpError::TimedOut);
+            return;
+        }
+        self.probes += 1;
+        self.flags.set(Flags::PROBE_DUE);
+        // RFC 1122 section 4.2.2.17: the interval grows exponentially.
+        let interval = self.rtt.rto(config.rto_min, config.rto_max).saturating_mul(1 << self.probes.min(10));
+        self.deadlines.retransmit = now + interval.min(LONGEST);
+    }
+
+    /// The peer was heard while its window is closed: it is alive.
+    pub(crate) fn on_probe_answered(&mut self) {
+        if self.flags.has(Flags::PERSISTING) {
+            self.probes = self.probes.min(1);
+            self.unanswered_since = Instant::NEVER;
+        }
+    }
+}

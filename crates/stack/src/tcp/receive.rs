@@ -1,0 +1,151 @@
+//! What a segment brings (RFC 9293 section 3.10.7.4, steps seven and eight): text in order or not, the FIN, and when
+//! to acknowledge.
+
+use alloc::boxed::Box;
+
+use wire::tcp::TcpFlags;
+
+use crate::Discard;
+use crate::event::Readiness;
+use crate::tcp::connection::{Connection, Flags};
+use crate::tcp::input::{Env, Incoming};
+use crate::tcp::phase::Phase;
+use crate::tcp::reassembly::Reassembly;
+use crate::time::Instant;
+
+impl Connection {
+    /// Steps seven and eight. The segment lies within the window already.
+    pub(crate) fn on_text(&mut self, env: &mut Env<'_>, segment: &Incoming<'_>) -> Result<(), Discard> {
+        let fin = segment.header.flags.contains(TcpFlags::FIN);
+        let seq = segment.header.seq;
+        let end = seq + segment.payload.len() as u32;
+        if segment.payload.is_empty() && !fin {
+            return Ok(());
+        }
+        if !self.phase.receives() {
+            // RFC 9293 section 3.10.7.4: text after the peer's FIN is ignored.
+            self.flags.set(Flags::ACK_NOW);
+            return Err(Discard::TcpAfterClose);
+        }
+        if !self.store(segment) {
+            self.flags.set(Flags::ACK_NOW);
+            return Err(Discard::TcpMemory);
+        }
+        if seq != self.rcv.nxt {
+            return self.on_gap(segment, fin);
+        }
+
+        let mut fin_arrived = fin;
+        let mut filled = end;
+        let mut filled_hole = false;
+        if let Some(reassembly) = &mut self.reassembly {
+            filled = reassembly.advance(end);
+            fin_arrived |= reassembly.fin_is_at(filled);
+            // RFC 5681 section 4.2: a segment that fills all or part of a gap is acknowledged at once.
+            filled_hole = true;
+            if reassembly.is_empty() || fin_arrived {
+                self.reassembly = None;
+            }
+        }
+        let arrived = filled - self.rcv.nxt;
+        if arrived > 0 {
+            if !self.flags.has(Flags::READ_SHUT) {
+                self.receive.publish(arrived as usize);
+                self.tell(Readiness::READABLE);
+            }
+            self.rcv.nxt = filled;
+            self.schedule_ack(env, arrived, filled_hole);
+        }
+        if fin_arrived {
+            self.on_fin();
+        }
+        Ok(())
+    }
+
+    /// Puts the text where it belongs in the ring, unless the checksum's pass has done so already.
+    fn store(&mut self, segment: &Incoming<'_>) -> bool {
+        if segment.stored || segment.payload.is_empty() || self.flags.has(Flags::READ_SHUT) {
+            return true;
+        }
+        let offset = segment.header.seq - self.rcv.nxt;
+        self.receive.write_at(offset as usize, segment.payload)
+    }
+
+    /// The segment leaves a gap before it.
+    fn on_gap(&mut self, segment: &Incoming<'_>, fin: bool) -> Result<(), Discard> {
+        // RFC 5681 section 4.2: out-of-order segments are acknowledged at once, each of them.
+        self.duplicate_acks_owed = self.duplicate_acks_owed.saturating_add(segment.segments);
+        let start = segment.header.seq;
+        let end = start + segment.payload.len() as u32;
+        let reassembly = self.reassembly.get_or_insert_with(|| Box::new(Reassembly::default()));
+        if start != end && !reassembly.insert(start, end) {
+            return Err(Discard::TcpMemory);
+        }
+        if fin {
+            reassembly.set_fin(end);
+        }
+        Ok(())
+    }
+
+    /// RFC 1122 section 4.2.3.2: acknowledge at least every second full segment, and within half a second.
+    fn schedule_ack(&mut self, env: &Env<'_>, arrived: u32, at_once: bool) {
+        self.rcv.unacked = self.rcv.unacked.saturating_add(arrived);
+        if at_once || self.rcv.unacked >= 2 * self.segment_size() {
+            self.flags.set(Flags::ACK_NOW);
+        } else if self.deadlines.ack.is_never() {
+            self.deadlines.ack = env.now + env.config.delayed_ack;
+        }
+    }
+
+    /// Step eight: the peer has finished.
+    fn on_fin(&mut self) {
+        self.rcv.nxt += 1;
+        if self.rcv.edge.before(self.rcv.nxt) {
+            self.rcv.edge = self.rcv.nxt;
+        }
+        self.receive.finish();
+        self.flags.set(Flags::ACK_NOW);
+        self.phase = self.phase.on_fin();
+        if self.phase == Phase::TimeWait {
+            self.deadlines.idle = Instant::NEVER;
+        }
+        self.tell(Readiness::READABLE | Readiness::PEER_FINISHED);
+    }
+
+    /// An acknowledgement is owed if `allowed`.
+    pub(crate) fn acknowledge_if(&mut self, allowed: bool) {
+        if allowed {
+            self.flags.set(Flags::ACK_NOW);
+        }
+    }
+
+    /// The application has read: tells the peer if the window opens by enough to be worth a segment.
+    pub(crate) fn on_read(&mut self) {
+        if self.phase.receives() && self.window_step() > 0 {
+            self.flags.set(Flags::ACK_NOW);
+        }
+    }
+
+    /// By how much the right edge of the window may move now, zero while that is too little to be worth it.
+    fn window_step(&mut self) -> u32 {
+        // One unit of the scaled field is kept back, as the edge is rounded up to it and never moves back.
+        let slack = (1usize << self.rcv.scale) - 1;
+        let room = self.receive.free().saturating_sub(slack);
+        let limit = self.receive.limit();
+        let room = u32::try_from(room).unwrap_or(u32::MAX).min(65_535 << self.rcv.scale);
+        let held = self.receive_window();
+        let step = room.saturating_sub(held);
+        // RFC 1122 section 4.2.3.3: at least min (half the buffer, one MSS).
+        let least = u32::try_from(limit / 2).unwrap_or(u32::MAX).min(self.segment_size());
+        if step >= least.max(1) { step } else { 0 }
+    }
+
+    /// The window field of the next segment, and the right edge that it promises.
+    pub(crate) fn offer_window(&mut self) -> (u16, wire::tcp::SeqNum) {
+        let window = self.receive_window() + self.window_step();
+        let unit_mask = (1u32 << self.rcv.scale) - 1;
+        let field = window.saturating_add(unit_mask) >> self.rcv.scale;
+        let field = u16::try_from(field).unwrap_or(u16::MAX);
+        (field, self.rcv.nxt + (u32::from(field) << self.rcv.scale))
+    }
+}

@@ -1,0 +1,127 @@
+//! Round-trip time and retransmission time-out (RFC 6298), with Karn's rule.
+//!
+//! One segment a round trip is timed by the engine's own clock, which is finer than any timestamp; while
+//! retransmissions make that ambiguous, the echoed timestamp takes its place.
+
+use core::time::Duration;
+
+use wire::tcp::SeqNum;
+
+use crate::time::Instant;
+
+/// The clock granularity G of RFC 6298: the wheel is exact to the nanosecond, so this only keeps the RTO off the
+/// RTT itself when there is no variance.
+const GRANULARITY_US: u32 = 1_000;
+
+/// The time-out before the first sample (RFC 6298 section 2.1).
+const INITIAL_RTO: Duration = Duration::from_secs(1);
+/// The same, where the SYN had to be sent again (RFC 6298 section 5.7).
+const CAUTIOUS_RTO: Duration = Duration::from_secs(3);
+
+/// Smoothed round-trip time, its variance, and the time-out that follows from them.
+#[derive(Clone, Debug)]
+pub(crate) struct RttEstimator {
+    /// SRTT in microseconds; zero before the first sample.
+    srtt: u32,
+    /// RTTVAR in microseconds.
+    rttvar: u32,
+    /// Consecutive time-outs: the RTO is doubled this many times.
+    backoff: u8,
+    /// The SYN was lost and nothing has been measured since.
+    cautious: bool,
+    /// The segment being timed ends at this sequence number.
+    timed_end: SeqNum,
+    /// When it was sent; `NEVER` while none is timed.
+    timed_at: Instant,
+}
+
+impl RttEstimator {
+    pub(crate) const fn new() -> Self {
+        Self { srtt: 0, rttvar: 0, backoff: 0, cautious: false, timed_end: SeqNum(0), timed_at: Instant::NEVER }
+    }
+
+    /// Takes a sample (RFC 6298 sections 2.2 and 2.3), and forgets the back-off.
+    pub(crate) fn sample(&mut self, rtt: Duration) {
+        // A sample of zero would read as "no sample yet".
+        let rtt = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX).clamp(1, 1 << 28);
+        if self.srtt == 0 {
+            // RFC 6298 section 2.2: SRTT <- R, RTTVAR <- R/2.
+            self.srtt = rtt;
+            self.rttvar = rtt / 2;
+        } else {
+            // RFC 6298 section 2.3: RTTVAR <- 3/4 RTTVAR + 1/4 |SRTT - R|, SRTT <- 7/8 SRTT + 1/8 R.
+            let deviation = self.srtt.abs_diff(rtt);
+            self.rttvar = self.rttvar - self.rttvar / 4 + deviation / 4;
+            self.srtt = self.srtt - self.srtt / 8 + rtt / 8;
+        }
+        self.backoff = 0;
+    }
+
+    /// The retransmission time-out now, back-off included.
+    pub(crate) fn rto(&self, min: Duration, max: Duration) -> Duration {
+        let base = if self.srtt == 0 {
+            if self.cautious { CAUTIOUS_RTO } else { INITIAL_RTO }
+        } else {
+            // RFC 6298 section 2.3: RTO <- SRTT + max(G, 4 * RTTVAR).
+            Duration::from_micros(u64::from(self.srtt) + u64::from(self.rttvar.saturating_mul(4).max(GRANULARITY_US)))
+        };
+        base.max(min).saturating_mul(1 << self.backoff.min(16)).min(max)
+    }
+
+    /// RFC 6298 section 5.5: a time-out doubles the RTO.
+    pub(crate) fn back_off(&mut self) {
+        self.backoff = self.backoff.saturating_add(1);
+        // RFC 6298 section 3 (Karn): what is retransmitted is not timed.
+        self.timed_at = Instant::NEVER;
+    }
+
+    /// The handshake is complete, perhaps without a sample.
+    pub(crate) fn on_established(&mut self) {
+        // RFC 6298 section 5.7: if the SYN's timer expired, the RTO begins at 3 seconds.
+        self.cautious = self.backoff > 0;
+        self.backoff = 0;
+    }
+
+    /// How often in a row the timer has expired.
+    pub(crate) const fn backoff(&self) -> u8 {
+        self.backoff
+    }
+
+    /// Whether a segment is being timed.
+    pub(crate) const fn is_timing(&self) -> bool {
+        !self.timed_at.is_never()
+    }
+
+    /// A segment that ends at `end` was sent for the first time; it is timed unless another is.
+    pub(crate) fn on_sent(&mut self, now: Instant, end: SeqNum) {
+        if !self.is_timing() {
+            self.timed_at = now;
+            self.timed_end = end;
+        }
+    }
+
+    /// RFC 6298 section 3: something was retransmitted, so an ACK could belong to either copy.
+    pub(crate) fn on_retransmitted(&mut self) {
+        self.timed_at = Instant::NEVER;
+    }
+
+    /// New data up to `ack` was acknowledged. Returns whether the timed segment was among it.
+    pub(crate) fn on_acknowledged(&mut self, now: Instant, ack: SeqNum) -> bool {
+        if !self.is_timing() || ack.before(self.timed_end) {
+            return false;
+        }
+        self.sample(now.since(self.timed_at));
+        self.timed_at = Instant::NEVER;
+        true
+    }
+
+    /// SRTT, once there is one.
+    pub(crate) fn smoothed(&self) -> Option<Duration> {
+        (self.srtt > 0).then(|| Duration::from_micros(u64::from(self.srtt)))
+    }
+
+    /// RTTVAR.
+    pub(crate) fn variance(&self) -> Duration {
+        Duration::from_micros(u64::from(self.rttvar))
+    }
+}

@@ -1,0 +1,315 @@
+//! What is remembered of connections that are over (RFC 9293 section 3.10.7.4 TIME-WAIT, RFC 1337, RFC 6191).
+//!
+//! A connection in TIME-WAIT is a few dozen bytes here and nothing anywhere else. All wait equally long, so they stand
+//! in one queue in the order of their ends, and no timer is needed but the first one's.
+
+use alloc::collections::VecDeque;
+use core::hash::Hasher;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::time::Duration;
+
+use hashbrown::HashTable;
+use siphasher::sip::SipHasher13;
+use wire::checksum::{pseudo_header, sum};
+use wire::protocol::Protocol;
+use wire::tcp::{SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps as TimestampsOption};
+
+use crate::entropy::Entropy;
+use crate::network::{Network, Packet};
+use crate::tcp::demux::Flow;
+use crate::tcp::input::Incoming;
+use crate::time::Instant;
+
+/// What must be known to answer for a connection that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Remains {
+    pub snd_nxt: SeqNum,
+    pub rcv_nxt: SeqNum,
+    /// TS.Recent, if timestamps were agreed.
+    pub ts_recent: Option<u32>,
+}
+
+struct Entry<A> {
+    ends: Instant,
+    local: A,
+    remote: A,
+    local_port: u16,
+    remote_port: u16,
+    remains: Remains,
+    /// False once the entry was taken out of turn.
+    alive: bool,
+}
+
+/// The connections of one address family.
+struct Family<A> {
+    /// In the order of their ends; the front one has the number `first`.
+    queue: VecDeque<Entry<A>>,
+    first: u32,
+    /// Numbers of entries by four-tuple.
+    table: HashTable<u32>,
+    /// Entries in `table`.
+    alive: usize,
+}
+
+/// What a segment means to a connection that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// No such connection.
+    Unknown,
+    /// Nothing comes of it.
+    Ignored,
+    /// It is answered by an acknowledgement of everything; `restarted` if it was the peer's FIN again.
+    Acknowledge(Remains, bool),
+    /// A SYN that RFC 6191 allows to take the place; a new ISN must lie above this number.
+    Reuse(SeqNum),
+}
+
+/// All connections in TIME-WAIT.
+pub(crate) struct TimeWait {
+    keys: (u64, u64),
+    v4: Family<Ipv4Addr>,
+    v6: Family<Ipv6Addr>,
+    limit: usize,
+    span: Duration,
+}
+
+impl TimeWait {
+    pub(crate) fn new(entropy: &mut Entropy, span: Duration, limit: usize) -> Self {
+        Self { keys: (entropy.next_u64(), entropy.next_u64()), v4: Family::new(), v6: Family::new(), limit, span }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.v4.alive + self.v6.alive
+    }
+
+    /// Remembers a connection for twice the maximum segment lifetime from now. At the limit the oldest goes.
+    pub(crate) fn insert(&mut self, now: Instant, flow: &Flow, remains: Remains) {
+        if self.len() >= self.limit {
+            let family_is_v4 = self.v4.alive >= self.v6.alive;
+            if family_is_v4 { self.v4.drop_oldest(self.keys) } else { self.v6.drop_oldest(self.keys) }
+        }
+        let ends = now + self.span;
+        match (flow.local, flow.remote) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => {
+                self.v4.insert(self.keys, entry(ends, local, remote, flow, remains));
+            }
+            (IpAddr::V6(local), IpAddr::V6(remote)) => {
+                self.v6.insert(self.keys, entry(ends, local, remote, flow, remains));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether `flow` is remembered.
+    pub(crate) fn contains(&self, flow: &Flow) -> bool {
+        self.find(flow).is_some()
+    }
+
+    pub(crate) fn find(&self, flow: &Flow) -> Option<Remains> {
+        match (flow.local, flow.remote) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => self.v4.find(self.keys, local, remote, flow),
+            (IpAddr::V6(local), IpAddr::V6(remote)) => self.v6.find(self.keys, local, remote, flow),
+            _ => None,
+        }
+    }
+
+    /// Forgets `flow`.
+    pub(crate) fn remove(&mut self, flow: &Flow) {
+        match (flow.local, flow.remote) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => self.v4.remove(self.keys, local, remote, flow),
+            (IpAddr::V6(local), IpAddr::V6(remote)) => self.v6.remove(self.keys, local, remote, flow),
+            _ => {}
+        }
+    }
+
+    /// When the next one ends.
+    pub(crate) fn next_deadline(&self) -> Instant {
+        self.v4.next_end().min(self.v6.next_end())
+    }
+
+    /// Forgets those whose time is over.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        self.v4.expire(self.keys, now);
+        self.v6.expire(self.keys, now);
+    }
+
+    /// A segment of `flow` arrived.
+    pub(crate) fn on_segment(&mut self, now: Instant, flow: &Flow, segment: &Incoming<'_>) -> Verdict {
+        let Some(remains) = self.find(flow) else { return Verdict::Unknown };
+        let flags = segment.header.flags;
+        if flags.contains(TcpFlags::RST) {
+            // RFC 1337 section 3: a reset does not cut TIME-WAIT short.
+            return Verdict::Ignored;
+        }
+        if flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::ACK) && may_reuse(&remains, segment) {
+            self.remove(flow);
+            return Verdict::Reuse(remains.snd_nxt);
+        }
+        let fin_again = flags.contains(TcpFlags::FIN) && segment.header.seq + segment.len() == remains.rcv_nxt;
+        if fin_again {
+            // RFC 9293 section 3.10.7.4: acknowledge it and start the wait again.
+            self.remove(flow);
+            self.insert(now, flow, remains);
+        }
+        Verdict::Acknowledge(remains, fin_again)
+    }
+}
+
+/// RFC 6191 section 2 and RFC 1122 section 4.2.2.13: a SYN that cannot be an old duplicate.
+fn may_reuse(remains: &Remains, segment: &Incoming<'_>) -> bool {
+    match (remains.ts_recent, segment.header.options.timestamps) {
+        (Some(recent), Some(option)) if option.value != recent => (option.value.wrapping_sub(recent) as i32) > 0,
+        _ => segment.header.seq.after(remains.rcv_nxt),
+    }
+}
+
+/// Sends the acknowledgement of everything that [`Verdict::Acknowledge`] asks for.
+pub(crate) fn acknowledge(now: Instant, net: &mut Network, flow: &Flow, remains: &Remains, timestamp: u32) {
+    let header = TcpHeader {
+        src_port: flow.local_port,
+        dst_port: flow.remote_port,
+        seq: remains.snd_nxt,
+        ack: remains.rcv_nxt,
+        flags: TcpFlags::ACK,
+        window: 0,
+        urgent: 0,
+        options: TcpOptions {
+            timestamps: remains.ts_recent.map(|echo| TimestampsOption { value: timestamp, echo }),
+            ..TcpOptions::NONE
+        },
+    };
+    let mut bytes = [0; 60];
+    let len = header.emit(&mut bytes);
+    let total = pseudo_header(flow.local, flow.remote, Protocol::TCP, len as u32) + sum(&bytes[..len]);
+    TcpHeader::write_checksum(&mut bytes, total.finish());
+    let packet = Packet {
+        interface: None,
+        source: Some(flow.local),
+        destination: flow.remote,
+        protocol: Protocol::TCP,
+        hop_limit: None,
+        tos: 0,
+        dont_fragment: true,
+        payload: &bytes[..len],
+    };
+    // Lost like any packet if it finds no way; the network has counted it.
+    let _ = net.send_packet(now, &packet);
+}
+
+/// An address that a four-tuple is hashed by.
+trait Address: Copy + Eq {
+    fn write(self, hasher: &mut SipHasher13);
+}
+
+impl Address for Ipv4Addr {
+    fn write(self, hasher: &mut SipHasher13) {
+        hasher.write_u32(self.to_bits());
+    }
+}
+
+impl Address for Ipv6Addr {
+    fn write(self, hasher: &mut SipHasher13) {
+        hasher.write_u128(self.to_bits());
+    }
+}
+
+fn hash<A: Address>(keys: (u64, u64), local: A, remote: A, local_port: u16, remote_port: u16) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(keys.0, keys.1);
+    local.write(&mut hasher);
+    remote.write(&mut hasher);
+    hasher.write_u32(u32::from(local_port) << 16 | u32::from(remote_port));
+    hasher.finish()
+}
+
+fn entry<A>(ends: Instant, local: A, remote: A, flow: &Flow, remains: Remains) -> Entry<A> {
+    Entry { ends, local, remote, local_port: flow.local_port, remote_port: flow.remote_port, remains, alive: true }
+}
+
+impl<A: Address> Entry<A> {
+    fn hash(&self, keys: (u64, u64)) -> u64 {
+        hash(keys, self.local, self.remote, self.local_port, self.remote_port)
+    }
+
+    fn is(&self, local: A, remote: A, flow: &Flow) -> bool {
+        self.local == local
+            && self.remote == remote
+            && self.local_port == flow.local_port
+            && self.remote_port == flow.remote_port
+    }
+}
+
+impl<A: Address> Family<A> {
+    fn new() -> Self {
+        Self { queue: VecDeque::new(), first: 0, table: HashTable::new(), alive: 0 }
+    }
+
+    fn at(&self, number: u32) -> Option<&Entry<A>> {
+        self.queue.get(number.wrapping_sub(self.first) as usize)
+    }
+
+    fn insert(&mut self, keys: (u64, u64), entry: Entry<A>) {
+        let number = self.first.wrapping_add(self.queue.len() as u32);
+        let hash = entry.hash(keys);
+        self.queue.push_back(entry);
+        self.alive += 1;
+        let (queue, first) = (&self.queue, self.first);
+        self.table.insert_unique(hash, number, |&other| {
+            queue.get(other.wrapping_sub(first) as usize).map_or(0, |entry| entry.hash(keys))
+        });
+    }
+
+    fn find(&self, keys: (u64, u64), local: A, remote: A, flow: &Flow) -> Option<Remains> {
+        let hash = hash(keys, local, remote, flow.local_port, flow.remote_port);
+        let number = self.table.find(hash, |&number| self.at(number).is_some_and(|e| e.is(local, remote, flow)))?;
+        self.at(*number).map(|entry| entry.remains)
+    }
+
+    fn remove(&mut self, keys: (u64, u64), local: A, remote: A, flow: &Flow) {
+        let hash = hash(keys, local, remote, flow.local_port, flow.remote_port);
+        let (queue, first) = (&mut self.queue, self.first);
+        let found = self.table.find_entry(hash, |&number| {
+            queue.get(number.wrapping_sub(first) as usize).is_some_and(|e| e.is(local, remote, flow))
+        });
+        if let Ok(found) = found {
+            let (number, _) = found.remove();
+            if let Some(entry) = queue.get_mut(number.wrapping_sub(first) as usize) {
+                entry.alive = false;
+            }
+            self.alive -= 1;
+        }
+        self.trim();
+    }
+
+    /// Drops entries at the front that were taken out of turn.
+    fn trim(&mut self) {
+        while self.queue.front().is_some_and(|entry| !entry.alive) {
+            self.queue.pop_front();
+            self.first = self.first.wrapping_add(1);
+        }
+        // Memory of a burst is given back when most of it stands empty.
+        if self.queue.capacity() > 1024 && self.queue.len() < self.queue.capacity() / 4 {
+            self.queue.shrink_to(self.queue.len() * 2);
+        }
+    }
+
+    fn drop_oldest(&mut self, keys: (u64, u64)) {
+        let Some(entry) = self.queue.pop_front() else { return };
+        let number = self.first;
+        self.first = self.first.wrapping_add(1);
+        if let Ok(found) = self.table.find_entry(entry.hash(keys), |&other| other == number) {
+            found.remove();
+            self.alive -= 1;
+        }
+        self.trim();
+    }
+
+    fn next_end(&self) -> Instant {
+        self.queue.front().map_or(Instant::NEVER, |entry| entry.ends)
+    }
+
+    fn expire(&mut self, keys: (u64, u64), now: Instant) {
+        while self.queue.front().is_some_and(|entry| entry.ends <= now) {
+            self.drop_oldest(keys);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! A connection's deadlines, and its one entry in the wheel.
+//!
+//! The entry stands for the earliest deadline. It is moved only when a deadline comes closer; when it fires too
+//! early, it is set again. So acknowledgements in bulk, each of which moves the retransmission deadline away, touch
+//! no wheel, and an idle connection has no entry at all.
+
+use crate::config::TcpConfig;
+use crate::tcp::connection::{Connection, Flags};
+use crate::tcp::error::TcpError;
+use crate::tcp::phase::Phase;
+use crate::time::Instant;
+use crate::timers::{TimerId, Wheel};
+
+impl Connection {
+    /// The earliest of the deadlines.
+    fn earliest(&self) -> Instant {
+        let user = match self.options.user_timeout {
+            Some(most) if !self.unanswered_since.is_never() => self.unanswered_since + most,
+            _ => Instant::NEVER,
+        };
+        self.deadlines.retransmit.min(self.deadlines.ack).min(self.deadlines.idle).min(user)
+    }
+
+    /// Sees to it that the wheel wakes no later than the earliest deadline.
+    pub(crate) fn arm(&mut self, index: u32, wheel: &mut Wheel<u32>) {
+        let earliest = self.earliest();
+        if earliest.is_never() {
+            return;
+        }
+        if self.timer.is_none() {
+            self.timer = wheel.insert(earliest, index);
+        } else if earliest < wheel.deadline(self.timer) {
+            wheel.reschedule(self.timer, earliest);
+        }
+    }
+
+    /// Takes the connection out of the wheel for good.
+    pub(crate) fn disarm(&mut self, wheel: &mut Wheel<u32>) {
+        wheel.cancel(self.timer);
+        self.timer = TimerId::NONE;
+    }
+
+    /// Acts on every deadline that has passed. The wheel's entry is gone already.
+    pub(crate) fn on_timer(&mut self, now: Instant, config: &TcpConfig) {
+        self.timer = TimerId::NONE;
+        if self.deadlines.ack <= now {
+            self.deadlines.ack = Instant::NEVER;
+            self.flags.set(Flags::ACK_NOW);
+        }
+        if self.deadlines.retransmit <= now {
+            // Whatever the neighbour's state was: try again.
+            self.flags.clear(Flags::RESOLVING);
+            if self.flags.has(Flags::PERSISTING) {
+                self.on_persist_timeout(now, config);
+            } else {
+                self.on_retransmission_timeout(now, config);
+            }
+        }
+        if self.phase != Phase::Closed && self.deadlines.idle <= now {
+            self.on_idle_timeout(now);
+        }
+        if self.phase != Phase::Closed && self.user_timeout_passed(now) {
+            self.fail(TcpError::TimedOut);
+        }
+    }
+}
