@@ -13,15 +13,28 @@
 //! }
 //! ```
 //!
-//! Outside of the ring, unsafe code is here alone:
-//! the calls to the kernel that take addresses.
+//! Outside of the ring, unsafe code is here alone: the calls to the kernel that take addresses.
 
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
 use device::Device;
 
+mod counters;
+mod descriptor;
+pub mod error;
+pub mod fd;
+mod gather;
+pub mod mac;
+mod message;
+mod stream;
+pub mod tap;
+mod tun;
 pub mod user;
+pub mod vnet;
+
+pub use counters::Counters;
+pub use error::OpenError;
 
 /// A [`Device`] whose owner can sleep until there is something to do.
 pub trait Link: Device + Send {
@@ -29,8 +42,9 @@ pub trait Link: Device + Send {
     /// link lives, so that it can be registered once.
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// Whether `transmit` said [`Full`](device::TransmitError::Full) and nothing was taken since: wait until
-    /// [`fd`](Self::fd) is writable, then offer the frame again.
+    /// Whether a frame waits for room, ours or the one that `transmit` refused with
+    /// [`Full`](device::TransmitError::Full): wait until [`fd`](Self::fd) is writable, offer the frame again, and
+    /// `flush`. A turn that ends with `flush` and without another Full ends the waiting.
     fn wants_write(&self) -> bool {
         false
     }
@@ -46,6 +60,11 @@ pub trait Link: Device + Send {
     /// Whether nobody but Wharf's own gateway is on the link, so that an address it assigns needs no probing.
     fn is_private(&self) -> bool {
         false
+    }
+
+    /// What crossed the link and what did not; zeros from a link whose frames never leave the process.
+    fn counters(&self) -> Counters {
+        Counters::default()
     }
 }
 
@@ -91,5 +110,8 @@ impl Link for Box<dyn Link> {
 
     fn is_private(&self) -> bool {
         (**self).is_private()
+    }
+    fn counters(&self) -> Counters {
+        (**self).counters()
     }
 }
