@@ -20,6 +20,7 @@ use std::time::Instant;
 
 use device::Device;
 
+pub mod capture;
 mod counters;
 mod descriptor;
 pub mod error;
