@@ -102,7 +102,7 @@ impl Connection {
             return finished.then_some(Plan { kind: Kind::Text, seq: self.snd.nxt, len: 0, fin: true });
         }
         let mss = self.segment_size();
-        let len = left.min(self.sendable(mss)).min(LONGEST_TRAIN);
+        let len = left.min(self.sendable(mss)).min(LONGEST_TRAIN.max(mss));
         let len = if len < mss {
             self.worth_sending(len, left, finished).then_some(len)?
         } else {
