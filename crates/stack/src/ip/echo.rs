@@ -13,6 +13,7 @@ use wire::ipv4;
 use wire::protocol::Protocol;
 
 use super::icmp::ErrorKind;
+use super::icmp::input::EchoAnswer;
 use super::icmp::output::Report;
 use super::output::{IpFields, OutputError};
 use crate::Instant;
@@ -228,7 +229,7 @@ impl Stack {
     /// Any-address mode: answers a request in the name of the address it was sent to.
     pub fn echo_reply(&mut self, now: Instant, request: &IncomingEcho) {
         let IncomingEcho { local, remote, tos, ident, seq, ref data, .. } = *request;
-        self.send_echo_reply(now, local, remote, tos, ident, seq, data);
+        self.send_echo_reply(now, &EchoAnswer { local, remote, tos, ident, seq, data });
         self.settle(now);
     }
 

@@ -233,7 +233,7 @@ impl Network {
         fragment: Delivery<'f>,
     ) -> Option<Delivery<'f>> {
         let end = usize::from(header.fragment_offset) + payload.len();
-        let uneven = header.more_fragments && payload.len() % 8 != 0;
+        let uneven = header.more_fragments && !payload.len().is_multiple_of(8);
         if payload.is_empty() || uneven || fragment.header_len + end > usize::from(u16::MAX) {
             self.discard(Discard::FragmentMalformed);
             return None;

@@ -156,9 +156,13 @@ impl Network {
     pub(crate) fn address_timeout(&mut self, now: Instant, interface: InterfaceId, address: IpAddr) {
         let IpAddr::V4(v4) = address else { return };
         let Some(link) = self.interfaces.get(interface) else { return };
-        let (check, mac) = (link.check, link.capabilities.mac);
+        let (check, mac, up) = (link.check, link.capabilities.mac, link.up);
         let Some(own) = self.address_mut(interface, address) else { return };
         own.timer = TimerId::NONE;
+        if !up {
+            // Silence proves nothing now; `recheck_addresses` begins anew.
+            return;
+        }
         match own.state {
             AddressState::Probing { sent } if sent < check.probes => {
                 own.state = AddressState::Probing { sent: sent + 1 };

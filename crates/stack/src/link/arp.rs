@@ -116,8 +116,8 @@ impl Network {
         let pending = core::mem::take(&mut entry.pending);
         let awaited = core::mem::take(&mut entry.awaited);
         if let Some(link) = self.interfaces.get_mut(interface) {
-            for mut frame in pending {
-                link.pending_bytes -= frame.len();
+            for (_, mut frame) in pending {
+                link.pending.left(frame.len());
                 link.write_link_header(mac, EtherType::IPV4, &mut frame);
                 link.queues.push_admitted(frame);
             }
@@ -243,10 +243,10 @@ impl Network {
         let pending = core::mem::take(&mut entry.pending);
         let awaited = core::mem::take(&mut entry.awaited);
         let header_len = self.interfaces.get(interface).map_or(0, |link| link.link_header_len());
-        for mut frame in pending {
+        for (_, mut frame) in pending {
             self.discard(Discard::NeighborUnreachable);
             if let Some(link) = self.interfaces.get_mut(interface) {
-                link.pending_bytes -= frame.len();
+                link.pending.left(frame.len());
             }
             frame.drain(..header_len.min(frame.len()));
             self.notices.push_back(Notice::Undeliverable(interface, frame));
@@ -261,10 +261,10 @@ impl Network {
     pub(crate) fn forget_neighbor(&mut self, id: NeighborId) {
         let Some(entry) = self.neighbors.remove(id) else { return };
         self.timers.cancel(entry.timer);
-        for frame in entry.pending {
+        for (_, frame) in entry.pending {
             self.discard(Discard::NeighborUnreachable);
             if let Some(link) = self.interfaces.get_mut(entry.interface) {
-                link.pending_bytes -= frame.len();
+                link.pending.left(frame.len());
             }
             self.buffers.give_back(frame);
         }

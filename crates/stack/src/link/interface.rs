@@ -10,6 +10,7 @@ use wire::cidr::Cidr;
 use wire::ethernet::{EtherType, EthernetHeader, HEADER_LEN, MacAddr, VLAN_TAG_LEN, VlanTag};
 
 use super::acd::{Address, AddressCheck};
+use super::pending::Pending;
 use super::queue::{Class, Queues};
 use crate::link::InterfaceId;
 use crate::stats::InterfaceStats;
@@ -136,8 +137,8 @@ pub(crate) struct Interface {
     pub up: bool,
     pub addresses: Vec<Address>,
     pub queues: Queues,
-    /// Bytes of packets that wait for neighbours.
-    pub pending_bytes: usize,
+    /// Packets that wait for neighbours.
+    pub pending: Pending,
     /// Datagrams to the DHCP client's port are taken whatever their destination.
     pub dhcp_client: bool,
     /// Which half of the output goes first on the next call: whoever was cut off by a full device.
@@ -160,7 +161,7 @@ impl Interface {
             up: true,
             addresses: Vec::new(),
             queues: Queues::new(),
-            pending_bytes: 0,
+            pending: Pending::new(),
             dhcp_client: false,
             transports_first: false,
             stats: InterfaceStats::default(),

@@ -3,7 +3,7 @@
 //!
 //! `input` takes frames apart, `output` addresses them, `neighbors` and `arp` find the next hop's MAC, `acd` makes sure
 //! that an address is ours alone, `offload` cuts and sums what the device cannot, `queue` holds what waits for the
-//! device, `loopback` is the device that leads back, `hot_path` remembers the headers of busy paths.
+//! device and `pending` what waits for a neighbour, `loopback` is the device that leads back, `hot_path` remembers the headers of busy paths.
 
 pub(crate) mod acd;
 mod arp;
@@ -14,6 +14,7 @@ pub(crate) mod loopback;
 pub mod neighbors;
 pub(crate) mod offload;
 pub(crate) mod output;
+pub(crate) mod pending;
 pub(crate) mod queue;
 
 pub use acd::AddressCheck;

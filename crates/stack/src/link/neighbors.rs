@@ -104,9 +104,7 @@ pub(crate) enum NeighborKind {}
 pub(crate) type NeighborId = Handle<NeighborKind>;
 
 /// Packets that wait for one neighbour at most; beyond it the oldest goes.
-const PENDING_PACKETS: usize = 16;
-/// Bytes that wait on one interface at most.
-const PENDING_BYTES: usize = 64 * 1024;
+pub(super) const PENDING_PACKETS: usize = 16;
 /// How long a dead neighbour is remembered.
 pub(crate) const FAILED_LIFETIME: Duration = Duration::from_secs(60);
 /// A MAC that was confirmed less than this ago is not overwritten by an unasked claim.
@@ -128,38 +126,11 @@ pub(crate) struct Neighbor {
     pub awaited: bool,
     /// Looked up since the eviction hand passed.
     used: bool,
-    /// Frames that wait for the MAC, with room for the link header.
-    pub pending: VecDeque<Vec<u8>>,
-}
-
-/// What became of a packet for a neighbour without a MAC.
-pub(crate) enum Pended {
-    Kept,
-    /// Kept, and these older ones had to go.
-    Displaced(usize),
-    /// There is no room on the interface.
-    Refused,
+    /// Frames that wait for the MAC, with room for the link header; see [`Pending`](super::pending::Pending).
+    pub pending: VecDeque<(u64, Vec<u8>)>,
 }
 
 impl Neighbor {
-    /// Queues a frame until the MAC is known.
-    pub(crate) fn pend(&mut self, frame: Vec<u8>, interface_bytes: &mut usize) -> Pended {
-        let mut displaced = 0;
-        *interface_bytes += frame.len();
-        self.pending.push_back(frame);
-        while self.pending.len() > PENDING_PACKETS || *interface_bytes > PENDING_BYTES {
-            let Some(oldest) = self.pending.pop_front() else { break };
-            *interface_bytes -= oldest.len();
-            displaced += 1;
-        }
-        match displaced {
-            0 => Pended::Kept,
-            // Room was found only by giving up the new one itself: others hold it all.
-            _ if self.pending.is_empty() => Pended::Refused,
-            displaced => Pended::Displaced(displaced),
-        }
-    }
-
     /// Whether an unasked claim of another MAC is to be believed at `now`.
     pub(crate) fn accepts_change(&self, now: Instant) -> bool {
         match self.state {

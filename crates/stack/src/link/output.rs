@@ -12,7 +12,7 @@ use wire::protocol::Protocol;
 
 use super::InterfaceId;
 use super::hot_path::{HotPath, MAX_LINK_HEADER};
-use super::neighbors::{NeighborId, Pended};
+use super::neighbors::NeighborId;
 use super::offload::{MAX_HEADERS, Offloads, Train};
 use super::queue::Class;
 use crate::Instant;
@@ -36,7 +36,7 @@ pub(crate) struct QueueFull;
 
 enum Resolved {
     Known { mac: MacAddr, neighbor: Option<NeighborId> },
-    Waits,
+    Waits { neighbor: NeighborId },
 }
 
 /// The group's address on Ethernet.
@@ -80,10 +80,8 @@ impl Network {
         let Some(next_hop) = self.next_hop_on(interface, destination) else { return Err(Transmitted::Unreachable) };
         let (mac, neighbor) = match self.link_address(now, interface, next_hop) {
             Some(Resolved::Known { mac, neighbor }) => (mac, neighbor),
-            Some(Resolved::Waits) => {
-                if let Some(id) = self.neighbors.find(interface, next_hop)
-                    && let Some(entry) = self.neighbors.get_mut(id)
-                {
+            Some(Resolved::Waits { neighbor }) => {
+                if let Some(entry) = self.neighbors.get_mut(neighbor) {
                     entry.awaited = true;
                 }
                 return Err(Transmitted::Resolving(next_hop));
@@ -130,11 +128,11 @@ impl Network {
         headers[tcp_at..end].copy_from_slice(segment.header);
 
         let offloads = Offloads { tx_checksum: path.tx_checksum, tx_segmentation: path.tx_segmentation as usize };
-        // Software assembles one frame at a time here; allocated for the first one that needs it.
-        let needed = (end + segment_size.min(segment.payload_len)).max(MIN_FRAME_LEN);
-        if self.scratch.len() < needed
-            && (!offloads.tx_checksum || end + segment.payload_len < MIN_FRAME_LEN + segment_size)
-        {
+        // Software assembles one frame at a time here: whole ones for a device that cannot sum, those below Ethernet's
+        // minimum for one that can.
+        let assembled = if offloads.tx_checksum { 0 } else { end + segment_size.min(segment.payload_len) };
+        let needed = assembled.max(MIN_FRAME_LEN);
+        if self.scratch.len() < needed {
             self.scratch = alloc::vec![0; needed.next_power_of_two()].into_boxed_slice();
         }
         let mut train = Train {
@@ -171,7 +169,7 @@ impl Network {
         }
         match self.resolve(now, interface, next_hop)? {
             (id, Some(mac)) => Some(Resolved::Known { mac, neighbor: Some(id) }),
-            (_, None) => Some(Resolved::Waits),
+            (neighbor, None) => Some(Resolved::Waits { neighbor }),
         }
     }
 
@@ -194,7 +192,10 @@ impl Network {
             Hop::Group(group) => group_mac(group),
             Hop::Neighbor(next_hop) => match self.link_address(now, interface, next_hop) {
                 Some(Resolved::Known { mac, .. }) => mac,
-                Some(Resolved::Waits) => return self.pend(interface, next_hop, frame),
+                Some(Resolved::Waits { neighbor }) => {
+                    self.pend(interface, neighbor, frame);
+                    return Ok(());
+                }
                 None => {
                     self.discard(Discard::NeighborQueue);
                     self.buffers.give_back(frame);
@@ -214,25 +215,6 @@ impl Network {
                 Err(QueueFull)
             }
         }
-    }
-
-    /// Keeps a frame until its neighbour is known.
-    fn pend(&mut self, interface: InterfaceId, next_hop: IpAddr, frame: Vec<u8>) -> Result<(), QueueFull> {
-        let Some(id) = self.neighbors.find(interface, next_hop) else { return Ok(()) };
-        let Some(link) = self.interfaces.get_mut(interface) else { return Ok(()) };
-        let Some(entry) = self.neighbors.get_mut(id) else { return Ok(()) };
-        let lost = match entry.pend(frame, &mut link.pending_bytes) {
-            Pended::Kept => return Ok(()),
-            Pended::Displaced(count) => count,
-            Pended::Refused => {
-                self.discard(Discard::NeighborQueue);
-                return Err(QueueFull);
-            }
-        };
-        for _ in 0..lost {
-            self.discard(Discard::NeighborQueue);
-        }
-        Ok(())
     }
 
     /// The link went down: what waits for it is lost.

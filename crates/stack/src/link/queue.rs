@@ -15,7 +15,7 @@ pub(crate) enum Class {
     Data,
 }
 
-const ARP_FRAMES: usize = 128;
+const ARP_FRAMES: usize = 1_024;
 const CONTROL_FRAMES: usize = 512;
 const DATA_FRAMES: usize = 2_048;
 const CONTROL_BYTES: usize = 256 * 1024;

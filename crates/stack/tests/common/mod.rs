@@ -1,6 +1,6 @@
 //! Engines joined by a hub in virtual time: every frame that one sends reaches all others at once.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -10,8 +10,21 @@ use super::{ErrorKind, TransportError};
 use crate::Instant;
 use crate::discard::Discard;
 use crate::ip::{Cast, Delivery};
+use crate::link::queue::Class;
 use crate::network::Packet;
 use crate::stack::Stack;
+
+/// An echo reply to be.
+pub(crate) struct EchoAnswer<'a> {
+    /// The address that was asked.
+    pub local: IpAddr,
+    /// Who asked.
+    pub remote: IpAddr,
+    pub tos: u8,
+    pub ident: u16,
+    pub seq: u16,
+    pub data: &'a [u8],
+}
 
 impl Stack {
     /// An ICMP message arrived.
@@ -28,8 +41,8 @@ impl Stack {
                 if !self.net.is_local_address(delivery.destination) {
                     return self.echo_incoming(delivery, ident, seq, data);
                 }
-                let (local, remote) = (delivery.destination, delivery.source);
-                self.send_echo_reply(now, local, remote, delivery.tos, ident, seq, data);
+                let (local, remote, tos) = (delivery.destination, delivery.source, delivery.tos);
+                self.send_echo_reply(now, &EchoAnswer { local, remote, tos, ident, seq, data });
             }
             Icmpv4Message::EchoReply { ident, seq, data } => self.echo_reply_input(delivery, ident, seq, data),
             Icmpv4Message::DestinationUnreachable { code, next_hop_mtu, quoted } => {
@@ -98,17 +111,9 @@ impl Stack {
         }
     }
 
-    /// Answers an echo request that came to `local`.
-    pub(crate) fn send_echo_reply(
-        &mut self,
-        now: Instant,
-        local: IpAddr,
-        remote: IpAddr,
-        tos: u8,
-        ident: u16,
-        seq: u16,
-        data: &[u8],
-    ) {
+    /// Sends an echo reply.
+    pub(crate) fn send_echo_reply(&mut self, now: Instant, answer: &EchoAnswer<'_>) {
+        let EchoAnswer { local, remote, tos, ident, seq, data } = *answer;
         let message = Icmpv4Message::EchoReply { ident, seq, data };
         let mut bytes = vec![0; message.len()];
         message.emit(&mut bytes);
@@ -123,7 +128,7 @@ impl Stack {
             payload: &bytes,
         };
         match self.net.way(remote, Some(local), None) {
-            Ok(way) => self.net.send_by(now, &way, &reply, crate::link::queue::Class::Data),
+            Ok(way) => self.net.send_by(now, &way, &reply, Class::Data),
             Err(_) => self.net.discard(Discard::NoRoute),
         }
     }

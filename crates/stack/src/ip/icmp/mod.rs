@@ -1,6 +1,6 @@
 //! ICMP: `input` answers echoes and hands errors to whom they concern, `output` reports errors, `limit` bounds them.
 
-mod input;
+pub(crate) mod input;
 pub(crate) mod limit;
 pub(crate) mod output;
 
