@@ -146,6 +146,8 @@ pub enum Error {
 pub enum Layer {
     /// What the caller asked for makes no sense.
     Usage,
+    /// A file that was named cannot be used.
+    File,
     /// A name, a connection or the time allowed for it.
     Network,
     /// TLS and certificates.
@@ -158,9 +160,8 @@ impl Error {
     /// The layer that failed.
     pub fn layer(&self) -> Layer {
         match self {
-            Self::Url { .. } | Self::Scheme { .. } | Self::Header(_) | Self::Tls(tls::Error::Authorities { .. }) => {
-                Layer::Usage
-            }
+            Self::Url { .. } | Self::Scheme { .. } | Self::Header(_) => Layer::Usage,
+            Self::Tls(tls::Error::Authorities { .. }) => Layer::File,
             Self::Name(_)
             | Self::Connect { .. }
             | Self::ConnectTimedOut { .. }

@@ -21,6 +21,15 @@ pub enum Trust {
 }
 
 impl Trust {
+    /// The same trust, known to be of use: whoever connects later finds no surprise in the file.
+    ///
+    /// # Errors
+    /// [`Error::Authorities`] when the file cannot be read or holds no certificate.
+    pub fn loaded(self) -> Result<Self, Error> {
+        self.roots()?;
+        Ok(self)
+    }
+
     /// The store that rustls checks against.
     pub(super) fn roots(&self) -> Result<RootCertStore, Error> {
         let mut store = RootCertStore::empty();
