@@ -40,7 +40,7 @@ impl Stack {
         }
         match self.udp.find(local, remote) {
             Some(id) if self.may_hear(id, delivery) => self.udp_deliver(id, delivery, remote, payload),
-            _ if self.net.is_local_address(local.ip()) => {
+            _ if self.net.is_local_address(local.ip()) && !self.net.is_any_address(delivery.interface) => {
                 self.net.discard(Discard::UdpNoSocket);
                 // RFC 1122 section 4.1.3.1: a datagram for a port that nobody has should be answered so.
                 let report = Report::Error(ErrorKind::PortUnreachable);
