@@ -223,3 +223,6 @@ fn slice_spans<'a, 'b>(
     }
     &pieces[..count]
 }
+
+#[cfg(test)]
+mod tests;

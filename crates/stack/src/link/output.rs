@@ -286,3 +286,6 @@ fn write_ipv6_header(header: &mut [u8], segment: &Segment<'_>) {
     };
     fields.emit(header);
 }
+
+#[cfg(test)]
+mod tests;
