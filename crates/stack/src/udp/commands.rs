@@ -38,13 +38,16 @@ impl Stack {
 
     /// Whether another socket has the address and port, or all addresses with the port, and will not share.
     fn udp_overlaps(&self, local: SocketAddr, options: &UdpOptions) -> bool {
+        if options.reuse_address && self.udp.all_share(local.port()) {
+            return false;
+        }
         self.udp.on_port(local.port()).filter_map(|id| self.udp.sockets.get(id)).any(|other| {
             let same_family = other.local.is_ipv4() == local.is_ipv4();
             let same_address =
                 other.local.ip() == local.ip() || other.local.ip().is_unspecified() || local.ip().is_unspecified();
             // A flow of any-address mode stands on an address that is not ours: it is in nobody's way.
             let foreign = !other.local.ip().is_unspecified() && !self.net.is_local_address(other.local.ip());
-            same_family && same_address && !foreign && !(other.options.reuse_address && options.reuse_address)
+            same_family && same_address && !foreign && !(other.shares && options.reuse_address)
         })
     }
 
@@ -145,6 +148,8 @@ impl Stack {
         let sequence = self.udp.next_sequence();
         let mut socket = Socket::new(local, options, rings, sequence);
         socket.remote = Some(remote);
+        // A flow on an address that is not ours is in no socket's way.
+        socket.shares = true;
         let id = self.udp.insert(socket);
         for (record, payload) in held.into_iter().flat_map(|flow| flow.datagrams) {
             self.udp_push(id, &record, &payload);

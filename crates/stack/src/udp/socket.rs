@@ -86,6 +86,8 @@ pub(super) struct Socket {
     pub options: UdpOptions,
     pub rings: DatagramRings,
     pub stats: UdpStats,
+    /// It was bound with `reuse_address`.
+    pub shares: bool,
     /// The order of binding: the last of those that share an address gets what is for one.
     pub sequence: u64,
     /// The send ring was not drained for want of room in the interface's queue; the socket stands in the list of those.
@@ -102,6 +104,7 @@ impl Socket {
         Self {
             local,
             remote: None,
+            shares: options.reuse_address,
             options,
             rings,
             stats: UdpStats::default(),

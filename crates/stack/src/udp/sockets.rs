@@ -1,6 +1,6 @@
 //! All UDP sockets, and the tables that find one in constant time.
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hashbrown::HashTable;
@@ -22,6 +22,8 @@ pub(crate) struct Udp {
     bound: HashTable<UdpId>,
     /// All of them by port: for broadcasts, and to see what is free.
     by_port: BTreeSet<(u16, UdpId)>,
+    /// How many sockets of a port do not share it; ports where all do are absent.
+    exclusive: BTreeMap<u16, u32>,
     next_sequence: u64,
     /// Sockets whose send rings wait for room in a queue.
     pub(super) blocked: VecDeque<UdpId>,
@@ -48,6 +50,7 @@ impl Udp {
             flows: HashTable::new(),
             bound: HashTable::new(),
             by_port: BTreeSet::new(),
+            exclusive: BTreeMap::new(),
             next_sequence: 0,
             blocked: VecDeque::new(),
             held: Held::new(held_bytes, entropy.key()),
@@ -62,6 +65,9 @@ impl Udp {
     /// Adds a socket to the tables.
     pub(super) fn insert(&mut self, socket: Socket) -> UdpId {
         let port = socket.local.port();
+        if !socket.shares {
+            *self.exclusive.entry(port).or_insert(0) += 1;
+        }
         let id = self.sockets.insert(socket);
         self.by_port.insert((port, id));
         self.index(id);
@@ -71,7 +77,16 @@ impl Udp {
     pub(super) fn remove(&mut self, id: UdpId) -> Option<Socket> {
         self.unindex(id);
         let socket = self.sockets.remove(id)?;
-        self.by_port.remove(&(socket.local.port(), id));
+        let port = socket.local.port();
+        self.by_port.remove(&(port, id));
+        if !socket.shares
+            && let Some(count) = self.exclusive.get_mut(&port)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.exclusive.remove(&port);
+            }
+        }
         Some(socket)
     }
 
@@ -131,6 +146,11 @@ impl Udp {
     pub(super) fn on_port(&self, port: u16) -> impl Iterator<Item = UdpId> + '_ {
         let (first, last) = (Handle::from_bits(0), Handle::from_bits(u64::MAX));
         self.by_port.range((port, first)..=(port, last)).map(|&(_, id)| id)
+    }
+
+    /// Whether every socket of `port` shares it with others that do.
+    pub(super) fn all_share(&self, port: u16) -> bool {
+        !self.exclusive.contains_key(&port)
     }
 
     /// Whether no socket that could overlap with another stands on `port`.
