@@ -31,13 +31,15 @@ struct Said {
     len: usize,
 }
 
+type Server = dyn FnMut(&DhcpMessage, MessageType) -> Option<DhcpMessage>;
+
 /// A client and a scripted server.
 struct Scene {
     host: Host,
     now: Instant,
     said: Vec<Said>,
     /// What the server does with a message; nothing if it returns none.
-    answer: Box<dyn FnMut(&DhcpMessage, MessageType) -> Option<DhcpMessage>>,
+    answer: Box<Server>,
     /// Answers go to every station.
     broadcast: bool,
     /// Another station that has these addresses.
@@ -597,7 +599,7 @@ fn a_gateway_outside_of_the_subnet_gets_a_route_of_its_own() {
     let now = scene.now;
     scene.host.stack.udp_send(now, socket.id, &to("8.8.8.8:53"), b"x").unwrap();
     scene.host.drain(now);
-    let asked = scene.host.sent().iter().filter_map(|frame| arp_of(frame)).last().unwrap();
+    let asked = scene.host.sent().iter().rev().find_map(|frame| arp_of(frame)).unwrap();
     assert_eq!(asked.target_ip, v4(SERVER));
 }
 

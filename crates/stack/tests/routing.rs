@@ -53,7 +53,7 @@ impl Multi {
         let mut asked = None;
         for (n, (id, port)) in self.links.iter_mut().enumerate() {
             self.stack.poll_transmit(Instant::ZERO, *id, port);
-            if let Some(arp) = port.sent.drain(..).filter_map(|frame| arp_of(&frame)).last() {
+            if let Some(arp) = port.sent.drain(..).rev().find_map(|frame| arp_of(&frame)) {
                 asked = Some((n, arp.target_ip.to_string(), arp.sender_ip.to_string()));
             }
         }

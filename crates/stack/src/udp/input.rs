@@ -46,7 +46,7 @@ impl Stack {
                 let report = Report::Error(ErrorKind::PortUnreachable);
                 self.net.report(now, delivery.interface, &delivery.packet, delivery.link_multicast, report);
             }
-            // The interface is in any-address mode.
+            // The interface is in any-address mode: what nobody here has bound is for the owner, own addresses too.
             _ => self.hold(now, delivery, local, remote, payload),
         }
     }
