@@ -67,11 +67,11 @@ pub(crate) enum Stage {
 }
 
 impl Progress {
-    pub(crate) fn new(interface: &str, waiting_for: &str) -> Self {
+    pub(crate) fn new(interface: &str) -> Self {
         Self {
             started: Instant::now(),
             interface: interface.to_owned(),
-            stage: Mutex::new(Stage::Waiting(waiting_for.to_owned())),
+            stage: Mutex::new(Stage::Waiting("no server answered".to_owned())),
             waiting: WakerSet::default(),
         }
     }
@@ -80,6 +80,11 @@ impl Progress {
     pub(crate) fn reach(&self, stage: Stage) {
         *lock(&self.stage) = stage;
         self.waiting.wake();
+    }
+
+    /// The interface's name.
+    pub(crate) fn interface(&self) -> &str {
+        &self.interface
     }
 
     /// Time since the engine's start.

@@ -46,6 +46,10 @@ pub enum SocketError {
     BadDestination,
     /// Every ephemeral port is in use.
     NoPort,
+    /// The interface's queue is full.
+    QueueFull,
+    /// The hop limit ran out on the way.
+    TimeExceeded,
     /// The datagram is longer than the protocol, or the path, allows.
     MessageTooLong,
     /// The socket is not connected.
@@ -72,7 +76,7 @@ impl SocketError {
             Self::Refused => io::ErrorKind::ConnectionRefused,
             Self::Reset => io::ErrorKind::ConnectionReset,
             Self::TimedOut => io::ErrorKind::TimedOut,
-            Self::HostUnreachable => io::ErrorKind::HostUnreachable,
+            Self::HostUnreachable | Self::TimeExceeded => io::ErrorKind::HostUnreachable,
             Self::NetworkUnreachable => io::ErrorKind::NetworkUnreachable,
             Self::ProtocolUnreachable => io::ErrorKind::Unsupported,
             Self::Prohibited => io::ErrorKind::PermissionDenied,
@@ -82,6 +86,7 @@ impl SocketError {
             Self::AddressInUse => io::ErrorKind::AddrInUse,
             Self::AddressNotAvailable | Self::BadDestination | Self::NoPort => io::ErrorKind::AddrNotAvailable,
             Self::MessageTooLong | Self::InvalidOption => io::ErrorKind::InvalidInput,
+            Self::QueueFull => io::ErrorKind::ResourceBusy,
             Self::NotConnected => io::ErrorKind::NotConnected,
             Self::Corrupt => io::ErrorKind::InvalidData,
             Self::EngineStopped => io::ErrorKind::NetworkDown,
@@ -106,6 +111,8 @@ impl fmt::Display for SocketError {
             Self::AddressNotAvailable => "the local address is not one of ours",
             Self::BadDestination => "no host can have this address, or the port is 0",
             Self::NoPort => "every ephemeral port is in use",
+            Self::QueueFull => "the interface's queue is full",
+            Self::TimeExceeded => "the hop limit ran out on the way",
             Self::MessageTooLong => "message too long",
             Self::NotConnected => "not connected",
             Self::InvalidOption => "no such option, or its value is out of range",
@@ -189,8 +196,15 @@ pub enum Error {
 pub enum PingFailure {
     /// Nothing, for this long.
     NoReply(Duration),
-    /// The request could not be sent, or an ICMP error came back.
+    /// The request could not be sent.
     Failed(SocketError),
+    /// An ICMP error came back.
+    Reported {
+        /// From whom.
+        from: IpAddr,
+        /// What it says.
+        reason: SocketError,
+    },
 }
 
 impl fmt::Display for PingFailure {
@@ -198,6 +212,7 @@ impl fmt::Display for PingFailure {
         match self {
             Self::NoReply(waited) => write!(f, "no reply in {} s", waited.as_secs_f32()),
             Self::Failed(reason) => reason.fmt(f),
+            Self::Reported { from, reason } => write!(f, "{from} says: {reason}"),
         }
     }
 }

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use links::Link;
+use links::capture::Capture;
+use links::user::{UserConfig, UserLink};
 
 use crate::configuration::Configuration;
 use crate::control::{Attachment, Command, Reply};
@@ -29,7 +32,6 @@ pub struct Net {
 
 impl Net {
     /// Begins the making of a `Net`.
-    #[must_use]
     pub fn builder() -> NetBuilder {
         NetBuilder::default()
     }
@@ -40,6 +42,17 @@ impl Net {
     /// If the link cannot be attached, or the system refuses a thread.
     pub fn from_link(link: impl Link + 'static) -> Result<Self, Error> {
         Self::builder().link(link).build()
+    }
+
+    /// A `Net` behind a user-mode gateway of its own, which reaches the world through the host's sockets: no right, no
+    /// device and no set-up is needed.
+    ///
+    /// # Errors
+    /// If the gateway cannot be had, or the system refuses a thread.
+    pub fn user() -> Result<Self, Error> {
+        let link = UserLink::open(&UserConfig::default())
+            .map_err(|error| Error::Link { link: "user".into(), reason: error.to_string() })?;
+        Self::from_link(link)
     }
 
     /// A `Net` without a link: its sockets reach each other at 127.0.0.1.
@@ -109,6 +122,7 @@ impl fmt::Debug for Net {
 #[must_use]
 pub struct NetBuilder {
     link: Option<Box<dyn Link>>,
+    capture: Option<PathBuf>,
     address: Option<Cidr>,
     gateway: Option<IpAddr>,
     dns: Vec<IpAddr>,
@@ -121,6 +135,7 @@ impl Default for NetBuilder {
     fn default() -> Self {
         Self {
             link: None,
+            capture: None,
             address: None,
             gateway: None,
             dns: Vec::new(),
@@ -135,6 +150,12 @@ impl NetBuilder {
     /// Uses this link.
     pub fn link(mut self, link: impl Link + 'static) -> Self {
         self.link = Some(Box::new(link));
+        self
+    }
+
+    /// Writes every frame that crosses the link to a pcapng file.
+    pub fn capture(mut self, path: impl Into<PathBuf>) -> Self {
+        self.capture = Some(path.into());
         self
     }
 
@@ -179,13 +200,20 @@ impl NetBuilder {
     /// # Errors
     /// If the settings contradict each other, the link cannot be attached, or the system refuses a thread.
     pub fn build(self) -> Result<Net, Error> {
-        let Self { link, address, gateway, dns, hostname, linger, seed } = self;
+        let Self { link, capture, address, gateway, dns, hostname, linger, seed } = self;
         if address.is_none() && gateway.is_some() {
             return Err(Error::Configuration("a gateway without an address: DHCP tells its own".into()));
         }
-        if link.is_none() && address.is_some() {
-            return Err(Error::Configuration("an address without a link to have it on".into()));
+        if link.is_none() && (address.is_some() || capture.is_some()) {
+            return Err(Error::Configuration("an address or a capture without a link to have it on".into()));
         }
+        let link = match (link, capture) {
+            (Some(link), Some(path)) => {
+                let failed = |source| Error::Capture { path: path.display().to_string(), source };
+                Some(Box::new(Capture::create(link, &path).map_err(failed)?) as Box<dyn Link>)
+            }
+            (link, _) => link,
+        };
         let addressing = match address {
             None => Addressing::Dhcp { hostname },
             Some(address) => Addressing::Static { address, gateway },

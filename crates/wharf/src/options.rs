@@ -99,8 +99,8 @@ pub struct UdpOptions {
     pub reuse_address: bool,
     /// Send with the DF bit: a datagram larger than the path is refused instead of fragmented. Default false.
     pub dont_fragment: bool,
-    /// IP_TTL, IPV6_UNICAST_HOPS. Default 64.
-    pub hop_limit: u8,
+    /// IP_TTL, IPV6_UNICAST_HOPS; `None` is 64. Datagrams for a group have 1.
+    pub hop_limit: Option<u8>,
     /// IP_TOS, IPV6_TCLASS. Default 0.
     pub tos: u8,
 }
@@ -113,7 +113,7 @@ impl Default for UdpOptions {
             broadcast: false,
             reuse_address: false,
             dont_fragment: false,
-            hop_limit: 64,
+            hop_limit: None,
             tos: 0,
         }
     }
@@ -145,12 +145,18 @@ pub(crate) enum UdpOption {
 pub struct TcpInfo {
     /// The smoothed round-trip time, once measured.
     pub rtt: Option<Duration>,
+    /// Its variance.
+    pub rtt_variance: Duration,
     /// Payload bytes of a full segment.
     pub segment_size: u32,
     /// The congestion window in bytes.
     pub congestion_window: u32,
     /// The peer's window in bytes.
     pub send_window: u32,
+    /// Our window in bytes, as the peer knows it.
+    pub receive_window: u32,
+    /// Bytes sent and not acknowledged.
+    pub in_flight: u32,
     /// Segments that were sent again.
     pub retransmissions: u32,
 }

@@ -10,7 +10,7 @@ use crate::Net;
 use crate::control::Reply;
 use crate::error::{Error, PingFailure, SocketError};
 use crate::socket::block;
-use crate::socket::echo::Echo;
+use crate::socket::echo::{Arrived, Echo, Echoed};
 
 /// An echo reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,13 +109,18 @@ impl Pinger {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Err(reason)) => Poll::Ready(Err(self.failed(PingFailure::Failed(reason)))),
                 Poll::Ready(Ok(arrived)) if arrived.sequence != exchange.sequence => continue,
-                Poll::Ready(Ok(arrived)) => Poll::Ready(Ok(PingReply {
-                    source: arrived.source,
-                    sequence: arrived.sequence,
-                    len: arrived.payload.len(),
-                    hop_limit: arrived.hop_limit,
-                    round_trip: exchange.begun.elapsed(),
-                })),
+                Poll::Ready(Ok(Arrived { source: from, what: Echoed::Error(reason), .. })) => {
+                    Poll::Ready(Err(self.failed(PingFailure::Reported { from, reason })))
+                }
+                Poll::Ready(Ok(Arrived { source, sequence, what: Echoed::Reply { hop_limit, payload } })) => {
+                    Poll::Ready(Ok(PingReply {
+                        source,
+                        sequence,
+                        len: payload.len(),
+                        hop_limit,
+                        round_trip: exchange.begun.elapsed(),
+                    }))
+                }
             };
         }
     }

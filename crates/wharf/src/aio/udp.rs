@@ -170,9 +170,9 @@ impl UdpSocket {
     /// # Errors
     /// If no route leads there.
     pub async fn connect(&self, address: impl Into<SocketAddr>) -> io::Result<()> {
-        let peer = Some(address.into());
-        self.socket.connect(peer)?.answer().await?;
-        self.socket.set_peer(peer);
+        let peer = address.into();
+        let local = self.socket.connect(peer)?.answer().await?;
+        self.socket.set_peer(peer, local);
         Ok(())
     }
 

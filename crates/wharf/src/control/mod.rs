@@ -43,8 +43,8 @@ pub(crate) enum Command {
     TcpSet(TcpOption),
     /// Bind a UDP socket.
     UdpBind { local: SocketAddr, options: UdpOptions },
-    /// Send to, and take from, one peer only; `None` lifts that again.
-    UdpConnect(Option<SocketAddr>),
+    /// Send to, and take from, one peer only.
+    UdpConnect(SocketAddr),
     /// Send this datagram after those in the ring, and say what became of it.
     UdpSend { record: Record, payload: Box<[u8]> },
     /// Change a UDP socket's settings.
@@ -98,10 +98,14 @@ pub(crate) enum Completion {
     Connected { local: SocketAddr, remote: SocketAddr },
     /// There may be something to read, or the stream's end.
     Readable,
+    /// The peer has ended its stream; what it sent before can still be read.
+    PeerFinished,
     /// There may be room to write.
     Writable,
     /// An error that leaves the socket alive.
     Error(SocketError),
+    /// An ICMP error about an echo request.
+    EchoError { sequence: u16, from: IpAddr, reason: SocketError },
     /// The socket is over; well, when there is no reason.
     Closed(Option<SocketError>),
 }

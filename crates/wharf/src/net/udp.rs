@@ -148,10 +148,10 @@ impl UdpSocket {
     /// # Errors
     /// If no route leads there.
     pub fn connect(&self, address: impl Into<SocketAddr>) -> io::Result<()> {
-        let peer = Some(address.into());
+        let peer = address.into();
         let reply = self.socket.connect(peer)?;
-        block::forever(|context| reply.poll(context))?;
-        self.socket.set_peer(peer);
+        let local = block::forever(|context| reply.poll(context))?;
+        self.socket.set_peer(peer, local);
         Ok(())
     }
 

@@ -20,6 +20,8 @@ use crate::socket::wakers::WakerSet;
 
 /// Destinations that are known to have a route, at most.
 const KNOWN: usize = 8;
+/// What the engine sends with when nothing else was asked for.
+const DEFAULT_HOP_LIMIT: u8 = 64;
 /// RFC 791: every host takes 576 bytes, so this much payload passes unfragmented (almost) everywhere.
 const SMALL: usize = 576 - 60 - 8;
 /// RFC 768 and 791: what an IPv4 packet holds beside its header and UDP's.
@@ -69,10 +71,11 @@ struct Asked {
 
 #[derive(Clone, Copy)]
 struct Settings {
+    local: Option<SocketAddr>,
     peer: Option<SocketAddr>,
     broadcast: bool,
     dont_fragment: bool,
-    hop_limit: u8,
+    hop_limit: Option<u8>,
     tos: u8,
 }
 
@@ -91,7 +94,7 @@ impl Complete for DatagramState {
                 let _ = self.closed.set(reason.unwrap_or(SocketError::NotConnected));
                 self.wake_all();
             }
-            Completion::Connected { .. } => {}
+            Completion::Connected { .. } | Completion::PeerFinished | Completion::EchoError { .. } => {}
         }
     }
 }
@@ -111,7 +114,6 @@ impl DatagramState {
 pub(crate) struct Datagram {
     client: Arc<Client>,
     state: Arc<DatagramState>,
-    local: OnceLock<SocketAddr>,
 }
 
 impl Datagram {
@@ -121,7 +123,7 @@ impl Datagram {
         local: SocketAddr,
         options: &UdpOptions,
     ) -> Result<(Self, Reply<SocketAddr>), SocketError> {
-        if options.hop_limit == 0 {
+        if options.hop_limit == Some(0) {
             return Err(SocketError::InvalidOption);
         }
         let (send_in, send_out) = ring::heap(options.send_buffer);
@@ -137,6 +139,7 @@ impl Datagram {
             readers: WakerSet::default(),
             writers: WakerSet::default(),
             settings: Mutex::new(Settings {
+                local: None,
                 peer: None,
                 broadcast: options.broadcast,
                 dont_fragment: options.dont_fragment,
@@ -150,17 +153,16 @@ impl Datagram {
             Command::UdpBind { local, options: options.clone() },
             Attachment::Datagram { state: EngineEnd(Arc::clone(&state)), send: send_out, receive: receive_in, bound },
         )?;
-        Ok((Self { client: Arc::clone(client), state, local: OnceLock::new() }, reply))
+        Ok((Self { client: Arc::clone(client), state }, reply))
     }
 
     /// Takes in the address that the reply to `bind` gave.
     pub(crate) fn set_bound(&self, local: SocketAddr) {
-        // A socket is bound once.
-        let _ = self.local.set(local);
+        lock(&self.state.settings).local = Some(local);
     }
 
     pub(crate) fn local_addr(&self) -> Result<SocketAddr, SocketError> {
-        self.local.get().copied().ok_or(SocketError::NotConnected)
+        lock(&self.state.settings).local.ok_or(SocketError::NotConnected)
     }
 
     pub(crate) fn peer_addr(&self) -> Result<SocketAddr, SocketError> {
@@ -169,15 +171,17 @@ impl Datagram {
 
     /// Sends to, and takes from, `peer` only. It holds when the reply says so and
     /// [`set_peer`](Self::set_peer) was called.
-    pub(crate) fn connect(&self, peer: Option<SocketAddr>) -> Result<Reply<()>, SocketError> {
+    pub(crate) fn connect(&self, peer: SocketAddr) -> Result<Reply<SocketAddr>, SocketError> {
         let (reply, answerer) = Reply::new();
-        self.submit(Command::UdpConnect(peer), Attachment::Done(answerer))?;
+        self.submit(Command::UdpConnect(peer), Attachment::Address(answerer))?;
         Ok(reply)
     }
 
-    /// Takes in that the engine has connected the socket.
-    pub(crate) fn set_peer(&self, peer: Option<SocketAddr>) {
-        lock(&self.state.settings).peer = peer;
+    /// Takes in that the engine has connected the socket, and the local address that it has now.
+    pub(crate) fn set_peer(&self, peer: SocketAddr, local: SocketAddr) {
+        let mut settings = lock(&self.state.settings);
+        settings.peer = Some(peer);
+        settings.local = Some(local);
     }
 
     /// Sends a datagram whole, to `destination` or the connected peer.
@@ -223,7 +227,7 @@ impl Datagram {
 
     /// The record of a datagram of `len` bytes to `destination`, and whether it may be fragmented.
     fn address(&self, destination: Option<SocketAddr>, len: usize) -> Result<(Record, bool), SocketError> {
-        let Settings { peer, dont_fragment, hop_limit, tos, .. } = *lock(&self.state.settings);
+        let Settings { peer, dont_fragment, .. } = *lock(&self.state.settings);
         let remote = destination.or(peer).ok_or(SocketError::NotConnected)?;
         // RFC 768: the length field counts 16 bits; more is refused, never cut.
         if len > if remote.is_ipv4() { MAX_V4 } else { MAX_V6 } {
@@ -232,7 +236,8 @@ impl Datagram {
         if remote.port() == 0 || remote.ip().is_unspecified() {
             return Err(SocketError::BadDestination);
         }
-        Ok((Record { remote, local: None, interface: 0, tos, ttl: hop_limit }, dont_fragment))
+        // What is left at zero the socket's options choose.
+        Ok((Record { remote, local: None, interface: 0, tos: 0, ttl: 0 }, dont_fragment))
     }
 
     /// Has the engine send the datagram and say what became of it.
@@ -329,7 +334,7 @@ impl Datagram {
                 UdpOption::Broadcast(on) => settings.broadcast = on,
                 UdpOption::DontFragment(on) => settings.dont_fragment = on,
                 UdpOption::HopLimit(0) => return Err(SocketError::InvalidOption),
-                UdpOption::HopLimit(hops) => settings.hop_limit = hops,
+                UdpOption::HopLimit(hops) => settings.hop_limit = Some(hops),
                 UdpOption::Tos(tos) => settings.tos = tos,
             }
         }
@@ -347,7 +352,7 @@ impl Datagram {
     }
 
     pub(crate) fn hop_limit(&self) -> u8 {
-        lock(&self.state.settings).hop_limit
+        lock(&self.state.settings).hop_limit.unwrap_or(DEFAULT_HOP_LIMIT)
     }
 
     pub(crate) fn tos(&self) -> u8 {

@@ -1,5 +1,6 @@
 //! An echo socket as the application holds it: what `ping` stands on.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
@@ -14,10 +15,13 @@ use crate::socket::wakers::WakerSet;
 
 /// Bytes of replies that wait at most.
 const RECEIVE_LIMIT: usize = 256 << 10;
+/// Errors that wait at most; beyond it the oldest goes.
+const ERRORS: usize = 16;
 
 /// What both sides know of an echo socket.
 pub(crate) struct EchoState {
-    error: Mutex<Option<SocketError>>,
+    /// What ICMP errors said about requests, the last few of them.
+    errors: Mutex<VecDeque<Arrived>>,
     closed: OnceLock<SocketError>,
     replies: Mutex<Consumer>,
     readers: WakerSet,
@@ -26,24 +30,42 @@ pub(crate) struct EchoState {
 impl Complete for EchoState {
     fn complete(&self, completion: Completion) {
         match completion {
-            Completion::Error(reason) => *lock(&self.error) = Some(reason),
+            Completion::EchoError { sequence, from, reason } => {
+                let mut errors = lock(&self.errors);
+                if errors.len() >= ERRORS {
+                    errors.pop_front();
+                }
+                errors.push_back(Arrived { source: from, sequence, what: Echoed::Error(reason) });
+            }
             Completion::Closed(reason) => {
                 // The first reason stands.
                 let _ = self.closed.set(reason.unwrap_or(SocketError::NotConnected));
             }
-            Completion::Connected { .. } | Completion::Readable | Completion::Writable => {}
+            Completion::Connected { .. }
+            | Completion::Readable
+            | Completion::PeerFinished
+            | Completion::Writable
+            | Completion::Error(_) => {}
         }
         self.readers.wake();
     }
 }
 
-/// An echo reply that arrived.
+/// Something that came for an echo request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arrived {
+    /// Who sent it.
     pub source: IpAddr,
-    pub hop_limit: u8,
+    /// Which request it is about.
     pub sequence: u16,
-    pub payload: Vec<u8>,
+    pub what: Echoed,
+}
+
+/// What came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Echoed {
+    Reply { hop_limit: u8, payload: Vec<u8> },
+    Error(SocketError),
 }
 
 /// The application's hold on an echo socket.
@@ -58,7 +80,7 @@ impl Echo {
         let (receive, replies) = ring::heap(RECEIVE_LIMIT);
         let id = client.channel.name_socket();
         let state = Arc::new(EchoState {
-            error: Mutex::default(),
+            errors: Mutex::default(),
             closed: OnceLock::new(),
             replies: Mutex::new(replies),
             readers: WakerSet::default(),
@@ -88,7 +110,7 @@ impl Echo {
         Ok(reply)
     }
 
-    /// The next reply, or what an ICMP error said.
+    /// The next reply or ICMP error.
     pub(crate) fn poll_receive(&self, context: &mut Context<'_>) -> Poll<Result<Arrived, SocketError>> {
         if let Some(result) = self.try_receive() {
             return Poll::Ready(result);
@@ -109,14 +131,13 @@ impl Echo {
             };
             return Some(Ok(Arrived {
                 source: record.remote.ip(),
-                hop_limit: record.ttl,
                 sequence: u16::from_be_bytes(*sequence),
-                payload: payload.to_vec(),
+                what: Echoed::Reply { hop_limit: record.ttl, payload: payload.to_vec() },
             }));
         }
         drop(replies);
-        let error = lock(&self.state.error).take();
-        error.or_else(|| closed.copied()).map(Err)
+        let error = lock(&self.state.errors).pop_front();
+        error.map(Ok).or_else(|| closed.map(|&reason| Err(reason)))
     }
 }
 

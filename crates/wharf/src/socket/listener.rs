@@ -51,7 +51,11 @@ impl Complete for ListenerState {
         let reason = match completion {
             Completion::Error(reason) | Completion::Closed(Some(reason)) => Some(reason),
             Completion::Closed(None) => Some(SocketError::Aborted),
-            Completion::Connected { .. } | Completion::Readable | Completion::Writable => None,
+            Completion::Connected { .. }
+            | Completion::Readable
+            | Completion::PeerFinished
+            | Completion::Writable
+            | Completion::EchoError { .. } => None,
         };
         if let Some(reason) = reason {
             // The first reason stands.

@@ -27,6 +27,8 @@ pub(crate) struct StreamState {
     pub marks: Marks,
     /// Local and remote, once the connection stands.
     addresses: OnceLock<(SocketAddr, SocketAddr)>,
+    /// The peer has ended its stream, as opposed to a connection that broke.
+    peer_finished: AtomicBool,
     /// Set when the connection is over; why, if not well.
     closed: OnceLock<Option<SocketError>>,
     /// `take_error` has told the reason.
@@ -70,6 +72,7 @@ impl StreamState {
             id,
             marks: Marks::default(),
             addresses: OnceLock::new(),
+            peer_finished: AtomicBool::new(false),
             closed: OnceLock::new(),
             reported: AtomicBool::new(false),
             read: Mutex::new(ReadSide {
@@ -119,6 +122,10 @@ impl Complete for StreamState {
                 self.writers.wake();
             }
             Completion::Readable => self.readers.wake(),
+            Completion::PeerFinished => {
+                self.peer_finished.store(true, Ordering::Release);
+                self.readers.wake();
+            }
             Completion::Writable => {
                 if !self.writers.is_empty() && self.has_room_worth_waking() {
                     self.writers.wake();
@@ -126,6 +133,7 @@ impl Complete for StreamState {
             }
             Completion::Error(reason) | Completion::Closed(Some(reason)) => self.close(Some(reason)),
             Completion::Closed(None) => self.close(None),
+            Completion::EchoError { .. } => {}
         }
     }
 }
@@ -204,7 +212,8 @@ impl Stream {
         if side.shut {
             return Some(Ok(0));
         }
-        // Before the ring: what was published before the connection closed is read first.
+        // Before the ring: what was published before the stream ended, well or not, is read first.
+        let finished = self.state.peer_finished.load(Ordering::Acquire);
         let closed = self.state.closed.get();
         let before = side.receive.position();
         let taken = take(&mut side.receive);
@@ -220,13 +229,14 @@ impl Stream {
             }
             return Some(Ok(taken));
         }
-        if side.receive.is_finished() {
-            return Some(Ok(0));
-        }
         if side.receive.is_poisoned() {
             return Some(Err(SocketError::Corrupt));
         }
-        // The end of a stream is the peer's FIN and nothing else.
+        // The end of a stream is the peer's FIN and nothing else. The ring's own mark of the end does not do: the
+        // engine makes it also when the connection breaks.
+        if finished {
+            return Some(Ok(0));
+        }
         closed.map(|reason| Err(reason.unwrap_or(SocketError::Aborted)))
     }
 
@@ -237,7 +247,7 @@ impl Stream {
             side.shut
                 || self.state.closed.get().is_some()
                 || !side.receive.is_empty()
-                || side.receive.is_producer_finished()
+                || self.state.peer_finished.load(Ordering::Acquire)
         };
         if !look() {
             self.state.readers.register(context.waker());
