@@ -4,12 +4,16 @@
 //! sequence number was. So a script reads like a trace.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use device::{Capabilities, Device, RxFrame, TransmitError, TxFrame};
+use stack::event::Readiness;
 use stack::link::{AddressCheck, InterfaceConfig, InterfaceId};
-use stack::tcp::{Accepted, ApplicationRings, ConnectOptions, ConnectionId, ListenOptions, ListenerId, heap_rings};
+use stack::tcp::{
+    Accepted, ApplicationRings, ConnectOptions, ConnectionId, ListenOptions, ListenerId, Phase, TcpError, TcpInfo,
+    heap_rings,
+};
 use stack::{Config, Event, Instant, Stack};
 use wire::cidr::Cidr;
 use wire::ethernet::{EtherType, EthernetHeader, MacAddr};
@@ -163,11 +167,28 @@ impl Puppet {
     /// Never, as long as the engine takes a plain interface.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        Self::on_link(config, 1500, false)
+    }
+
+    /// An engine whose owner decides about every connection request, whatever address it is for.
+    #[must_use]
+    pub fn any_address(config: Config) -> Self {
+        Self::on_link(config, 1500, true)
+    }
+
+    /// An engine on a link of another MTU.
+    #[must_use]
+    pub fn with_mtu(config: Config, mtu: u32) -> Self {
+        Self::on_link(config, mtu, false)
+    }
+
+    fn on_link(config: Config, mtu: u32, any_address: bool) -> Self {
         let start = Instant::from_secs(100);
-        let capabilities = Capabilities::plain(ENGINE_MAC, 1500);
+        let capabilities = Capabilities::plain(ENGINE_MAC, mtu);
         let mut stack = Stack::new(config, [7; 32]);
         let mut settings = InterfaceConfig::new("sim0", capabilities);
         settings.address_check = AddressCheck::OFF;
+        settings.any_address = any_address;
         let interface = stack.add_interface(settings).expect("a plain interface");
         let cidr = Cidr::new(IpAddr::V4(ENGINE), 24).expect("24 bits of 32");
         stack.add_address(start, interface, cidr).expect("an address for a host");
@@ -262,6 +283,64 @@ impl Puppet {
         puppet
     }
 
+    /// [`established`](Self::established) with these sizes of the send and receive ring, and these settings.
+    ///
+    /// # Panics
+    /// If the handshake does not go as it should.
+    #[must_use]
+    pub fn established_with(config: Config, syn: Seg, options: &ConnectOptions, send: usize, receive: usize) -> Self {
+        let mut puppet = Self::new(config);
+        puppet.connect_with(options, send, receive);
+        puppet.send(&syn.ack(1).flags(TcpFlags::SYN));
+        assert_eq!(puppet.take().len(), 2, "a SYN, and the ACK of the SYN-ACK");
+        puppet
+    }
+
+    /// An established connection that the puppet opened and the application accepted: the puppet's SYN is `syn`, its ACK
+    /// `ack`.
+    ///
+    /// # Panics
+    /// If the handshake does not go as it should.
+    #[must_use]
+    pub fn accepted(config: Config, syn: Seg, ack: &Seg) -> (Self, ListenerId) {
+        let mut puppet = Self::new(config);
+        let listener = puppet.listen(ListenOptions::default());
+        puppet.send(&syn.flags(TcpFlags::SYN));
+        puppet.send(ack);
+        puppet.accept(listener);
+        assert_eq!(puppet.take().len(), 1, "one SYN-ACK");
+        (puppet, listener)
+    }
+
+    /// The connection's state.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.stack.tcp_phase(self.id())
+    }
+
+    /// The connection's inner figures.
+    ///
+    /// # Panics
+    /// If there is no connection.
+    #[must_use]
+    pub fn info(&self) -> TcpInfo {
+        self.stack.tcp_info(self.id()).expect("a connection")
+    }
+
+    /// Takes the connection's error.
+    pub fn error(&mut self) -> Option<TcpError> {
+        self.stack.tcp_error(self.id())
+    }
+
+    /// Everything that the events not read yet say of the connection; they are read now.
+    pub fn news(&mut self) -> Readiness {
+        let id = self.connection;
+        self.events.drain(..).fold(Readiness::NONE, |all, event| match event {
+            Event::Tcp(of, news) if Some(of) == id => all | news,
+            _ => all,
+        })
+    }
+
     /// The connection's handle.
     ///
     /// # Panics
@@ -335,13 +414,20 @@ impl Puppet {
     /// The whole frame of a segment, complete with checksums.
     #[must_use]
     pub fn frame(&self, segment: &Seg) -> Vec<u8> {
+        let from = SocketAddrV4::new(PUPPET, PUPPET_PORT);
+        self.frame_between(from, SocketAddrV4::new(ENGINE, self.port), segment)
+    }
+
+    /// [`frame`](Self::frame) from and to others than the puppet and its connection.
+    #[must_use]
+    pub fn frame_between(&self, from: SocketAddrV4, to: SocketAddrV4, segment: &Seg) -> Vec<u8> {
         let mut flags = segment.flags;
         if segment.ack.is_some() {
             flags |= TcpFlags::ACK;
         }
         let header = TcpHeader {
-            src_port: PUPPET_PORT,
-            dst_port: self.port,
+            src_port: from.port(),
+            dst_port: to.port(),
             seq: PUPPET_ISN + segment.seq,
             ack: segment.ack.map_or(SeqNum(0), |ack| self.engine_isn + ack),
             flags,
@@ -352,8 +438,8 @@ impl Puppet {
         let mut tcp = vec![0; header.len()];
         header.emit(&mut tcp);
         tcp.extend_from_slice(&segment.text);
-        TcpHeader::fill_checksum(&mut tcp, IpAddr::V4(PUPPET), IpAddr::V4(ENGINE));
-        frame_of(Protocol::TCP, &tcp)
+        TcpHeader::fill_checksum(&mut tcp, IpAddr::V4(*from.ip()), IpAddr::V4(*to.ip()));
+        frame_between(*from.ip(), *to.ip(), Protocol::TCP, &tcp)
     }
 
     /// What the engine has sent since the last call.
@@ -385,6 +471,13 @@ impl Puppet {
             self.stack.handle_timeout(self.now);
             self.drain();
         }
+    }
+
+    /// Moves the clock to any time after or before the beginning, and tells the engine.
+    pub fn jump_to(&mut self, at: Duration) {
+        self.now = self.start + at;
+        self.stack.handle_timeout(self.now);
+        self.drain();
     }
 
     /// Whether the device takes frames; one that is full refuses all.
@@ -429,7 +522,13 @@ impl Puppet {
 /// An Ethernet frame with an IPv4 packet from the puppet to the engine.
 #[must_use]
 pub fn frame_of(protocol: Protocol, payload: &[u8]) -> Vec<u8> {
-    let ip = Ipv4Header::new(PUPPET, ENGINE, protocol, 64, payload.len());
+    frame_between(PUPPET, ENGINE, protocol, payload)
+}
+
+/// An Ethernet frame from the puppet's station to the engine's, with an IPv4 packet between any two addresses.
+#[must_use]
+pub fn frame_between(from: Ipv4Addr, to: Ipv4Addr, protocol: Protocol, payload: &[u8]) -> Vec<u8> {
+    let ip = Ipv4Header::new(from, to, protocol, 64, payload.len());
     let ethernet = EthernetHeader { dst: ENGINE_MAC, src: PUPPET_MAC, vlan: None, ethertype: EtherType::IPV4 };
     let mut frame = vec![0; ethernet.len() + ip.len()];
     let at = ethernet.emit(&mut frame);

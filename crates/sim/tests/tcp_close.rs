@@ -1,0 +1,259 @@
+//! Closing and aborting (RFC 9293 sections 3.6 and 3.10.4 to 3.10.7.4, eighth step).
+
+use std::time::Duration;
+
+use sim::Puppet;
+use sim::puppet::seg;
+use stack::event::Readiness;
+use stack::tcp::{Phase, TcpError};
+use stack::{Config, Discard};
+use wire::tcp::TcpFlags;
+
+const FIN: TcpFlags = TcpFlags::FIN;
+const RST: TcpFlags = TcpFlags::RST;
+
+fn established() -> Puppet {
+    Puppet::established(Config::default(), seg(0).mss(1460))
+}
+
+#[test]
+fn the_side_that_finishes_first_waits_and_the_other_is_done_at_once() {
+    let mut puppet = established();
+    puppet.finish();
+    assert_eq!(puppet.lines(), ["0.000 F. 1:1 ack 1"]);
+    assert_eq!(puppet.phase(), Phase::FinWait1);
+    puppet.send(&seg(1).ack(2));
+    assert_eq!(puppet.phase(), Phase::FinWait2);
+    puppet.send(&seg(1).flags(FIN).ack(2));
+    assert_eq!(puppet.lines(), ["0.000 . 2:2 ack 2"]);
+    assert_eq!(puppet.phase(), Phase::TimeWait);
+
+    let mut puppet = established();
+    puppet.send(&seg(1).flags(FIN).ack(1));
+    assert_eq!(puppet.lines(), ["0.000 . 1:1 ack 2"]);
+    assert_eq!(puppet.phase(), Phase::CloseWait);
+    assert!(puppet.news().contains(Readiness::PEER_FINISHED));
+    puppet.finish();
+    assert_eq!(puppet.lines(), ["0.000 F. 1:1 ack 2"]);
+    assert_eq!(puppet.phase(), Phase::LastAck);
+    puppet.send(&seg(2).ack(2));
+    assert_eq!(puppet.phase(), Phase::Closed);
+    assert_eq!(puppet.error(), None);
+}
+
+#[test]
+fn both_sides_may_finish_at_once() {
+    // RFC 9293 section 3.6, figure 13.
+    let mut puppet = established();
+    puppet.finish();
+    puppet.take();
+    puppet.send(&seg(1).flags(FIN).ack(1));
+    assert_eq!(puppet.phase(), Phase::Closing);
+    assert_eq!(puppet.lines(), ["0.000 . 2:2 ack 2"]);
+    puppet.send(&seg(2).ack(2));
+    assert_eq!(puppet.phase(), Phase::TimeWait);
+    assert_eq!(puppet.error(), None);
+}
+
+#[test]
+fn after_half_a_close_the_other_direction_goes_on() {
+    let mut puppet = established();
+    puppet.finish();
+    puppet.send(&seg(1).ack(2));
+    puppet.send(&seg(1).ack(2).text(b"still"));
+    puppet.send(&seg(6).ack(2).text(b" here"));
+    assert_eq!(puppet.read(100), b"still here");
+    assert_eq!(puppet.phase(), Phase::FinWait2);
+
+    let mut puppet = established();
+    puppet.send(&seg(1).flags(FIN).ack(1));
+    puppet.take();
+    puppet.write(b"answer");
+    assert_eq!(puppet.lines(), ["0.000 P. 1:7 ack 2"]);
+    puppet.send(&seg(2).ack(7));
+    assert_eq!(puppet.phase(), Phase::CloseWait);
+}
+
+#[test]
+fn a_fin_on_a_segment_that_was_cut_at_the_window_is_not_taken() {
+    let mut puppet = Puppet::established_with(
+        Config::default(),
+        seg(0).mss(1460),
+        &stack::tcp::ConnectOptions::default(),
+        1 << 16,
+        1_000,
+    );
+    puppet.send(&seg(1).flags(FIN).ack(1).text(&[9; 1_001]));
+    assert_eq!(puppet.phase(), Phase::Established);
+    assert_eq!(puppet.lines(), ["0.000 . 1:1 ack 1001"], "neither the byte beyond the window nor the FIN");
+    assert_eq!(puppet.read(5_000).len(), 1_000);
+    puppet.send(&seg(1_001).flags(FIN).ack(1).text(&[9; 1]));
+    assert_eq!(puppet.phase(), Phase::CloseWait);
+    assert_eq!(puppet.read(5_000).len(), 1);
+}
+
+#[test]
+fn a_fin_together_with_text_that_is_known_is_taken() {
+    let mut puppet = established();
+    puppet.send(&seg(1).ack(1).text(b"all of it"));
+    puppet.send(&seg(1).flags(FIN).ack(1).text(b"all of it"));
+    assert_eq!(puppet.phase(), Phase::CloseWait);
+    assert_eq!(puppet.lines(), ["0.000 . 1:1 ack 11"]);
+    assert_eq!(puppet.read(100), b"all of it");
+}
+
+#[test]
+fn a_fin_before_its_turn_waits_for_what_is_missing() {
+    let mut puppet = established();
+    puppet.send(&seg(4).flags(FIN).ack(1).text(b"def"));
+    assert_eq!(puppet.phase(), Phase::Established);
+    assert_eq!(puppet.lines(), ["0.000 . 1:1 ack 1"]);
+    puppet.send(&seg(1).ack(1).text(b"abc"));
+    assert_eq!(puppet.phase(), Phase::CloseWait);
+    assert_eq!(puppet.lines(), ["0.000 . 1:1 ack 8"]);
+    assert_eq!(puppet.read(100), b"abcdef");
+}
+
+#[test]
+fn nothing_after_the_fin_is_delivered_in_any_closing_state() {
+    // RFC 9293 section 3.10.7.4, seventh step.
+    for phase in [Phase::CloseWait, Phase::LastAck, Phase::Closing, Phase::TimeWait] {
+        let mut puppet = established();
+        if matches!(phase, Phase::Closing | Phase::TimeWait) {
+            puppet.finish();
+        }
+        let acked = if phase == Phase::TimeWait { 2 } else { 1 };
+        puppet.send(&seg(1).flags(FIN).ack(acked).text(b"end"));
+        if phase == Phase::LastAck {
+            puppet.finish();
+        }
+        assert_eq!(puppet.phase(), phase);
+        puppet.take();
+        puppet.send(&seg(5).ack(acked).text(b"more"));
+        puppet.send(&seg(4).flags(FIN).ack(acked).text(b"more"));
+        assert!(puppet.take().iter().all(|seen| seen.ack == 5), "{phase:?}");
+        assert_eq!(puppet.read(100), b"end", "{phase:?}");
+        assert!(puppet.rings.as_ref().is_some_and(|rings| rings.receive.is_finished()));
+    }
+}
+
+#[test]
+fn an_orphan_in_fin_wait_2_goes_after_a_minute() {
+    let mut puppet = established();
+    puppet.close();
+    assert_eq!(puppet.lines(), ["0.000 F. 1:1 ack 1"]);
+    puppet.send(&seg(1).ack(2));
+    puppet.run_for(Duration::from_secs(59));
+    assert_eq!(puppet.stack.tcp_counts(), (1, 0));
+    puppet.run_for(Duration::from_secs(2));
+    assert_eq!(puppet.stack.tcp_counts(), (0, 0));
+    assert!(puppet.stack.poll_timeout().is_never());
+}
+
+#[test]
+fn half_a_close_may_last_as_long_as_the_application_holds_on() {
+    let mut puppet = established();
+    puppet.finish();
+    puppet.send(&seg(1).ack(2));
+    puppet.run_for(Duration::from_secs(86_400));
+    assert_eq!(puppet.phase(), Phase::FinWait2);
+    puppet.close();
+    puppet.run_for(Duration::from_secs(61));
+    assert_eq!(puppet.stack.tcp_counts(), (0, 0));
+}
+
+#[test]
+fn closing_with_unread_bytes_resets() {
+    // RFC 2525 section 2.17.
+    let mut puppet = established();
+    puppet.send(&seg(1).ack(1).text(b"unread"));
+    puppet.take();
+    puppet.close();
+    assert_eq!(puppet.lines(), ["0.000 R. 1:1 ack 7"]);
+    assert_eq!(puppet.stack.tcp_counts(), (0, 0));
+}
+
+#[test]
+fn text_for_an_application_that_is_gone_is_answered_by_a_reset() {
+    // RFC 1122 section 4.2.2.13.
+    let mut puppet = established();
+    puppet.close();
+    puppet.take();
+    puppet.send(&seg(1).ack(2).text(b"anybody?"));
+    let lines = puppet.lines();
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].starts_with("0.000 R. 2:2"), "{lines:?}");
+    assert_eq!(puppet.stack.tcp_counts(), (0, 0));
+}
+
+#[test]
+fn everything_written_before_a_close_is_delivered() {
+    let mut puppet = established();
+    puppet.write(&[3; 30_000]);
+    puppet.close();
+    let mut received = 0;
+    let mut finished = false;
+    for _ in 0..100 {
+        for seen in puppet.take() {
+            received = received.max(seen.seq + seen.text.len() as u32 - 1);
+            finished |= seen.flags.contains(FIN);
+        }
+        puppet.send(&seg(1).ack(received + 1));
+        if finished {
+            break;
+        }
+    }
+    assert_eq!(received, 30_000);
+    assert!(finished);
+}
+
+#[test]
+fn an_abort_sends_a_reset_at_the_number_that_the_peer_expects() {
+    // RFC 9293 section 3.10.5.
+    let mut puppet = established();
+    puppet.write(b"some");
+    puppet.take();
+    let id = puppet.id();
+    puppet.stack.tcp_abort(puppet.instant(), id);
+    puppet.drain();
+    assert_eq!(puppet.lines(), ["0.000 R. 5:5 ack 1"]);
+    assert_eq!(puppet.stack.tcp_counts(), (0, 0));
+}
+
+#[test]
+fn the_application_can_tell_a_reset_from_a_close_also_after_a_fin() {
+    let mut puppet = established();
+    puppet.send(&seg(1).flags(FIN).ack(1).text(b"x"));
+    puppet.news();
+    puppet.send(&seg(3).flags(RST));
+    assert_eq!(puppet.phase(), Phase::Closed);
+    assert!(puppet.news().contains(Readiness::ERROR | Readiness::CLOSED));
+    assert_eq!(puppet.error(), Some(TcpError::Reset));
+    assert_eq!(puppet.read(10), b"x", "what came before stays readable");
+}
+
+#[test]
+fn window_updates_and_duplicate_acks_count_in_last_ack_and_closing() {
+    for closing in [false, true] {
+        let mut puppet = established();
+        puppet.send(&seg(1).ack(1).window(3_000));
+        puppet.write(&[5; 20_000]);
+        if closing {
+            puppet.finish();
+            puppet.send(&seg(1).flags(FIN).ack(1).window(3_000));
+        } else {
+            puppet.send(&seg(1).flags(FIN).ack(1).window(3_000));
+            puppet.finish();
+        }
+        assert_eq!(puppet.phase(), if closing { Phase::Closing } else { Phase::LastAck });
+        puppet.take();
+        puppet.send(&seg(2).ack(1).window(20_000));
+        let sent: usize = puppet.take().iter().map(|seen| seen.text.len()).sum();
+        assert!(sent >= 10_000, "the window has opened: {sent}");
+        for _ in 0..3 {
+            puppet.send(&seg(2).ack(1).window(20_000));
+        }
+        let again = puppet.take();
+        assert!(again.iter().any(|seen| seen.seq == 1 && seen.text.len() == 1460), "{again:?}");
+    }
+}
