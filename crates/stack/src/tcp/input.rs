@@ -272,9 +272,12 @@ impl Connection {
         segment.stored = false;
         if beyond > 0 {
             let fin = segment.header.flags.contains(TcpFlags::FIN);
-            // A FIN beyond the edge is not taken: the bytes before it have not all arrived.
-            segment.header.flags = segment.header.flags.without(TcpFlags::FIN);
             let text_beyond = (beyond - u32::from(fin)) as usize;
+            if text_beyond > 0 {
+                // The bytes before the FIN have not all arrived. Where they have, it is taken: it needs no room, and a
+                // peer that waits for a window in vain would repeat it until it gives up.
+                segment.header.flags = segment.header.flags.without(TcpFlags::FIN);
+            }
             segment.payload = &segment.payload[..segment.payload.len().saturating_sub(text_beyond)];
             self.flags.set(Flags::ACK_NOW);
         }
