@@ -113,6 +113,27 @@ fn a_fin_needs_no_window() {
 }
 
 #[test]
+fn a_fin_that_a_closed_window_keeps_out_is_repeated_for_as_long_as_the_peer_answers() {
+    // RFC 1122 section 4.2.2.17: a peer that answers may keep its window closed for ever.
+    let mut puppet = established();
+    puppet.send(&seg(1).ack(1).window(0));
+    puppet.finish();
+    puppet.take();
+    for _ in 0..40 {
+        puppet.run_for(Duration::from_secs(120));
+        if !puppet.take().is_empty() {
+            puppet.send(&seg(1).ack(1).window(0));
+        }
+    }
+    assert_eq!(puppet.phase(), Phase::FinWait1);
+    puppet.send(&seg(1).ack(1).window(1_000));
+    puppet.run_for(Duration::from_secs(120));
+    assert!(puppet.take().iter().any(|seen| seen.flags.contains(FIN)));
+    puppet.send(&seg(1).ack(2).window(1_000));
+    assert_eq!(puppet.phase(), Phase::FinWait2);
+}
+
+#[test]
 fn a_fin_together_with_text_that_is_known_is_taken() {
     let mut puppet = established();
     puppet.send(&seg(1).ack(1).text(b"all of it"));

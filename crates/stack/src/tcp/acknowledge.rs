@@ -60,6 +60,10 @@ impl Connection {
 
     /// An acknowledgement of nothing new.
     fn on_old_ack(&mut self, segment: &Incoming<'_>, window_changed: bool) {
+        if self.snd.wnd == 0 && !self.flags.has(Flags::ORPHANED) {
+            // RFC 1122 section 4.2.2.17: a peer that answers may keep its window closed for ever, also to a lone FIN.
+            self.recovery.on_refused();
+        }
         // RFC 5681 section 2: data outstanding, no data, no SYN or FIN, the same window. A probe's answer is none.
         let duplicate = self.flight() > 0
             && segment.payload.is_empty()

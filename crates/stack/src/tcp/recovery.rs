@@ -100,6 +100,11 @@ impl Recovery {
         congestion.on_partial_ack(acked, mss);
     }
 
+    /// The peer has answered a retransmission that its closed window keeps out: it is alive.
+    pub(crate) fn on_refused(&mut self) {
+        self.timeouts = 0;
+    }
+
     /// The retransmission timer expired with everything up to `max` sent. Returns whether this is the first time-out
     /// for the data in question.
     pub(crate) fn on_timeout(&mut self, max: SeqNum) -> bool {
