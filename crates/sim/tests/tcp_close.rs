@@ -274,6 +274,26 @@ fn the_application_can_tell_a_reset_from_a_close_also_after_a_fin() {
 }
 
 #[test]
+fn a_reset_before_the_last_bytes_were_acknowledged_is_an_error_also_after_both_have_finished() {
+    let mut puppet = established();
+    puppet.send(&seg(1).flags(FIN).ack(1));
+    puppet.write(b"never arrives");
+    puppet.finish();
+    assert_eq!(puppet.phase(), Phase::LastAck);
+    puppet.send(&seg(2).flags(RST));
+    assert_eq!(puppet.phase(), Phase::Closed);
+    assert_eq!(puppet.error(), Some(TcpError::Reset));
+
+    // With everything acknowledged but the FIN, nothing is lost: RFC 9293 section 3.10.7.4, second step.
+    let mut puppet = established();
+    puppet.send(&seg(1).flags(FIN).ack(1));
+    puppet.finish();
+    puppet.send(&seg(2).flags(RST));
+    assert_eq!(puppet.phase(), Phase::Closed);
+    assert_eq!(puppet.error(), None);
+}
+
+#[test]
 fn window_updates_and_duplicate_acks_count_in_last_ack_and_closing() {
     for closing in [false, true] {
         let mut puppet = established();

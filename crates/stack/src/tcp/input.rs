@@ -296,8 +296,8 @@ impl Connection {
         let refused = self.phase == Phase::SynReceived && self.listener.is_none();
         self.receive.finish();
         match self.phase {
-            // Everything was said and acknowledged as far as the application can tell.
-            Phase::Closing | Phase::LastAck => self.phase = Phase::Closed,
+            // Everything was said, and acknowledged but for the FIN: to the application this is a close.
+            Phase::Closing | Phase::LastAck if self.send.is_empty() => self.phase = Phase::Closed,
             _ => self.fail(if refused { TcpError::Refused } else { TcpError::Reset }),
         }
         Ok(true)
