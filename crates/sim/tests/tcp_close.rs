@@ -318,3 +318,26 @@ fn window_updates_and_duplicate_acks_count_in_last_ack_and_closing() {
         assert!(again.iter().any(|seen| seen.seq == 1 && seen.text.len() == 1460), "{again:?}");
     }
 }
+
+#[test]
+fn after_shutdown_of_reading_whatever_comes_is_acknowledged_and_thrown_away() {
+    let mut puppet = Puppet::established_with(
+        Config::default(),
+        seg(0).mss(1460),
+        &stack::tcp::ConnectOptions::default(),
+        1 << 16,
+        4_000,
+    );
+    let id = puppet.id();
+    puppet.stack.tcp_shutdown_read(puppet.instant(), id);
+    puppet.drain();
+    for round in 0..20 {
+        puppet.send(&seg(1 + round * 1_000).ack(1).text(&[1; 1_000]));
+        puppet.run_for(Duration::from_millis(50));
+        let last = puppet.take().pop().expect("an ACK");
+        assert_eq!(last.ack, 1 + (round + 1) * 1_000, "round {round}");
+        assert!(last.window >= 1_000, "the window stays open: round {round}");
+    }
+    assert_eq!(puppet.read(1_000).len(), 0);
+    assert_eq!(puppet.stack.discards().of(Discard::TcpMemory), 0);
+}

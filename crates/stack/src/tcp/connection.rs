@@ -94,7 +94,7 @@ impl Flags {
     pub(crate) const SMALL_SENT: Self = Self(1 << 10);
     /// The owner has accepted (or made) the connection; until then its events are its listener's.
     pub(crate) const OWNED: Self = Self(1 << 11);
-    /// The application reads no more: what comes is thrown away and answered by a reset.
+    /// The application reads no more: what comes is acknowledged and thrown away.
     pub(crate) const READ_SHUT: Self = Self(1 << 12);
     /// The SYN was sent more than once.
     pub(crate) const SYN_RESENT: Self = Self(1 << 13);

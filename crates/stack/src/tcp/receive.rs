@@ -126,11 +126,17 @@ impl Connection {
         }
     }
 
+    /// Bytes that can be taken now.
+    fn room(&self) -> usize {
+        // What is thrown away needs no room.
+        if self.flags.has(Flags::READ_SHUT) { self.receive.limit() } else { self.receive.free() }
+    }
+
     /// By how much the right edge of the window may move now, zero while that is too little to be worth it.
     fn window_step(&mut self) -> u32 {
         // One unit of the scaled field is kept back, as the edge is rounded up to it and never moves back.
         let slack = (1usize << self.rcv.scale) - 1;
-        let room = self.receive.free().saturating_sub(slack);
+        let room = self.room().saturating_sub(slack);
         let limit = self.receive.limit();
         let room = u32::try_from(room).unwrap_or(u32::MAX).min(65_535 << self.rcv.scale);
         let held = self.receive_window();
