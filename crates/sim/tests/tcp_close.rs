@@ -179,6 +179,23 @@ fn nothing_after_the_fin_is_delivered_in_any_closing_state() {
 }
 
 #[test]
+fn text_that_lay_beyond_a_fin_out_of_order_is_not_delivered() {
+    let mut puppet = established();
+    puppet.send(&seg(7).ack(1).text(b"beyond"));
+    puppet.send(&seg(4).flags(FIN).ack(1).text(b"def"));
+    puppet.send(&seg(5).ack(1).text(b"efbeyond"));
+    puppet.send(&seg(1).ack(1).text(b"abc"));
+    assert_eq!(puppet.phase(), Phase::CloseWait);
+    assert_eq!(puppet.read(100), b"abcdef");
+
+    let mut puppet = established();
+    puppet.send(&seg(4).ack(1).text(b"beyond"));
+    puppet.send(&seg(1).flags(FIN).ack(1).text(b"abc"));
+    assert_eq!(puppet.phase(), Phase::CloseWait);
+    assert_eq!(puppet.read(100), b"abc");
+}
+
+#[test]
 fn an_orphan_in_fin_wait_2_goes_after_a_minute() {
     let mut puppet = established();
     puppet.close();

@@ -38,17 +38,18 @@ impl Reassembly {
         true
     }
 
-    /// `next` has arrived in order; returns where the contiguous data ends now, and forgets what it passes.
+    /// `next` has arrived in order; returns where the contiguous data ends now, and forgets what it passes. Nothing that
+    /// lies beyond the FIN counts.
     pub(crate) fn advance(&mut self, next: SeqNum) -> SeqNum {
         let passed = self.ranges.partition_point(|range| range.0.at_or_before(next));
         let end = self.ranges[..passed].last().map_or(next, |range| later(range.1, next));
         self.ranges.drain(..passed);
-        end
+        self.fin.map_or(end, |fin| earlier(fin, end))
     }
 
     /// Notes that the peer's stream ends at `at`.
     pub(crate) fn set_fin(&mut self, at: SeqNum) {
-        self.fin.get_or_insert(at);
+        self.fin = Some(self.fin.map_or(at, |fin| earlier(fin, at)));
     }
 
     /// Whether the FIN follows right after `next`.

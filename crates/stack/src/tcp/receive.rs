@@ -39,6 +39,9 @@ impl Connection {
         let mut filled = end;
         let mut filled_hole = false;
         if let Some(reassembly) = &mut self.reassembly {
+            if fin {
+                reassembly.set_fin(end);
+            }
             filled = reassembly.advance(end);
             fin_arrived |= reassembly.fin_is_at(filled);
             // RFC 5681 section 4.2: a segment that fills all or part of a gap is acknowledged at once.
