@@ -96,6 +96,17 @@ fn a_simultaneous_open_may_also_end_with_a_plain_ack() {
 }
 
 #[test]
+fn the_window_of_a_syn_ack_in_a_simultaneous_open_is_not_scaled() {
+    // RFC 7323 section 2.2.
+    let mut puppet = Puppet::new(Config::default());
+    puppet.connect(&ConnectOptions::default());
+    puppet.send(&seg(0).flags(SYN).mss(1460).scale(7).window(1_000));
+    puppet.send(&seg(0).flags(SYN).ack(1).mss(1460).scale(7).window(1_000));
+    assert_eq!(puppet.phase(), Phase::Established);
+    assert_eq!(puppet.info().send_window, 1_000);
+}
+
+#[test]
 fn the_window_of_a_syn_ack_is_not_scaled() {
     let puppet = Puppet::established(Config::default(), seg(0).mss(1460).scale(7).window(1_000));
     assert_eq!(puppet.info().send_window, 1_000);

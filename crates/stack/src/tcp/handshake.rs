@@ -182,8 +182,8 @@ impl Connection {
         self.snd.una += 1;
         self.snd.nxt = self.snd.una;
         self.snd.max = self.snd.una;
-        let is_syn = header.flags.contains(TcpFlags::SYN);
-        self.snd.wnd = u32::from(header.window) << if is_syn { 0 } else { self.snd.scale };
+        // RFC 7323 section 2.2: nor is that of a SYN-ACK, also in a simultaneous open.
+        self.snd.wnd = u32::from(header.window) << if segment.was_syn { 0 } else { self.snd.scale };
         self.snd.max_wnd = self.snd.max_wnd.max(self.snd.wnd);
         self.snd.wl1 = header.seq;
         self.snd.wl2 = header.ack;

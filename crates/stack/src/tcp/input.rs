@@ -26,6 +26,8 @@ pub(crate) struct Incoming<'a> {
     pub payload: &'a [u8],
     /// The payload is in the receive ring already, not yet published.
     pub stored: bool,
+    /// It came with a SYN, which may have been taken off since: its window is not scaled.
+    pub was_syn: bool,
     /// How many segments of the peer it stands for, at least one: a device may have put several together.
     pub segments: u8,
 }
@@ -83,6 +85,7 @@ impl Tcp {
             remote_port: header.src_port,
         };
         let header_len = segment.len() - payload.len();
+        let was_syn = header.flags.contains(TcpFlags::SYN);
         let unverified = !delivery.checksum_verified;
         let header_sum = || {
             pseudo_header(delivery.source, delivery.destination, Protocol::TCP, segment.len() as u32)
@@ -93,7 +96,7 @@ impl Tcp {
             if unverified && !(header_sum() + sum(payload)).is_valid() {
                 return Err(Discard::TcpChecksum);
             }
-            let incoming = Incoming { header, payload, stored: false, segments: 1 };
+            let incoming = Incoming { header, payload, stored: false, was_syn, segments: 1 };
             return self.on_stray(now, context, delivery, flow, &incoming);
         };
         let Some(connection) = self.connections.at_mut(index) else { return Err(Discard::TcpNoConnection) };
@@ -115,7 +118,7 @@ impl Tcp {
             Some(size) if size > 0 => payload.len().div_ceil(usize::from(size)).clamp(1, 255) as u8,
             _ => 1,
         };
-        let mut incoming = Incoming { header, payload, stored, segments };
+        let mut incoming = Incoming { header, payload, stored, was_syn, segments };
         let completes = header.flags.contains(TcpFlags::ACK) && !header.flags.contains(TcpFlags::RST);
         if connection.phase == Phase::SynReceived && completes && self.listener_is_full(index) {
             return Err(Discard::TcpBacklog);
