@@ -183,6 +183,21 @@ fn a_repeated_syn_ack_is_acknowledged_again() {
 }
 
 #[test]
+fn another_syn_of_the_same_ports_is_answered_while_the_first_is_half_open() {
+    // RFC 9293 section 3.10.7.4, first step: an unacceptable segment gets an ACK. A peer that has begun anew answers it
+    // with the reset that makes room.
+    let mut puppet = Puppet::new(Config::default());
+    puppet.listen(ListenOptions::default());
+    puppet.send(&seg(0).flags(SYN).mss(1460));
+    puppet.send(&seg(3_000_000_000).flags(SYN).mss(1460));
+    assert_eq!(puppet.lines(), ["0.000 S. 0:0 ack 1", "0.000 . 1:1 ack 1"]);
+    puppet.send(&seg(1).flags(TcpFlags::RST));
+    assert_eq!(puppet.stack.tcp_counts(), (0, 0));
+    puppet.send(&seg(3_000_000_000).flags(SYN).mss(1460));
+    assert_eq!(puppet.lines(), ["0.000 S. 0:0 ack 3000000001"]);
+}
+
+#[test]
 fn a_peer_that_announces_no_mss_gets_segments_of_536_bytes() {
     // RFC 9293 section 3.7.1 (MUST-15).
     let mut puppet = Puppet::established(Config::default(), seg(0));

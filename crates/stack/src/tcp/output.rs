@@ -54,7 +54,9 @@ impl Connection {
             return syn(Kind::Syn);
         }
         if !self.phase.is_synchronized() {
-            return None;
+            // RFC 9293 section 3.10.7.4, first step: in SYN-RECEIVED, too, an unacceptable segment gets an ACK.
+            let answers = self.phase == Phase::SynReceived && !self.flags.has(Flags::HELD);
+            return if answers { self.plan_ack() } else { None };
         }
         if self.phase.sends() {
             if self.recovery.retransmit_due()
@@ -75,6 +77,11 @@ impl Connection {
             // RFC 1122 section 4.2.3.6: at SND.NXT-1, without text, which any peer must answer.
             return Some(Plan { kind: Kind::KeepAlive, seq: self.snd.nxt - 1, len: 0, fin: false });
         }
+        self.plan_ack()
+    }
+
+    /// An acknowledgement, if one is owed.
+    fn plan_ack(&self) -> Option<Plan> {
         let owed = self.flags.has(Flags::ACK_NOW) || self.duplicate_acks_owed > 0;
         owed.then_some(Plan { kind: Kind::Ack, seq: self.snd.max, len: 0, fin: false })
     }
