@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::user::UserError;
+
 /// Why a link could not be opened.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -32,6 +34,10 @@ pub enum OpenError {
     },
     /// The largest packet asked for is outside of what the link can carry, 68 to 65535 bytes.
     Mtu(u32),
+    /// The largest packet of this TAP device is its interface's, and not ours to choose.
+    TapMtu(String),
+    /// The user-mode gateway could not be made.
+    User(UserError),
     /// A call to the kernel failed that should not.
     System {
         /// What messages call the link.
@@ -89,6 +95,10 @@ impl fmt::Display for OpenError {
                  socket does"
             ),
             Self::Mtu(mtu) => write!(f, "an MTU of {mtu} is not possible: 68 to 65535 bytes are"),
+            Self::TapMtu(name) => {
+                write!(f, "the MTU of {name} is the interface's; set it there: ip link set {name} mtu BYTES")
+            }
+            Self::User(error) => error.fmt(f),
             Self::System { name, what, error } => write!(f, "{name}: {what}: {error}"),
         }
     }
@@ -98,6 +108,7 @@ impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::System { error, .. } => Some(error),
+            Self::User(error) => error.source(),
             _ => None,
         }
     }

@@ -13,7 +13,8 @@
 //! }
 //! ```
 //!
-//! Outside of the ring, unsafe code is here alone: the calls to the kernel that take addresses.
+//! [`spec::LinkSpec`] makes a link from its name on a command line. Outside of the ring, unsafe code is here alone:
+//! the calls to the kernel that take addresses.
 
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
@@ -28,6 +29,7 @@ pub mod fd;
 mod gather;
 pub mod mac;
 mod message;
+pub mod spec;
 mod stream;
 pub mod tap;
 mod tun;

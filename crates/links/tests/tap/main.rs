@@ -5,6 +5,7 @@ mod namespace;
 mod offload;
 mod opening;
 mod packets;
+mod spec;
 mod trouble;
 
 use std::net::UdpSocket;
@@ -14,7 +15,7 @@ use wire::protocol::Protocol;
 use wire::udp::UdpHeader;
 
 use crate::namespace::{in_namespace, make_tap};
-use crate::packets::{KERNEL, OURS, meet_kernel, send_complete, udp_headers, wait_for};
+use crate::packets::{KERNEL, OURS, meet_kernel, send_complete, udp_headers, wait_for, wait_readable};
 use device::{Device, RxChecksum};
 
 #[test]
@@ -33,7 +34,7 @@ fn frames_cross_both_ways_without_offload() {
         UdpHeader::fill_checksum(&mut frame[34..], OURS.into(), KERNEL.into());
         send_complete(&mut tap, &frame).unwrap();
         let mut bytes = [0; 16];
-        assert_eq!(socket.recv(&mut bytes).unwrap(), 5);
+        assert_eq!(wait_readable(&socket).recv(&mut bytes).unwrap(), 5);
         assert_eq!(&bytes[..5], b"quay!");
 
         socket.send_to(b"berth", (OURS, 7000)).unwrap();

@@ -1,7 +1,7 @@
 //! Frames as the engine would make them, by hand, and waiting for those of the kernel.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use device::{Device, RxChecksum, TransmitError, TxChecksum, TxFrame};
 use ring::Span;
@@ -62,6 +62,13 @@ pub(crate) fn wait_for<T>(link: &mut impl Link, mut wanted: impl FnMut(&Received
         let mut fds = [PollFd::from_borrowed_fd(link.fd(), PollFlags::IN)];
         assert_eq!(poll(&mut fds, Some(&HUNG)), Ok(1), "nothing came");
     }
+}
+
+/// Waits for the kernel to have bytes for `socket`, or a connection: a test that goes wrong fails, and does not hang.
+pub(crate) fn wait_readable<S: AsFd>(socket: &S) -> &S {
+    let mut fds = [PollFd::new(socket, PollFlags::IN)];
+    assert_eq!(poll(&mut fds, Some(&HUNG)), Ok(1), "nothing came to the kernel's socket");
+    socket
 }
 
 /// What poll(2) says of a descriptor now.
