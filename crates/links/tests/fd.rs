@@ -226,7 +226,10 @@ fn long_stream_of_frames_of_all_lengths_arrives_whole() {
 
 #[test]
 fn half_taken_frame_is_finished_before_the_next() {
-    let (mut link, mut theirs) = stream();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    // A send buffer smaller than the frame: the kernel takes the frame in pieces, and not all of them.
+    rustix::net::sockopt::set_socket_send_buffer_size(&ours, 20_000).unwrap();
+    let mut link = FdLink::from_fd(ours.into(), None).unwrap();
     let mut sent = Vec::new();
     loop {
         let next = vec![sent.len() as u8; 60_000];

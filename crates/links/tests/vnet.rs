@@ -33,10 +33,13 @@ fn partial_checksum_says_where() {
     assert_eq!(emitted(&frame), [1, 0, 0, 0, 0, 0, 34, 0, 6, 0, 0, 0]);
 }
 
+/// Ethertype with its tags, the IP header's length, where TCP begins, its flags, and the header.
+type Case<'a> = (&'a [u8], usize, u16, u8, [u8; 12]);
+
 #[test]
 fn segments_are_of_their_kind_of_ip_and_headers_stay_whole() {
     let partial = |start| TxChecksum::Partial { start, offset: 16 };
-    let cases: [(&[u8], usize, u16, u8, [u8; 12]); 5] = [
+    let cases: [Case<'_>; 5] = [
         (&[0x08, 0x00], 20, 34, 0x10, [1, 1, 66, 0, 0xb4, 5, 34, 0, 16, 0, 0, 0]),
         (&[0x86, 0xdd], 40, 54, 0x10, [1, 4, 86, 0, 0xb4, 5, 54, 0, 16, 0, 0, 0]),
         // Behind a VLAN tag.

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::thread;
+use std::time::Duration;
 
 use device::{Device, RxChecksum, TxChecksum, TxFrame};
 use ring::Span;
@@ -14,8 +15,11 @@ use wire::udp::UdpHeader;
 
 use crate::namespace::{in_namespace, make_tap};
 use crate::packets::{
-    KERNEL, OURS, TRANSPORT, UDP_PARTIAL, meet_kernel, send_tcp, udp_headers, wait_for, wait_for_tcp,
+    KERNEL, OURS, TRANSPORT, UDP_PARTIAL, meet_kernel, send_tcp, udp_headers, wait_for, wait_for_tcp, wait_readable,
 };
+
+/// How long the kernel's sockets are waited for before a test fails.
+const HUNG: Duration = Duration::from_secs(10);
 
 /// The largest segment over an MTU of 1500 without TCP options.
 const MSS: u16 = 1460;
@@ -48,7 +52,7 @@ fn checksum_marked_partial_is_completed_by_the_kernel_and_a_wrong_complete_one_r
         send(&mut tap, b"lost", TxChecksum::Complete);
         send(&mut tap, b"come", UDP_PARTIAL);
         let mut bytes = [0; 16];
-        assert_eq!(socket.recv(&mut bytes).unwrap(), 4);
+        assert_eq!(wait_readable(&socket).recv(&mut bytes).unwrap(), 4);
         assert_eq!(&bytes[..4], b"come");
     });
 }
@@ -82,7 +86,7 @@ fn frame_in_more_pieces_than_one_call_takes_arrives_whole() {
             let header = udp_headers(tap.capabilities().mac, kernel, 5000, data.len());
             let frame = TxFrame { header: &header, payload: &payload, checksum: UDP_PARTIAL, segment_size: None };
             tap.transmit(&frame).unwrap();
-            assert_eq!(socket.recv(&mut bytes).unwrap(), data.len());
+            assert_eq!(wait_readable(&socket).recv(&mut bytes).unwrap(), data.len());
             assert_eq!(bytes[..data.len()], data, "in {} pieces", payload.len());
         }
     });
@@ -134,13 +138,14 @@ fn one_frame_of_forty_segments_from_a_ring_reaches_a_kernel_socket() {
             assert_eq!(producer.write(chunk), chunk.len());
         }
         let hand = Hand::connect(&mut tap, kernel, 5000);
-        let (mut accepted, _) = listener.accept().unwrap();
+        let (mut accepted, _) = wait_readable(&listener).accept().unwrap();
         let spans = consumer.spans(0, data.len());
         assert_eq!(spans.len(), data.len());
         assert!(spans.as_slice().len() > 1);
         let before = tap_frames_received_by_kernel();
         send_tcp(&mut tap, kernel, &hand.header(TcpFlags::ACK | TcpFlags::PSH), spans.as_slice(), Some(MSS)).unwrap();
         let mut bytes = vec![0; data.len()];
+        accepted.set_read_timeout(Some(HUNG)).unwrap();
         accepted.read_exact(&mut bytes).unwrap();
         assert!(bytes == data, "the bytes are not the same");
         assert_eq!(tap_frames_received_by_kernel() - before, 1, "it was to cross in one frame");
@@ -161,7 +166,7 @@ fn longest_possible_frame_reaches_a_kernel_socket() {
         let (mut tap, kernel) = open();
         let listener = TcpListener::bind((KERNEL, 5000)).unwrap();
         let hand = Hand::connect(&mut tap, kernel, 5000);
-        let (mut accepted, _) = listener.accept().unwrap();
+        let (mut accepted, _) = wait_readable(&listener).accept().unwrap();
         // An IP packet of 65,535 bytes. The kernel takes no more than its window, from the front.
         let data = pattern(65_535 - 40);
         let payload = [Span::from_slice(&data)];
@@ -170,6 +175,7 @@ fn longest_possible_frame_reaches_a_kernel_socket() {
         let taken = answer.ack - hand.seq;
         assert!(taken > 40 * u32::from(MSS), "the kernel took {taken} bytes");
         let mut bytes = vec![0; taken as usize];
+        accepted.set_read_timeout(Some(HUNG)).unwrap();
         accepted.read_exact(&mut bytes).unwrap();
         assert!(bytes == data[..bytes.len()], "the bytes are not the same");
     });
@@ -181,7 +187,7 @@ fn kernel_hands_us_many_segments_as_one_frame_with_their_size() {
         let (mut tap, kernel) = open();
         let listener = TcpListener::bind((KERNEL, 5000)).unwrap();
         let hand = Hand::connect(&mut tap, kernel, 5000);
-        let (mut accepted, _) = listener.accept().unwrap();
+        let (mut accepted, _) = wait_readable(&listener).accept().unwrap();
         let data = pattern(10 * usize::from(MSS));
         let sent = data.clone();
         let writer = thread::spawn(move || accepted.write_all(&sent).map(|()| accepted));
