@@ -1,2 +1,72 @@
 //! Measurements, each beside its peer in the same run.
-fn main() {}
+//!
+//! `wharf-bench FAMILY` runs a family; `docs/performance.md` says what each of its names means and what came out.
+
+mod callgrind;
+mod machine;
+mod pair;
+mod report;
+mod sampling;
+
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+
+use report::Report;
+
+/// Measures Wharf beside its peers, in the same run.
+///
+/// A speed is the median of samples taken in turn with the peer's; the ratio is Wharf's over the peer's, and is left out
+/// where the samples lie too far apart to say. A count of instructions repeats, and is the difference of two runs of
+/// different length.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Print one JSON object a line instead of a table
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print every sample on standard error
+    #[arg(long, global = true)]
+    samples: bool,
+    /// Pairs of samples
+    #[arg(long, global = true, default_value_t = sampling::FEWEST_PAIRS, value_parser = enough_pairs)]
+    pairs: usize,
+    /// Only this measurement; may be given several times
+    #[arg(long, global = true, value_name = "NAME")]
+    only: Vec<String>,
+    #[command(subcommand)]
+    family: Family,
+}
+
+#[derive(Subcommand)]
+enum Family {
+    /// Two hosts in one thread, joined by a queue: Wharf and smoltcp
+    Pair(pair::Options),
+    /// Only work, without a measurement: what --ir runs under callgrind
+    #[command(hide = true)]
+    Work(pair::WorkOptions),
+}
+
+fn enough_pairs(argument: &str) -> Result<usize, String> {
+    match argument.parse() {
+        Ok(pairs) if pairs >= sampling::FEWEST_PAIRS => Ok(pairs),
+        Ok(_) => Err(format!("fewer than {} pairs allow no verdict", sampling::FEWEST_PAIRS)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let mut report = Report::new(arguments.json, arguments.samples);
+    let known: Vec<&str> = match &arguments.family {
+        Family::Pair(_) => pair::CASES.iter().map(|case| case.name).collect(),
+        Family::Work(_) => Vec::new(),
+    };
+    if let Some(unknown) = arguments.only.iter().find(|only| !known.contains(&only.as_str())) {
+        bail!("the family has no measurement {unknown}, only {}", known.join(", "));
+    }
+    let chosen = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
+    match &arguments.family {
+        Family::Pair(options) => pair::run(options, arguments.pairs, chosen, &mut report),
+        Family::Work(options) => pair::work(options),
+    }
+}

@@ -1,0 +1,293 @@
+//! Wharf: two engines, driven as any owner drives them, with applications that hold the other halves of the rings.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use device::{Capabilities, Device, RxChecksum, RxFrame, TransmitError, TxChecksum, TxFrame};
+use stack::link::{AddressCheck, InterfaceConfig, InterfaceId};
+use stack::tcp::{ApplicationRings, ConnectOptions, ConnectionId, ListenOptions, ListenerId, heap_rings};
+use stack::{Config, Event, Instant, Stack};
+use wire::cidr::Cidr;
+use wire::ethernet::MacAddr;
+
+use super::frames::{Port, Receipt};
+use super::{Offload, Pair, Setup, is_of_stream, source};
+
+const PORT: u16 = 7;
+
+/// One host.
+struct Host {
+    stack: Stack,
+    interface: InterfaceId,
+    device: Ethernet,
+    /// What happened that the applications have not looked at yet.
+    happened: Happened,
+}
+
+/// The events that the applications here wait for.
+#[derive(Default)]
+struct Happened {
+    accept: bool,
+    stream: bool,
+}
+
+/// An application's end of a connection.
+struct Socket {
+    id: ConnectionId,
+    rings: ApplicationRings,
+}
+
+/// Two hosts: the first is the client and the sender.
+pub(super) struct Hosts {
+    now: Instant,
+    setup: Setup,
+    hosts: [Host; 2],
+    listener: ListenerId,
+    /// The connection for bulk and messages: each host's end.
+    sockets: Option<[Socket; 2]>,
+    /// Bytes sent and received over the bulk connection.
+    sent: u64,
+    received: u64,
+    source: Vec<u8>,
+    sink: Vec<u8>,
+}
+
+impl Hosts {
+    pub(super) fn new(setup: Setup) -> Self {
+        let now = Instant::from_secs(1);
+        let mut hosts = [host(now, 1, setup), host(now, 2, setup)];
+        let mut options = ListenOptions::default();
+        let buffer = setup.buffer;
+        options.rings = Some(Box::new(move || heap_rings(buffer, buffer)));
+        let listener = hosts[1].stack.tcp_listen(address(2), options).expect("a free port");
+        Self {
+            now,
+            setup,
+            hosts,
+            listener,
+            sockets: None,
+            sent: 0,
+            received: 0,
+            source: source(),
+            sink: vec![0; super::CHUNK as usize],
+        }
+    }
+
+    /// Hands a host what the other has sent it.
+    fn ingress(&mut self, host: usize) {
+        let (first, second) = self.hosts.split_at_mut(1);
+        let (own, peer) = if host == 0 { (&mut first[0], &mut second[0]) } else { (&mut second[0], &mut first[0]) };
+        own.device.port.exchange(&mut peer.device.port);
+        let Host { stack, interface, device, .. } = own;
+        let (now, interface) = (self.now, *interface);
+        device.receive(usize::MAX, &mut |frame| stack.handle_frame(now, interface, frame));
+    }
+
+    /// Drains a host: timers that are due, frames, events.
+    fn egress(&mut self, host: usize) {
+        let Host { stack, interface, device, happened } = &mut self.hosts[host];
+        if stack.poll_timeout() <= self.now {
+            stack.handle_timeout(self.now);
+        }
+        let all = stack.poll_transmit(self.now, *interface, device);
+        debug_assert!(all, "the queue has no end");
+        while let Some(event) = stack.poll_event() {
+            match event {
+                Event::Accept(_) => happened.accept = true,
+                Event::Tcp(..) => happened.stream = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// Passes what the hosts have to say to and fro until `done` returns something.
+    fn pass_until<T>(&mut self, mut done: impl FnMut(&mut Self) -> Option<T>) -> T {
+        for _ in 0..1_000_000 {
+            if let Some(result) = done(self) {
+                return result;
+            }
+            self.now += Duration::from_micros(1);
+            for host in [0, 1] {
+                self.ingress(host);
+                self.egress(host);
+            }
+        }
+        panic!("Wharf's hosts have nothing to say to each other");
+    }
+
+    /// Opens a connection from the first host to the second.
+    fn connect(&mut self) -> [Socket; 2] {
+        let (engine, rings) = heap_rings(self.setup.buffer, self.setup.buffer);
+        let client = &mut self.hosts[0].stack;
+        let id = client.tcp_connect(self.now, address(2), &ConnectOptions::default(), engine).expect("a route");
+        self.egress(0);
+        let accepted = self.pass_until(|hosts| {
+            if !std::mem::take(&mut hosts.hosts[1].happened.accept) {
+                return None;
+            }
+            hosts.hosts[1].stack.tcp_accept(hosts.now, hosts.listener)
+        });
+        [Socket { id, rings }, Socket { id: accepted.connection, rings: accepted.rings }]
+    }
+
+    fn connected(&mut self) -> [Socket; 2] {
+        match self.sockets.take() {
+            Some(sockets) => sockets,
+            None => self.connect(),
+        }
+    }
+
+    /// Moves `len` bytes of the stream at its start from `from` to the other host, in one message.
+    fn message(&mut self, sockets: &mut [Socket; 2], from: usize, len: usize) {
+        let to = 1 - from;
+        let sent = sockets[from].rings.send.write(&self.source[..len]);
+        assert_eq!(sent, len, "an idle connection takes a whole message");
+        self.hosts[from].stack.tcp_wrote(self.now, sockets[from].id);
+        self.egress(from);
+        let mut read = 0;
+        while read < len {
+            self.ingress(to);
+            let more = sockets[to].rings.receive.read(&mut self.sink[read..len]);
+            if more == 0 {
+                self.stalled();
+            }
+            read += more;
+        }
+        self.hosts[to].stack.tcp_read(self.now, sockets[to].id);
+        assert!(is_of_stream(0, &self.sink[..len]), "Wharf delivered other bytes");
+    }
+
+    /// Nothing moves: the clock does, to the next deadline.
+    fn stalled(&mut self) {
+        let next = self.hosts.iter().map(|host| host.stack.poll_timeout()).min().unwrap_or(Instant::NEVER);
+        assert!(!next.is_never(), "Wharf's hosts wait for each other");
+        self.now = next.max(self.now + Duration::from_micros(1));
+        for host in [0, 1] {
+            self.ingress(host);
+            self.egress(host);
+        }
+    }
+
+    /// Ends one end's stream, and waits until the other has seen it.
+    fn finish(&mut self, sockets: &mut [Socket; 2], from: usize) {
+        sockets[from].rings.send.finish();
+        self.hosts[from].stack.tcp_wrote(self.now, sockets[from].id);
+        self.egress(from);
+        let to = &mut sockets[1 - from];
+        self.pass_until(|_| to.rings.receive.is_finished().then_some(()));
+    }
+}
+
+impl Pair for Hosts {
+    fn bulk(&mut self, bytes: u64) {
+        let mut sockets = self.connected();
+        let end = self.sent + bytes;
+        while self.received < end {
+            self.now += Duration::from_micros(1);
+            let (sent, received) = (self.sent, self.received);
+            let from = (self.sent % super::CHUNK) as usize;
+            let len = (end - self.sent).min(super::CHUNK) as usize;
+            let written = sockets[0].rings.send.write(&self.source[from..from + len]);
+            self.sent += written as u64;
+            self.hosts[0].stack.tcp_wrote(self.now, sockets[0].id);
+            self.egress(0);
+            self.ingress(1);
+            let read = sockets[1].rings.receive.read(&mut self.sink);
+            assert!(is_of_stream(self.received, &self.sink[..read]), "Wharf delivered other bytes");
+            self.received += read as u64;
+            self.hosts[1].stack.tcp_read(self.now, sockets[1].id);
+            self.egress(1);
+            self.ingress(0);
+            if (self.sent, self.received) == (sent, received) {
+                self.stalled();
+            }
+        }
+        self.sockets = Some(sockets);
+    }
+
+    fn round_trips(&mut self, count: u64) {
+        let mut sockets = self.connected();
+        for _ in 0..count {
+            self.now += Duration::from_micros(1);
+            self.message(&mut sockets, 0, 64);
+            self.message(&mut sockets, 1, 64);
+        }
+        self.sockets = Some(sockets);
+    }
+
+    fn connections(&mut self, count: u64) {
+        for _ in 0..count {
+            let mut sockets = self.connect();
+            self.finish(&mut sockets, 0);
+            self.finish(&mut sockets, 1);
+            for (host, socket) in sockets.into_iter().enumerate() {
+                self.hosts[host].stack.tcp_close(self.now, socket.id);
+                self.egress(host);
+            }
+        }
+    }
+}
+
+const fn ip(number: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, number))
+}
+
+const fn address(number: u8) -> SocketAddr {
+    SocketAddr::new(ip(number), PORT)
+}
+
+fn host(now: Instant, number: u8, setup: Setup) -> Host {
+    let segmentation = setup.offload == Offload::Segmentation;
+    let mut capabilities = Capabilities::plain(MacAddr([0x02, 0, 0, 0, 0, number]), 1_500);
+    capabilities.tx_checksum = setup.offload != Offload::Nothing;
+    capabilities.tx_segmentation = segmentation.then_some(65_535);
+    let device = Ethernet { port: Port::new(segmentation), capabilities };
+    let mut config = Config::default();
+    config.tcp.timestamps = setup.timestamps;
+    // So short that a connection's whole life falls into the measurement, its end included.
+    config.tcp.time_wait = Duration::from_millis(1);
+    let mut stack = Stack::new(config, [number; 32]);
+    let mut interface = InterfaceConfig::new("pair0", capabilities);
+    interface.address_check = AddressCheck::OFF;
+    let interface = stack.add_interface(interface).expect("a name, an address and an MTU as they should be");
+    let cidr = Cidr::new(ip(number), 24).expect("24 bits of 32");
+    stack.add_address(now, interface, cidr).expect("an address for a host");
+    Host { stack, interface, device, happened: Happened::default() }
+}
+
+/// One end of the queue as Wharf sees it.
+struct Ethernet {
+    port: Port,
+    capabilities: Capabilities,
+}
+
+impl Device for Ethernet {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    fn transmit(&mut self, frame: &TxFrame<'_>) -> Result<(), TransmitError> {
+        // Whose checksum is left to the device crosses no wire on which it could be damaged.
+        let verified = frame.checksum != TxChecksum::Complete;
+        self.port.sender().send(frame.len(), frame.segment_size, verified, |buffer| frame.copy_to(buffer));
+        Ok(())
+    }
+
+    fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&RxFrame<'_>)) -> usize {
+        let mut taken = 0;
+        while taken < budget
+            && let Some((receipt, _)) = self.port.receive()
+        {
+            taken += 1;
+            hand_in(receipt, input);
+        }
+        taken
+    }
+}
+
+fn hand_in(receipt: Receipt<'_>, input: &mut dyn FnMut(&RxFrame<'_>)) {
+    receipt.read(|frame| {
+        let checksum = if frame.verified { RxChecksum::Verified } else { RxChecksum::Unverified };
+        input(&RxFrame { bytes: frame.bytes(), checksum, segment_size: frame.segment_size });
+    });
+}
