@@ -7,6 +7,7 @@ mod machine;
 mod pair;
 mod report;
 mod sampling;
+mod tap;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
@@ -41,6 +42,8 @@ struct Arguments {
 enum Family {
     /// Two hosts in one thread, joined by a queue: Wharf and smoltcp
     Pair(pair::Options),
+    /// One TCP stream to and from the kernel over TAP: Wharf and smoltcp
+    Tap(tap::Options),
     /// Only work, without a measurement: what --ir runs under callgrind
     #[command(hide = true)]
     Work(pair::WorkOptions),
@@ -59,6 +62,7 @@ fn main() -> Result<()> {
     let mut report = Report::new(arguments.json, arguments.samples);
     let known: Vec<&str> = match &arguments.family {
         Family::Pair(_) => pair::CASES.iter().map(|case| case.name).collect(),
+        Family::Tap(_) => tap::CASES.iter().map(|case| case.name).collect(),
         Family::Work(_) => Vec::new(),
     };
     if let Some(unknown) = arguments.only.iter().find(|only| !known.contains(&only.as_str())) {
@@ -67,6 +71,7 @@ fn main() -> Result<()> {
     let chosen = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
     match &arguments.family {
         Family::Pair(options) => pair::run(options, arguments.pairs, chosen, &mut report),
+        Family::Tap(options) => tap::run(options, arguments.pairs, chosen, &mut report),
         Family::Work(options) => pair::work(options),
     }
 }
