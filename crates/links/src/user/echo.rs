@@ -124,13 +124,13 @@ impl EchoFlows {
         let flow = Flow { name, interface, socket, active: cx.wall };
         let key = self.flows.insert(flow).map_err(|_| io::Error::other("too many flows"))?;
         self.by_name.insert(name, key);
-        self.deadlines.insert(key, cx.wall + IDLE);
         if let Some(flow) = self.flows.get(key)
             && let Err(error) = cx.poller.watch(&flow.socket, Token { owner: Owner::Echo, key }, Watch::Input)
         {
             self.end(key);
             return Err(error);
         }
+        self.deadlines.insert(key, cx.wall + IDLE);
         Ok(key)
     }
 

@@ -115,13 +115,13 @@ impl UdpFlows {
             return Err(io::Error::other("too many flows"));
         };
         self.by_socket.insert(id, key);
-        self.deadlines.insert(key, cx.wall + idle);
         if let Some(flow) = self.flows.get(key)
             && let Err(error) = cx.poller.watch(&flow.socket, Token { owner: Owner::Udp, key }, Watch::Input)
         {
             self.end(cx, key);
             return Err(error);
         }
+        self.deadlines.insert(key, cx.wall + idle);
         self.enqueue(key);
         Ok(())
     }
