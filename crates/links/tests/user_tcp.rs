@@ -204,17 +204,34 @@ fn a_reset_by_the_guest_reaches_the_host() {
 
 #[test]
 fn a_reset_by_the_host_reaches_the_guest_behind_what_came_before() {
-    let peer = host(|mut stream| {
-        stream.write_all(&[7; 10_000]).unwrap();
-        // The kernel of the host throws away on a reset what was not sent.
-        thread::sleep(Duration::from_millis(50));
+    // More than the guest's ring holds, less than its and the gateway's together.
+    const TOTAL: usize = 3 << 19;
+    let (go, gone) = mpsc::channel::<()>();
+    let gone = std::sync::Mutex::new(gone);
+    let peer = host(move |mut stream| {
+        stream.write_all(&[7; TOTAL]).unwrap();
+        gone.lock().unwrap().recv().unwrap();
         reset(stream);
     });
     let mut guest = Guest::with_peers(&[peer]);
     let mut stream = guest.connect(outside(peer)).unwrap();
-    assert_eq!(guest.error(&stream), TcpError::Reset);
-    let mut bytes = [0; 10_001];
-    assert_eq!(guest.read(&mut stream, &mut bytes), 10_000);
+    guest.until("everything to be on its way", |guest| {
+        (guest.link.gateway().stats().bytes_to_guest == TOTAL as u64).then_some(())
+    });
+    go.send(()).unwrap();
+    for _ in 0..50 {
+        guest.turn();
+        guest.sleep(Duration::from_millis(1));
+    }
+    let (mut received, mut buffer) = (0, vec![0; 1 << 16]);
+    let error = guest.until("the reset", |guest| {
+        received += guest.read(&mut stream, &mut buffer);
+        guest.stack.tcp_error(stream.id)
+    });
+    assert_eq!(error, TcpError::Reset);
+    received +=
+        std::iter::from_fn(|| Some(guest.read(&mut stream, &mut buffer)).filter(|count| *count > 0)).sum::<usize>();
+    assert_eq!(received, TOTAL);
     assert_eq!(guest.link.gateway().stats().tcp_flows, 0);
 }
 
@@ -269,6 +286,44 @@ fn a_guest_that_does_not_read_stops_the_host_and_nobody_else() {
         received += guest.read(&mut idle, &mut buffer) as u64;
         (received > last + (1 << 20)).then_some(())
     });
+}
+
+/// PITFALLS P2: many busy flows delay one that says little by a bounded number of bytes.
+#[test]
+fn a_short_message_passes_twenty_bulk_streams() {
+    const ROUNDS: u64 = 50;
+    let flood = host(|mut stream| {
+        let block = [1; 1 << 16];
+        while stream.write_all(&block).is_ok() {}
+    });
+    let quick = host(echo);
+    let mut guest = Guest::with_peers(&[flood, quick]);
+    let mut streams: Vec<_> = (0..20).map(|_| guest.connect(outside(flood)).unwrap()).collect();
+    let mut busy = guest.connect(outside(quick)).unwrap();
+    let mut buffer = vec![0; 1 << 16];
+    let mut received = vec![0_u64; streams.len()];
+    let before = guest.link.gateway().stats().bytes_to_guest;
+    for _ in 0..ROUNDS {
+        assert_eq!(guest.write(&mut busy, b"excuse me"), 9);
+        let mut have = 0;
+        guest.until("the answer", |guest| {
+            for (stream, total) in streams.iter_mut().zip(&mut received) {
+                *total += guest.read(stream, &mut buffer) as u64;
+            }
+            have += guest.read(&mut busy, &mut buffer);
+            (have == 9).then_some(())
+        });
+    }
+    let passed = guest.link.gateway().stats().bytes_to_guest - before;
+    assert!(passed / ROUNDS < 64 << 20, "{passed} bytes of others' went before {ROUNDS} short answers");
+    guest.until("every stream to get on", |guest| {
+        for (stream, total) in streams.iter_mut().zip(&mut received) {
+            *total += guest.read(stream, &mut buffer) as u64;
+        }
+        received.iter().all(|total| *total > 4 << 20).then_some(())
+    });
+    let (least, most) = (received.iter().min().unwrap(), received.iter().max().unwrap());
+    assert!(most / least < 20, "the streams' shares: {received:?}");
 }
 
 #[test]

@@ -336,3 +336,10 @@ impl Guest {
         self.until("a datagram", |guest| guest.try_receive(socket))
     }
 }
+
+impl Guest {
+    /// Whether the link asks for no turn at once.
+    pub fn deadline_is_ahead(&self) -> bool {
+        self.link.deadline().is_none_or(|due| due > Instant::now())
+    }
+}
