@@ -34,6 +34,9 @@ use crate::udp::Udp;
 /// from returning.
 const LOOPBACK_BUDGET: usize = 512;
 
+/// How often one call drains the queues that sockets' rings fill again, for the same reason.
+const TRANSMIT_ROUNDS: usize = 16;
+
 /// One engine: every protocol, no clock, no entropy, no device.
 ///
 /// # The contract
@@ -113,8 +116,8 @@ impl Stack {
         self.settle(now);
     }
 
-    /// Hands everything that is to leave by `interface` to its device. True: it took everything. False: it is full;
-    /// call again when it can take more.
+    /// Hands everything that is to leave by `interface` to its device. True: it took everything. False: it is full, or
+    /// has had its share of this call; call again when it can take more.
     pub fn poll_transmit(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
         self.settle(now);
         let done = self.transmit(now, interface, device);
@@ -184,7 +187,7 @@ impl Stack {
     }
 
     fn transmit(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
-        loop {
+        for _ in 0..TRANSMIT_ROUNDS {
             let Some(link) = self.net.interfaces.get_mut(interface) else { return true };
             // Whoever was cut off by a full device goes first the next time: neither starves the other.
             let transports_first = core::mem::take(&mut link.transports_first);
@@ -205,6 +208,8 @@ impl Stack {
                 return true;
             }
         }
+        // Applications fill their rings as fast as the device takes: others must have their turn.
+        false
     }
 
     fn transmit_tcp(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {

@@ -84,6 +84,8 @@ fn one_dead_neighbour_delays_nobody_and_cannot_block_the_reply_it_waits_for() {
     lan.settle();
     assert_eq!(receiver.pop().unwrap().1, b"alive");
     assert_eq!(lan.now, Instant::ZERO);
+    let kept = 190 * 20 - lan.hosts[0].discarded(Discard::NeighborQueue);
+    assert!(kept < 256, "{kept} packets of a kilobyte wait, whatever the number of neighbours");
 }
 
 #[test]

@@ -147,6 +147,7 @@ impl Scene {
             assert_eq!((udp.src_port, udp.dst_port), (68, 67));
             let message = DhcpMessage::parse(payload).unwrap();
             let kind = message.options.message_type.unwrap();
+            assert!(self.said.len() < 10_000, "the client spins");
             self.said.push(Said { at: self.now, kind, message, to: header.dst, len: payload.len() });
             if let Some(reply) = (self.answer)(&message, kind) {
                 self.deliver(&reply);

@@ -94,6 +94,23 @@ fn the_last_hop_ends_here_and_the_sender_hears_of_it() {
 }
 
 #[test]
+fn an_error_whose_hops_run_out_causes_no_other_error() {
+    // U8: never about ICMP errors.
+    let mut router = Router::new(1500);
+    let mut bytes = vec![0; 36];
+    let code = UnreachableCode::HOST;
+    let error = Icmpv4Message::DestinationUnreachable { code, next_hop_mtu: 0, quoted: &[0x45; 28] };
+    error.emit(&mut bytes);
+    router.send(Ipv4Header { ttl: 1, ..ip_header("10.0.0.9", "10.1.0.9", Protocol::ICMP) }, &bytes);
+    assert!(router.answered().is_empty());
+    // An echo request is no error: traceroute lives by that.
+    let ping = Icmpv4Message::EchoRequest { ident: 1, seq: 2, data: &[0; 28] };
+    ping.emit(&mut bytes);
+    router.send(Ipv4Header { ttl: 1, ..ip_header("10.0.0.9", "10.1.0.9", Protocol::ICMP) }, &bytes);
+    assert_eq!(router.answered().len(), 1);
+}
+
+#[test]
 fn a_packet_too_large_is_cut_or_refused_with_the_mtu() {
     let mut router = Router::new(600);
     let payload: Vec<u8> = (0..1_400).map(|n| n as u8).collect();

@@ -185,7 +185,7 @@ fn a_protocol_that_nobody_speaks_is_answered_so() {
 }
 
 #[test]
-fn a_device_that_vouches_for_a_checksum_is_believed_except_about_absence_of_knowledge() {
+fn a_device_that_vouches_for_a_checksum_is_believed() {
     // L2
     let mut host = host();
     let mut socket = host.udp("0.0.0.0:7");

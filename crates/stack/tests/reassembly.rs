@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use common::*;
 use device::{RxChecksum, RxFrame};
+use stack::ip::routes::Route;
 use stack::link::InterfaceConfig;
 use stack::udp::{SendError, UdpOptions};
 use stack::{Config, Discard, Instant};
@@ -272,6 +273,21 @@ fn identifications_do_not_repeat_and_differ_between_destinations() {
     let gap = |n: usize| seen[1][n].wrapping_sub(seen[0][n]);
     assert_ne!(seen[0][0], seen[1][0]);
     assert!(gap(0) != 1 && gap(0) != 0xffff, "what one destination sees tells nothing of the other");
+    // A thousand destinations share the counters; their first numbers are still no neighbours of one another.
+    let interface = host.interface;
+    let everything = cidr("0.0.0.0/0");
+    let route = Route { destination: everything, via: Some(ip("10.0.0.2")), interface, metric: 0 };
+    host.stack.add_route(route).unwrap();
+    let mut first: Vec<u16> = Vec::new();
+    for n in 0..1_000u16 {
+        let destination = to(&format!("100.64.{}.{}:7", n >> 8, n & 255));
+        host.stack.udp_send(Instant::ZERO, socket.id, &destination, b"x").unwrap();
+        host.drain(Instant::ZERO);
+        first.push(ipv4_of(&host.sent()[0]).unwrap().0.identification);
+    }
+    first.sort_unstable();
+    let adjacent = first.windows(2).filter(|pair| pair[1] - pair[0] == 1).count();
+    assert!(adjacent < 100, "{adjacent} of 1000 follow one another; chance makes about 15");
     let mut other = Host::new(9, "10.0.0.1/24");
     other.knows("10.0.0.2", 2);
     let socket = other.udp("0.0.0.0:0");
