@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{LEFT, NOBODY, RIGHT, hash, pair, pair_of_mtu, pattern};
 use wharf::net::{TcpListener, TcpStream};
-use wharf::{Net, SocketError, TcpOptions};
+use wharf::{ListenOptions, Net, SocketError, TcpOptions};
 
 fn connected(client: &Net, server: &Net) -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind(server, (RIGHT, 0)).unwrap();
@@ -339,6 +339,31 @@ fn two_hundred_connections_at_once_all_echo() {
         client.join().unwrap();
     }
     assert_eq!(server.join().unwrap(), 2_000_000);
+}
+
+#[test]
+fn a_burst_beyond_the_backlog_is_served_in_the_end() {
+    // T34: nobody is reset for want of a place in the queue.
+    let (left, right) = pair();
+    let mut options = ListenOptions::default();
+    options.backlog = 4;
+    let listener = TcpListener::bind_with(&right, (RIGHT, 0), &options).unwrap();
+    let address = listener.local_addr().unwrap();
+    let clients: Vec<_> = (0..150)
+        .map(|_| {
+            let left = left.clone();
+            thread::spawn(move || {
+                let mut stream = TcpStream::connect(&left, address).unwrap();
+                stream.read_exact(&mut [0; 1]).unwrap();
+            })
+        })
+        .collect();
+    for stream in listener.incoming().take(150) {
+        stream.unwrap().write_all(b"!").unwrap();
+    }
+    for client in clients {
+        client.join().unwrap();
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use stack::tcp::{ConnectOptions, KeepAlive, SocketOption, SocketOptions, StreamR
 use stack::udp::{DatagramRings, SendError, UdpId};
 
 use super::sockets::Socket;
+use super::turn::BATCH;
 use super::{Engine, failures};
 use crate::control::{Answerer, Attachment, Command, Complete, Completion, EngineEnd, Marks, SocketId, Submission};
 use crate::error::SocketError;
@@ -126,7 +127,9 @@ impl Engine {
     ) -> Result<SocketAddr, SocketError> {
         let (send, receive) = (options.tcp.send_buffer, options.tcp.receive_buffer);
         let mut listen = stack::tcp::ListenOptions::default();
-        listen.backlog = options.backlog;
+        // What completes within one turn must fit, whatever the backlog: the socket's queue is filled from here only
+        // at the turn's end, and who finds this queue full waits for a retransmission (T34).
+        listen.backlog = options.backlog.max(1).saturating_add(BATCH);
         listen.socket = socket_options(&options.tcp);
         listen.rings = Some(Box::new(move || stack::tcp::heap_rings(send, receive)));
         let listener = self.stack.tcp_listen(local, listen).map_err(failures::of_bind)?;

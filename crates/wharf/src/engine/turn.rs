@@ -12,7 +12,7 @@ use crate::control::Turn;
 use stack::tcp::Phase;
 
 /// Frames received in one turn at most; each may stand for 64 KiB.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 /// How long a broken link is left alone, and how often one without a carrier is looked at.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -137,9 +137,12 @@ impl Engine {
         }
     }
 
-    /// Whether no connection has anything left that it owes its peer. Sockets are gone; what is left are connections
-    /// that were let go.
+    /// Whether no connection has anything left that it owes its peer, or no link to send it over. Sockets are gone;
+    /// what is left are connections that were let go.
     fn has_nothing_to_send(&self) -> bool {
+        if self.link.as_ref().is_some_and(|attached| !attached.up || attached.broken_until.is_some()) {
+            return true;
+        }
         self.waiting_sends.is_empty()
             && self.link.as_ref().is_none_or(|attached| !attached.blocked && !attached.link.wants_write())
             && self

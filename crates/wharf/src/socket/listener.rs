@@ -18,12 +18,14 @@ use crate::socket::stream::{Stream, StreamState};
 use crate::socket::wakers::WakerSet;
 
 /// Accepted connections that wait here at most.
-pub(crate) const STAGED: usize = 64;
+const STAGED: usize = 64;
 
 /// What both sides know of a listener.
 pub(crate) struct ListenerState {
     pub id: SocketId,
     pub marks: Marks,
+    /// How many of `accepted` there may be.
+    limit: usize,
     accepted: Mutex<VecDeque<(Arc<StreamState>, SocketAddr)>>,
     closed: OnceLock<SocketError>,
     acceptors: WakerSet,
@@ -32,7 +34,7 @@ pub(crate) struct ListenerState {
 impl ListenerState {
     /// The engine: room for how many more.
     pub(crate) fn room(&self) -> usize {
-        STAGED.saturating_sub(lock(&self.accepted).len())
+        self.limit.saturating_sub(lock(&self.accepted).len())
     }
 
     /// The engine: one more connection; who waits is woken by [`Completion::Readable`].
@@ -86,6 +88,7 @@ impl Listener {
         let state = Arc::new(ListenerState {
             id,
             marks: Marks::default(),
+            limit: options.backlog.clamp(1, STAGED),
             accepted: Mutex::default(),
             closed: OnceLock::new(),
             acceptors: WakerSet::default(),
@@ -122,7 +125,7 @@ impl Listener {
     pub(crate) fn try_accept(&self) -> Option<Result<(Stream, SocketAddr), SocketError>> {
         let (taken, was_full) = {
             let mut accepted = lock(&self.state.accepted);
-            let was_full = accepted.len() >= STAGED;
+            let was_full = accepted.len() >= self.state.limit;
             (accepted.pop_front(), was_full)
         };
         if was_full {

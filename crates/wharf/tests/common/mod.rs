@@ -17,7 +17,9 @@ pub(crate) struct CableEnd {
     socket: UnixDatagram,
     capabilities: Capabilities,
     name: &'static str,
+    /// A frame was refused in this turn, or in the one before it.
     full: bool,
+    waits: bool,
     frame: Vec<u8>,
 }
 
@@ -31,7 +33,7 @@ impl CableEnd {
     fn new(socket: UnixDatagram, station: u8, name: &'static str, mtu: u32) -> Self {
         socket.set_nonblocking(true).expect("a nonblocking socket");
         let capabilities = Capabilities::plain(MacAddr([2, 0, 0, 0, 0, station]), mtu);
-        Self { socket, capabilities, name, full: false, frame: vec![0; 70_000] }
+        Self { socket, capabilities, name, full: false, waits: false, frame: vec![0; 70_000] }
     }
 }
 
@@ -62,7 +64,10 @@ impl Device for CableEnd {
         budget
     }
 
-    fn flush(&mut self) {}
+    fn flush(&mut self) {
+        // A turn without a refusal ends the waiting for room.
+        self.waits = std::mem::take(&mut self.full);
+    }
 }
 
 impl Link for CableEnd {
@@ -71,7 +76,7 @@ impl Link for CableEnd {
     }
 
     fn wants_write(&self) -> bool {
-        self.full
+        self.waits || self.full
     }
 
     fn name(&self) -> &str {
