@@ -1,0 +1,87 @@
+//! Probing a closed window (RFC 9293 section 3.8.6.1, RFC 1122 section 4.2.2.17).
+
+use std::time::Duration;
+
+use sim::Puppet;
+use sim::puppet::seg;
+use stack::Config;
+use stack::tcp::{Phase, TcpError};
+
+/// A connection to a peer whose window is closed, with something to send.
+fn shut_out() -> Puppet {
+    let mut puppet = Puppet::established(Config::default(), seg(0).mss(1460));
+    puppet.send(&seg(1).ack(1).window(0));
+    puppet.write(b"patience");
+    assert_eq!(puppet.lines(), [""; 0]);
+    puppet
+}
+
+/// The times of the probes within `span`, in milliseconds. The peer answers each if `answers`.
+fn probes(puppet: &mut Puppet, span: Duration, answers: bool) -> Vec<u64> {
+    let end = puppet.now() + span;
+    let mut times = Vec::new();
+    while puppet.now() < end {
+        puppet.run_for(Duration::from_millis(50));
+        for seen in puppet.take() {
+            assert_eq!((seen.seq, seen.text.as_slice()), (1, b"p".as_slice()));
+            times.push(seen.at.as_millis() as u64);
+            if answers {
+                puppet.send(&seg(1).ack(1).window(0));
+            }
+        }
+    }
+    times
+}
+
+#[test]
+fn a_peer_that_answers_may_keep_its_window_closed_for_ever() {
+    let mut puppet = shut_out();
+    probes(&mut puppet, Duration::from_secs(24 * 3600), true);
+    assert_eq!(puppet.phase(), Phase::Established);
+    puppet.send(&seg(1).ack(1).window(8));
+    assert_eq!(puppet.take().iter().map(|seen| seen.text.clone()).collect::<Vec<_>>(), [b"patience"]);
+}
+
+#[test]
+fn a_peer_that_answers_no_probe_is_given_up() {
+    let mut puppet = shut_out();
+    probes(&mut puppet, Duration::from_secs(3600), false);
+    assert_eq!(puppet.phase(), Phase::Closed);
+    assert_eq!(puppet.error(), Some(TcpError::TimedOut));
+}
+
+#[test]
+fn the_window_update_ends_probing_and_everything_is_sent() {
+    let mut puppet = shut_out();
+    puppet.run_for(Duration::from_millis(500));
+    assert_eq!(puppet.lines(), ["0.200 . 1:2 ack 1"]);
+    puppet.send(&seg(1).ack(1).window(1_000));
+    assert_eq!(puppet.lines(), ["0.500 P. 1:9 ack 1"]);
+    puppet.send(&seg(1).ack(9).window(1_000));
+    assert!(probes(&mut puppet, Duration::from_secs(100), false).is_empty());
+}
+
+#[test]
+fn a_probe_byte_that_was_taken_is_not_sent_again() {
+    let mut puppet = shut_out();
+    puppet.run_for(Duration::from_millis(200));
+    puppet.take();
+    puppet.send(&seg(1).ack(2).window(0));
+    puppet.run_for(Duration::from_millis(200));
+    assert_eq!(puppet.lines(), ["0.400 . 2:3 ack 1"]);
+    puppet.send(&seg(1).ack(3).window(100));
+    assert_eq!(puppet.lines(), ["0.400 P. 3:9 ack 1"]);
+}
+
+#[test]
+fn a_window_too_small_for_a_segment_is_used_after_a_time_out() {
+    // RFC 1122 section 4.2.3.4: the override of the sender's silly-window avoidance.
+    let mut puppet = Puppet::established(Config::default(), seg(0).mss(1460));
+    puppet.send(&seg(1).ack(1).window(100));
+    puppet.write(&[7; 5_000]);
+    assert_eq!(puppet.lines(), [""; 0]);
+    puppet.run_for(Duration::from_millis(200));
+    let seen = puppet.take();
+    assert_eq!(seen.len(), 1);
+    assert_eq!((seen[0].at.as_millis(), seen[0].text.len()), (200, 100));
+}
