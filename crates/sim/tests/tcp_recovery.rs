@@ -55,6 +55,36 @@ fn the_first_two_duplicate_acks_let_a_new_segment_go_each() {
 }
 
 #[test]
+fn each_further_duplicate_ack_inflates_the_window_and_new_data_follows() {
+    // RFC 5681 section 3.2 steps 4 and 5.
+    let mut puppet = established();
+    puppet.write(&[1; 60_000]);
+    puppet.take();
+    for _ in 0..3 {
+        puppet.send(&duplicate());
+    }
+    puppet.take();
+    // Twelve segments are out and the window is 5 + 3; from the fifth further duplicate on it lets more go.
+    let mut sent = Vec::new();
+    for _ in 0..6 {
+        puppet.send(&duplicate());
+        sent.push(puppet.take().len());
+    }
+    assert_eq!(sent, [0, 0, 0, 0, 1, 1]);
+}
+
+#[test]
+fn what_limited_transmit_sent_does_not_raise_the_threshold() {
+    // RFC 5681 section 3.2 step 2.
+    let mut puppet = established();
+    puppet.write(&[1; 60_000]);
+    for _ in 0..3 {
+        puppet.send(&duplicate());
+    }
+    assert_eq!(puppet.info().slow_start_threshold, 7_300, "half of ten segments, not of twelve");
+}
+
+#[test]
 fn a_partial_ack_repairs_the_next_hole_at_once_and_the_full_one_ends_recovery() {
     // RFC 6582 section 3.2 step 3.
     let mut puppet = established();
@@ -181,6 +211,30 @@ fn slow_start_doubles_the_window_a_round_trip() {
         }
     }
     assert_eq!(flights, [10, 20, 40]);
+}
+
+#[test]
+fn congestion_avoidance_adds_one_segment_a_round_trip() {
+    // RFC 5681 section 3.1, RFC 3465.
+    let mut puppet = established();
+    puppet.write(&[1; 200_000]);
+    puppet.take();
+    for _ in 0..3 {
+        puppet.send(&duplicate());
+    }
+    puppet.take();
+    puppet.send(&seg(1).ack(end(12)));
+    let mut sent = 12;
+    let mut flights = Vec::new();
+    for _ in 0..8 {
+        let flight = puppet.info().in_flight / MSS;
+        flights.push(flight);
+        for _ in 0..flight {
+            sent += 1;
+            puppet.send(&seg(1).ack(end(sent)));
+        }
+    }
+    assert_eq!(flights, [2, 4, 5, 6, 7, 8, 9, 10], "slow start up to the threshold of five segments, then one each");
 }
 
 #[test]

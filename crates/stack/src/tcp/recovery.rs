@@ -70,7 +70,8 @@ impl Recovery {
         self.active = true;
         self.recover = max - 1;
         self.retransmit_due = true;
-        congestion.on_loss(flight, mss);
+        // RFC 5681 section 3.2 step 2: what limited transmit sent beyond the window does not count.
+        congestion.on_loss(flight.min(congestion.window()), mss);
     }
 
     /// `acked` new bytes were acknowledged, up to `ack`; `before` were outstanding and `flight` still are.
