@@ -93,6 +93,40 @@ fn the_right_edge_never_moves_back() {
 }
 
 #[test]
+fn every_byte_that_the_window_promised_has_room() {
+    // RFC 7323 section 2: what a scaled field rounds up to must be there. Odd sizes leave a remainder each time.
+    for size in [1, 7, 33, 1_459] {
+        let mut puppet = receiving(300_000);
+        let scale = puppet.info().window_scale.expect("scaled").1;
+        let mut seq = 1;
+        let mut edge = 65_536;
+        loop {
+            puppet.send(&seg(seq).ack(1).text(&vec![7; size.min((edge - seq) as usize)]));
+            puppet.run_for(millis(41));
+            let before = seq;
+            for ack in puppet.take() {
+                seq = ack.ack;
+                edge = seq + (u32::from(ack.window) << scale);
+            }
+            if seq == edge {
+                break;
+            }
+            assert_ne!(seq, before, "the window is open, so it takes what it promised");
+            if size < 100 && seq > 10_000 && seq < 290_000 {
+                // Quickly to where the buffer is nearly full.
+                let full = ((edge - seq) as usize).min(1_460);
+                puppet.send(&seg(seq).ack(1).text(&vec![7; full]));
+                seq += full as u32;
+            }
+        }
+        assert_eq!(puppet.stack.discards().of(Discard::TcpMemory), 0, "segments of {size}");
+        let received = puppet.read(1 << 20);
+        assert!(received.len() <= 300_000 && received.len() > 299_000, "{}", received.len());
+        assert!(received.iter().all(|&byte| byte == 7));
+    }
+}
+
+#[test]
 fn an_old_segment_that_comes_late_does_not_set_the_window() {
     // RFC 9293 section 3.10.7.4, SND.WL1 and SND.WL2.
     let mut puppet = receiving(65_535);

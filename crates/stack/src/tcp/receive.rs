@@ -152,8 +152,12 @@ impl Connection {
     /// The window field of the next segment, and the right edge that it promises.
     pub(crate) fn offer_window(&mut self) -> (u16, wire::tcp::SeqNum) {
         let window = self.receive_window() + self.window_step();
-        let unit_mask = (1u32 << self.rcv.scale) - 1;
-        let field = window.saturating_add(unit_mask) >> self.rcv.scale;
+        let scale = self.rcv.scale;
+        let unit_mask = (1u32 << scale) - 1;
+        // The edge never moves back, so the field is rounded up to its unit, but never to more than there is room for:
+        // RFC 7323 section 2.4 lets the edge seem to shrink by a part of a unit then.
+        let up = window.saturating_add(unit_mask) >> scale;
+        let field = if (u64::from(up) << scale) <= self.room() as u64 { up } else { window >> scale };
         let field = u16::try_from(field).unwrap_or(u16::MAX);
         (field, self.rcv.nxt + (u32::from(field) << self.rcv.scale))
     }
