@@ -201,6 +201,23 @@ fn a_peer_that_takes_its_window_back_under_data_in_flight_is_probed_and_served_w
 }
 
 #[test]
+fn a_pure_ack_lies_inside_the_window_that_the_peer_has_left_open() {
+    // RFC 9293 section 3.10.7.4, first step: at a closed window a peer takes an ACK at its RCV.NXT and nowhere else.
+    let mut puppet = receiving(65_535);
+    puppet.write(&[1; 100]);
+    puppet.send(&seg(1).ack(101).window(0));
+    puppet.write(&[2; 100]);
+    puppet.run_for(Duration::from_secs(1));
+    let probes = puppet.take();
+    assert!(probes.iter().any(|seen| seen.seq == 101 && seen.text.len() == 1), "a probe is on the way: {probes:?}");
+    puppet.send(&seg(1).ack(101).window(0).text(&[3; 3_000][..1_460]));
+    puppet.send(&seg(1_461).ack(101).window(0).text(&[3; 1_460]));
+    let acks = puppet.take();
+    assert!(acks.iter().any(|ack| ack.ack == 2_921));
+    assert!(acks.iter().all(|ack| ack.seq == 101), "{acks:?}");
+}
+
+#[test]
 fn no_small_segment_is_sent_merely_because_the_window_is_small() {
     // RFC 1122 section 4.2.3.4.
     let mut puppet = receiving(65_535);

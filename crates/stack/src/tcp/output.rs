@@ -83,7 +83,19 @@ impl Connection {
     /// An acknowledgement, if one is owed.
     fn plan_ack(&self) -> Option<Plan> {
         let owed = self.flags.has(Flags::ACK_NOW) || self.duplicate_acks_owed > 0;
-        owed.then_some(Plan { kind: Kind::Ack, seq: self.snd.max, len: 0, fin: false })
+        owed.then_some(Plan { kind: Kind::Ack, seq: self.ack_seq(), len: 0, fin: false })
+    }
+
+    /// The sequence number of an acknowledgement alone: SND.NXT as the peer may know it, but inside the window that it
+    /// offers. A probe, and what was sent before it took its window back, lie beyond.
+    fn ack_seq(&self) -> SeqNum {
+        let edge = self.snd.una + self.snd.wnd;
+        // RFC 9293 section 3.8.6.1: the FIN needs no window, and what follows a FIN lies after it.
+        if self.snd.max.after(edge) && self.snd.fin.is_none() && self.phase.is_synchronized() {
+            edge
+        } else {
+            self.snd.max
+        }
     }
 
     /// The segment at SND.UNA, for fast retransmit and for partial ACKs.
