@@ -19,9 +19,10 @@ fn shut_out() -> Puppet {
 /// The times of the probes within `span`, in milliseconds. The peer answers each if `answers`.
 fn probes(puppet: &mut Puppet, span: Duration, answers: bool) -> Vec<u64> {
     let end = puppet.now() + span;
+    let step = (span / 10_000).max(Duration::from_millis(50));
     let mut times = Vec::new();
     while puppet.now() < end {
-        puppet.run_for(Duration::from_millis(50));
+        puppet.run_for(step);
         for seen in puppet.take() {
             assert_eq!((seen.seq, seen.text.as_slice()), (1, b"p".as_slice()));
             times.push(seen.at.as_millis() as u64);
@@ -31,6 +32,17 @@ fn probes(puppet: &mut Puppet, span: Duration, answers: bool) -> Vec<u64> {
         }
     }
     times
+}
+
+#[test]
+fn the_first_probe_goes_after_a_time_out_and_the_pauses_double_up_to_a_minute() {
+    for answers in [false, true] {
+        let mut puppet = shut_out();
+        let times = probes(&mut puppet, Duration::from_secs(200), answers);
+        let pauses: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(times[0], 200);
+        assert_eq!(pauses, [400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200, 60_000], "answered: {answers}");
+    }
 }
 
 #[test]
@@ -48,6 +60,15 @@ fn a_peer_that_answers_no_probe_is_given_up() {
     probes(&mut puppet, Duration::from_secs(3600), false);
     assert_eq!(puppet.phase(), Phase::Closed);
     assert_eq!(puppet.error(), Some(TcpError::TimedOut));
+}
+
+#[test]
+fn a_peer_that_answers_but_never_opens_its_window_does_not_hold_an_orphan_for_ever() {
+    // RFC 9293 leaves it open how long; nobody is left to decide.
+    let mut puppet = shut_out();
+    puppet.close();
+    probes(&mut puppet, Duration::from_secs(1_200), true);
+    assert_eq!(puppet.stack.tcp_counts(), (0, 0));
 }
 
 #[test]

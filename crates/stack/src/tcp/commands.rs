@@ -365,6 +365,8 @@ impl Tcp {
             _ => {
                 connection.flags.set(Flags::FINISHED);
                 connection.phase = before.on_finish();
+                // An orphan's probes of a closed window are counted from here.
+                connection.probes = 0;
                 if before == Phase::FinWait2 {
                     connection.start_fin_wait_2(now, &self.config);
                 }

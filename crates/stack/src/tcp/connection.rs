@@ -158,8 +158,10 @@ pub(crate) struct Connection {
     pub unanswered_since: Instant,
     /// Duplicate ACKs that are owed to the peer, one for each segment that came out of order.
     pub duplicate_acks_owed: u8,
-    /// Keep-alive or window probes that were not answered.
+    /// Keep-alive probes without an answer, or window probes in a row, answered or not: the pause grows with them.
     pub probes: u8,
+    /// Window probes since the peer was last heard.
+    pub unanswered_probes: u8,
     pub send: Consumer,
     pub receive: Producer,
     pub reassembly: Option<Box<Reassembly>>,
@@ -232,6 +234,7 @@ impl Connection {
             unanswered_since: Instant::NEVER,
             duplicate_acks_owed: 0,
             probes: 0,
+            unanswered_probes: 0,
             send,
             receive,
             reassembly: None,

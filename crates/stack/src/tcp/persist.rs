@@ -19,6 +19,7 @@ impl Connection {
         }
         self.flags.set(Flags::PERSISTING);
         self.probes = 0;
+        self.unanswered_probes = 0;
         // RFC 1122 section 4.2.2.17: the first probe when the window has been zero for one RTO.
         self.deadlines.retransmit = now + self.rtt.rto(config.rto_min, config.rto_max).min(LONGEST);
     }
@@ -26,11 +27,15 @@ impl Connection {
     /// The time for a probe has come.
     pub(crate) fn on_persist_timeout(&mut self, now: Instant, config: &TcpConfig) {
         // RFC 1122 section 4.2.2.17: a peer that answers may keep its window closed for ever; one that does not is gone.
-        if self.probes >= config.retries || self.user_timeout_passed(now) {
+        // An orphan ends either way: otherwise a peer could hold its memory for as long as it likes.
+        let orphaned = self.flags.has(Flags::ORPHANED);
+        let counted = if orphaned { self.probes } else { self.unanswered_probes };
+        if counted >= config.retries || self.user_timeout_passed(now) {
             self.fail(TcpError::TimedOut);
             return;
         }
-        self.probes += 1;
+        self.probes = self.probes.saturating_add(1);
+        self.unanswered_probes = self.unanswered_probes.saturating_add(1);
         self.flags.set(Flags::PROBE_DUE);
         // RFC 1122 section 4.2.2.17: the interval grows exponentially.
         let interval = self.rtt.rto(config.rto_min, config.rto_max).saturating_mul(1 << self.probes.min(10));
@@ -40,7 +45,7 @@ impl Connection {
     /// The peer was heard while its window is closed: it is alive.
     pub(crate) fn on_probe_answered(&mut self) {
         if self.flags.has(Flags::PERSISTING) {
-            self.probes = self.probes.min(1);
+            self.unanswered_probes = 0;
             self.unanswered_since = Instant::NEVER;
         }
     }
