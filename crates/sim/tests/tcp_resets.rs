@@ -50,6 +50,19 @@ fn a_reset_outside_of_the_window_is_dropped_in_silence() {
 }
 
 #[test]
+fn a_reset_whose_text_reaches_the_expected_number_is_not_taken_for_an_exact_one() {
+    // RFC 5961 section 3.2: it is SEG.SEQ that must match, or one guess would cover a whole segment's length.
+    let mut puppet = established();
+    puppet.send(&seg(1).ack(1).text(&[1; 500]));
+    puppet.read(500);
+    puppet.take();
+    puppet.send(&seg(400).flags(RST).text(&[1; 1_000]));
+    assert_eq!(puppet.phase(), Phase::Established);
+    puppet.send(&seg(500).flags(RST | SYN | TcpFlags::FIN));
+    assert_eq!(puppet.phase(), Phase::Established);
+}
+
+#[test]
 fn a_reset_with_syn_or_fin_set_is_a_reset() {
     for more in [SYN, TcpFlags::FIN, SYN | TcpFlags::FIN, TcpFlags::PSH | TcpFlags::URG] {
         let mut puppet = established();
@@ -75,6 +88,19 @@ fn a_reset_is_obeyed_while_our_window_is_closed() {
 }
 
 #[test]
+fn a_syn_in_a_synchronized_state_is_challenged_wherever_it_lies() {
+    // RFC 5961 section 4.2.
+    for seq in [1, 2, 1_000, 3_000_000_000, 0] {
+        let mut puppet = established();
+        puppet.send(&seg(seq).flags(SYN).mss(1460).text(b"never taken"));
+        assert_eq!(puppet.lines(), ["0.000 . 1:1 ack 1"], "{seq}");
+        assert_eq!(puppet.phase(), Phase::Established);
+        puppet.send(&seg(1).ack(1).text(b"taken"));
+        assert_eq!(puppet.read(50), b"taken", "{seq}");
+    }
+}
+
+#[test]
 fn a_half_open_connection_recovers() {
     // RFC 9293 section 3.5.1, figure 9: the peer has crashed and opens the same connection again.
     let mut puppet = established();
@@ -93,6 +119,29 @@ fn our_own_data_discovers_a_peer_that_has_forgotten_the_connection() {
     puppet.take();
     puppet.send(&seg(1).flags(RST));
     assert_eq!(puppet.error(), Some(TcpError::Reset));
+}
+
+#[test]
+fn challenges_are_limited_to_a_number_a_second() {
+    // RFC 5961 section 7.
+    let floods: [fn(u32) -> Seg; 4] = [
+        |n| seg(2 + n % 60_000).flags(RST),
+        |n| seg(n).flags(SYN).ack(1),
+        |n| seg(3_000_000_000 + n).flags(SYN),
+        |n| seg(1).ack(5_000 + n),
+    ];
+    for (which, flood) in floods.into_iter().enumerate() {
+        let mut puppet = established();
+        for n in 0..10_000 {
+            puppet.send(&flood(n + 2));
+        }
+        let first = puppet.take().len();
+        assert!((1..=2_000).contains(&first), "flood {which}: {first} answers");
+        puppet.run_for(Duration::from_secs(1));
+        puppet.send(&flood(7));
+        assert_eq!(puppet.take().len(), 1, "flood {which}: again after a second");
+        assert_eq!(puppet.phase(), Phase::Established);
+    }
 }
 
 #[test]

@@ -234,7 +234,10 @@ impl Connection {
         }
         let behind = if seq.before(nxt) { nxt - seq } else { 0 };
         let beyond = if end.after(edge) { end - edge } else { 0 };
-        if behind > 0 || beyond > 0 {
+        // RFC 5961 sections 3.2 and 4.2: a reset is judged by the number that it came with, and a SYN is challenged
+        // wherever it lies.
+        let judged_whole = segment.header.flags.intersects(TcpFlags::RST.with(TcpFlags::SYN));
+        if !judged_whole && (behind > 0 || beyond > 0) {
             self.trim(segment, behind, beyond);
         }
         Ok(())
@@ -246,8 +249,10 @@ impl Connection {
             return;
         }
         // Keep-alives and window probes (at RCV.NXT-1 or at a closed window) and retransmissions are always answered;
-        // other empty segments only within the limit, lest two confused ends answer each other for ever.
-        let probe = segment.len() > 0 || segment.header.seq + 1 == self.rcv.nxt;
+        // other empty segments only within the limit, lest two confused ends answer each other for ever. A SYN but for
+        // the one that began the connection is challenged (RFC 5961 section 4.2).
+        let foreign_syn = segment.header.flags.contains(TcpFlags::SYN) && end != self.rcv.nxt;
+        let probe = (segment.len() > 0 && !foreign_syn) || segment.header.seq + 1 == self.rcv.nxt;
         if probe || env.challenge.allow(env.now) {
             self.flags.set(Flags::ACK_NOW);
         }
@@ -263,12 +268,6 @@ impl Connection {
 
     /// Cuts what was received before and what lies beyond the window.
     fn trim(&mut self, segment: &mut Incoming<'_>, behind: u32, beyond: u32) {
-        let mut behind = behind;
-        if behind > 0 && segment.header.flags.contains(TcpFlags::SYN) {
-            segment.header.flags = segment.header.flags.without(TcpFlags::SYN);
-            segment.header.seq += 1;
-            behind -= 1;
-        }
         let cut = (behind as usize).min(segment.payload.len());
         segment.payload = &segment.payload[cut..];
         segment.header.seq += cut as u32;
