@@ -71,6 +71,17 @@ fn the_echo_is_of_the_segment_that_the_ack_answers() {
 }
 
 #[test]
+fn a_segment_that_begins_before_the_last_ack_sent_moves_the_echo() {
+    // RFC 7323 section 4.3 (2): SEG.SEQ <= Last.ACK.sent, with the number that the segment came with.
+    let (mut puppet, start) = established();
+    puppet.send(&seg(1).ack(1).text(&[1; 100]).timestamps(1_010, start));
+    puppet.send(&seg(1).ack(1).text(&[1; 200]).timestamps(1_020, start));
+    puppet.run_for(Duration::from_millis(40));
+    let ack = puppet.take().pop().expect("an ACK");
+    assert_eq!((ack.ack, ack.options.timestamps.map(|option| option.echo)), (201, Some(1_020)));
+}
+
+#[test]
 fn an_older_timestamp_marks_an_old_duplicate() {
     // RFC 7323 section 5.3 R1.
     let (mut puppet, start) = established();

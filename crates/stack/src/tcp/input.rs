@@ -164,6 +164,7 @@ impl Connection {
         if self.phase == Phase::SynReceived {
             self.on_repeated_syn(segment)?;
         }
+        let seq = segment.header.seq;
         self.check_timestamp(env, segment)?;
         self.check_sequence(env, segment)?;
         if self.check_reset(env, segment)? {
@@ -178,7 +179,8 @@ impl Connection {
         if let Some(option) = segment.header.options.timestamps
             && self.timestamps.is_agreed()
         {
-            self.timestamps.update(env.now, option.value, segment.header.seq, self.rcv.acked);
+            // RFC 7323 section 4.3 (2): SEG.SEQ as it came, not as it was cut.
+            self.timestamps.update(env.now, option.value, seq, self.rcv.acked);
         }
         if self.phase == Phase::SynReceived {
             self.on_handshake_ack(env, segment)?;
