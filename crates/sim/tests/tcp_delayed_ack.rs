@@ -5,6 +5,7 @@ use std::time::Duration;
 use sim::Puppet;
 use sim::puppet::seg;
 use stack::Config;
+use stack::tcp::ListenOptions;
 use wire::tcp::TcpFlags;
 
 fn established() -> Puppet {
@@ -29,6 +30,30 @@ fn every_second_full_segment_is_acknowledged_at_once() {
         puppet.send(&seg(1 + n * 1_460).ack(1).text(&[1; 1_460]));
         acks.push(puppet.take().len());
     }
+    assert_eq!(acks, [0, 1, 0, 1, 0, 1]);
+}
+
+#[test]
+fn full_means_what_the_peer_fills_its_segments_with_whatever_it_takes_itself() {
+    // RFC 5681 section 4.2. A peer on a link of large frames that takes small segments sends large ones nevertheless, ...
+    let mut puppet = Puppet::established(Config::default(), seg(0).mss(200));
+    puppet.send(&seg(1).ack(1).text(&[1; 1_460]));
+    assert_eq!(puppet.lines(), [""; 0]);
+    puppet.send(&seg(1_461).ack(1).text(&[1; 1_460]));
+    assert_eq!(puppet.lines(), ["0.000 . 1:1 ack 2921"]);
+    // ... and one on a link of smaller frames than ours must not wait for us to fill two of our own.
+    let mut puppet = Puppet::with_mtu(Config::default(), 9_000);
+    let listener = puppet.listen(ListenOptions::default());
+    puppet.send(&seg(0).flags(TcpFlags::SYN).mss(8_960));
+    puppet.send(&seg(1).ack(1));
+    puppet.accept(listener);
+    puppet.take();
+    let acks: Vec<usize> = (0..6)
+        .map(|n| {
+            puppet.send(&seg(1 + n * 1_000).ack(1).text(&[1; 1_000]));
+            puppet.take().len()
+        })
+        .collect();
     assert_eq!(acks, [0, 1, 0, 1, 0, 1]);
 }
 

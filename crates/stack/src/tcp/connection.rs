@@ -63,6 +63,8 @@ pub(crate) struct ReceiveSpace {
     pub acked: SeqNum,
     /// Bytes received since.
     pub unacked: u32,
+    /// The largest segment received, in bytes of text: what the peer fills a segment with.
+    pub full: u16,
 }
 
 /// Facts about a connection, one bit each.
@@ -222,6 +224,7 @@ impl Connection {
                 scale: if config.window_scaling { scale } else { 0 },
                 acked: SeqNum(0),
                 unacked: 0,
+                full: 0,
             },
             timestamps: Timestamps::new(timestamp_offset),
             rtt: RttEstimator::new(),

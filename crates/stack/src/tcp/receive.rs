@@ -13,6 +13,9 @@ use crate::tcp::phase::Phase;
 use crate::tcp::reassembly::Reassembly;
 use crate::time::Instant;
 
+/// RFC 9293 section 3.7.1: segments of this size need no announcement.
+const LEAST_FULL: u32 = 536;
+
 impl Connection {
     /// Steps seven and eight. The segment lies within the window already.
     pub(crate) fn on_text(&mut self, env: &mut Env<'_>, segment: &Incoming<'_>) -> Result<(), Discard> {
@@ -52,6 +55,8 @@ impl Connection {
         }
         let arrived = filled - self.rcv.nxt;
         if arrived > 0 {
+            let size = segment.payload.len() / usize::from(segment.segments);
+            self.rcv.full = self.rcv.full.max(u16::try_from(size).unwrap_or(u16::MAX));
             if !self.flags.has(Flags::READ_SHUT) {
                 self.receive.publish(arrived as usize);
                 self.tell(Readiness::READABLE);
@@ -93,7 +98,10 @@ impl Connection {
     /// RFC 1122 section 4.2.3.2: acknowledge at least every second full segment, and within half a second.
     fn schedule_ack(&mut self, env: &Env<'_>, arrived: u32, at_once: bool) {
         self.rcv.unacked = self.rcv.unacked.saturating_add(arrived);
-        if at_once || self.rcv.unacked >= 2 * self.segment_size() {
+        // RFC 5681 section 4.2: full is what the peer fills its segments with, up to the size that we announced, and not
+        // what it takes itself. Until it has sent any, what every peer may send.
+        let full = u32::from(self.rcv.full).max(self.segment_size().min(LEAST_FULL));
+        if at_once || self.rcv.unacked >= 2 * full {
             self.flags.set(Flags::ACK_NOW);
         } else if self.deadlines.ack.is_never() {
             self.deadlines.ack = env.now + env.config.delayed_ack;
