@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use links::spec::LinkSpec;
-use links::user::Forward;
 use wharf::Cidr;
+use wharf::links::spec::LinkSpec;
+use wharf::links::user::Forward;
 
 use crate::exit;
 
@@ -194,7 +194,7 @@ pub(crate) struct Network {
     #[arg(long, value_name = "FILE")]
     pub(crate) capture: Option<PathBuf>,
     /// On the user link, this name leads to this address; may be given several times
-    #[arg(long, value_name = "NAME=ADDRESS", value_parser = links::user::parse_host)]
+    #[arg(long, value_name = "NAME=ADDRESS", value_parser = wharf::links::user::parse_host)]
     pub(crate) host: Vec<(String, IpAddr)>,
     /// On the user link, let the host in: a port of its loopback leads to one of ours
     #[arg(long, value_name = "tcp:HOSTPORT:GUESTPORT")]

@@ -3,12 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use links::capture::Capture;
-use links::spec::LinkSpec;
-use links::user::{UserConfig, UserError, UserLink};
-use links::{Link, OpenError};
 use serde_json::{Value, json};
 use wharf::dns::{self, Resolver};
+use wharf::links::capture::Capture;
+use wharf::links::spec::LinkSpec;
+use wharf::links::user::{UserConfig, UserError, UserLink};
+use wharf::links::{Link, OpenError};
 use wharf::{Cidr, Configuration, Interface, Net, PingFailure, Pinger, SocketError, http};
 
 use crate::args;

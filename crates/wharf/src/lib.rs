@@ -25,6 +25,8 @@ pub mod tls;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// What a [`Net`] can stand on: TAP devices, open descriptors, the user-mode gateway, captures.
+pub use links;
 pub use wire::cidr::Cidr;
 pub use wire::ethernet::MacAddr;
 
