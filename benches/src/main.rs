@@ -9,6 +9,9 @@ mod report;
 mod sampling;
 mod tap;
 
+use std::io::{self, Write};
+use std::process::ExitCode;
+
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
@@ -57,8 +60,18 @@ fn enough_pairs(argument: &str) -> Result<usize, String> {
     }
 }
 
-fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where standard error is gone too, the status says it alone.
+            let _ = writeln!(io::stderr(), "wharf-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
     let mut report = Report::new(arguments.json, arguments.samples);
     let known: Vec<&str> = match &arguments.family {
         Family::Pair(_) => pair::CASES.iter().map(|case| case.name).collect(),

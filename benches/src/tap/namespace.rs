@@ -62,7 +62,8 @@ fn flags() -> Result<&'static [&'static str]> {
 /// # Errors
 /// What ip(8) complains about.
 pub(super) fn add_tap(name: &str, kernel: Ipv4Addr, prefix: u8) -> Result<()> {
-    ip(&["tuntap", "add", "dev", name, "mode", "tap"])?;
+    ip(&["tuntap", "add", "dev", name, "mode", "tap"])
+        .context("making a TAP device (needs /dev/net/tun, and the right to open it)")?;
     // Nothing but the stream is to cross it: no router solicitations.
     ip(&["link", "set", "dev", name, "addrgenmode", "none"])?;
     ip(&["address", "add", &format!("{kernel}/{prefix}"), "dev", name])?;
