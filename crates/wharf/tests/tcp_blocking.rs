@@ -441,3 +441,67 @@ fn a_slow_reader_does_not_slow_the_others() {
     assert!(received == sent);
     writer.join().unwrap();
 }
+
+#[test]
+fn small_buffers_never_stall_a_stream() {
+    // A wake-up that is lost, or a window that nobody opens again, shows here as a test that never ends.
+    for size in [1_460, 2_000, 5_000, 20_000] {
+        let (left, right) = pair();
+        let mut listen = ListenOptions::default();
+        listen.tcp.send_buffer = size;
+        listen.tcp.receive_buffer = size;
+        let listener = TcpListener::bind_with(&right, (RIGHT, 0), &listen).unwrap();
+        let mut options = TcpOptions::default();
+        options.send_buffer = size;
+        options.receive_buffer = size;
+        let near = TcpStream::connect_with(&left, listener.local_addr().unwrap(), &options).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        let echo = thread::spawn(move || {
+            // Pieces of odd sizes, so that the ring is neither emptied nor filled at the same places.
+            let mut buffer = [0; 777];
+            loop {
+                let n = (&far).read(&mut buffer).unwrap();
+                if n == 0 {
+                    return;
+                }
+                (&far).write_all(&buffer[..n]).unwrap();
+            }
+        });
+        let sent = pattern(size as u64, 400_000);
+        let writer = near.try_clone().unwrap();
+        let writing = thread::spawn({
+            let sent = sent.clone();
+            move || {
+                for (number, chunk) in sent.chunks(613).enumerate() {
+                    (&writer).write_all(chunk).unwrap();
+                    if number % 64 == 0 {
+                        thread::sleep(Duration::from_micros(200));
+                    }
+                }
+                writer.shutdown(Shutdown::Write).unwrap();
+            }
+        });
+        let mut received = Vec::new();
+        (&near).read_to_end(&mut received).unwrap();
+        assert!(received == sent, "buffers of {size}");
+        writing.join().unwrap();
+        echo.join().unwrap();
+    }
+}
+
+#[test]
+fn a_word_and_its_answer_cross_ten_thousand_times() {
+    let (left, right) = pair();
+    let (near, far) = connected(&left, &right);
+    near.set_nodelay(true).unwrap();
+    far.set_nodelay(true).unwrap();
+    let echo = thread::spawn(move || std::io::copy(&mut &far, &mut &far).unwrap());
+    let mut buffer = [0; 8];
+    for number in 0..10_000u64 {
+        (&near).write_all(&number.to_be_bytes()).unwrap();
+        (&near).read_exact(&mut buffer).unwrap();
+        assert_eq!(u64::from_be_bytes(buffer), number);
+    }
+    drop(near);
+    assert_eq!(echo.join().unwrap(), 80_000);
+}

@@ -231,6 +231,18 @@ fn receiving_stops_when_its_time_is_over() {
 }
 
 #[test]
+fn a_nonblocking_send_to_a_new_destination_is_sent() {
+    // Only a lack of room is worth WouldBlock: a program would wait in vain for a socket to become writable that is.
+    let (left, right) = pair();
+    let (near, _) = bound(&left, LEFT);
+    let (far, address) = bound(&right, RIGHT);
+    near.set_nonblocking(true).unwrap();
+    assert_eq!(near.recv(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    near.send_to(b"now", address).unwrap();
+    assert_eq!(far.recv(&mut [0; 8]).unwrap(), 3);
+}
+
+#[test]
 fn a_port_is_taken_once_unless_shared() {
     let (left, _right) = pair();
     let (_near, address) = bound(&left, LEFT);

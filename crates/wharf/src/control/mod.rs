@@ -102,6 +102,8 @@ pub(crate) enum Completion {
     PeerFinished,
     /// There may be room to write.
     Writable,
+    /// Everything that was written has arrived.
+    Drained,
     /// An error that leaves the socket alive.
     Error(SocketError),
     /// An ICMP error about an echo request.

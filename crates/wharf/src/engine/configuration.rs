@@ -36,7 +36,8 @@ impl Engine {
         if !up {
             self.stack.set_link_state(now, interface, false);
         }
-        self.link = Some(Attached { link, interface, blocked: false, readable: true, up, broken_until: None });
+        self.link =
+            Some(Attached { link, interface, blocked: false, readable: true, up, suspect: false, broken_until: None });
         match self.addressing.clone() {
             Addressing::Static { address, gateway } => self.set_address(now, interface, address, gateway),
             Addressing::Dhcp { hostname } => {

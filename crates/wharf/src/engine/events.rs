@@ -48,6 +48,9 @@ impl Engine {
         if news.contains(Readiness::READABLE) {
             state.complete(Completion::Readable);
         }
+        if news.contains(Readiness::DRAINED) {
+            state.complete(Completion::Drained);
+        }
         if news.contains(Readiness::WRITABLE) || news.contains(Readiness::DRAINED) {
             state.complete(Completion::Writable);
         }

@@ -74,6 +74,8 @@ struct Attached {
     readable: bool,
     /// What the stack was last told of the carrier.
     up: bool,
+    /// The descriptor reported an error or a hang-up: if there are no frames either, it is left alone for a while.
+    suspect: bool,
     /// The descriptor reports nothing but errors: it is not polled until then.
     broken_until: Option<stack::Instant>,
 }

@@ -57,13 +57,18 @@ impl Engine {
     /// Takes a batch of frames; true if there may be more.
     fn receive(&mut self, now: stack::Instant) -> bool {
         let Self { stack, link, .. } = self;
-        let Some(Attached { link, interface, readable, up, .. }) = link else {
+        let Some(Attached { link, interface, readable, up, suspect, broken_until, .. }) = link else {
             return false;
         };
         let due = link.deadline().is_some_and(|deadline| deadline <= std::time::Instant::now());
         if *readable || due {
             let received = link.receive(BATCH, &mut |frame| stack.handle_frame(now, *interface, frame));
             *readable = received >= BATCH;
+            // A descriptor that reports an error, or the end of what it leads to, reports it for ever and would keep
+            // the loop turning: look again later (L1).
+            if received == 0 && std::mem::take(suspect) {
+                *broken_until = Some(now + RETRY);
+            }
         }
         let carrier = link.link_up();
         if carrier != *up {
@@ -128,12 +133,8 @@ impl Engine {
         let woken = sleep(self.channel.doorbell(), watch.as_ref(), longest);
         self.channel.awake(woken.rung);
         if let Some(attached) = &mut self.link {
-            attached.readable = woken.readable;
-            if woken.broken && !woken.readable {
-                // A descriptor that only reports errors would keep the loop turning: look again later (L1).
-                attached.readable = true;
-                attached.broken_until = Some(now + RETRY);
-            }
+            attached.readable = woken.readable || woken.broken;
+            attached.suspect = woken.broken;
         }
     }
 

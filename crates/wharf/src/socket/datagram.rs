@@ -94,7 +94,10 @@ impl Complete for DatagramState {
                 let _ = self.closed.set(reason.unwrap_or(SocketError::NotConnected));
                 self.wake_all();
             }
-            Completion::Connected { .. } | Completion::PeerFinished | Completion::EchoError { .. } => {}
+            Completion::Connected { .. }
+            | Completion::PeerFinished
+            | Completion::Drained
+            | Completion::EchoError { .. } => {}
         }
     }
 }

@@ -45,6 +45,7 @@ impl Complete for EchoState {
             | Completion::Readable
             | Completion::PeerFinished
             | Completion::Writable
+            | Completion::Drained
             | Completion::Error(_) => {}
         }
         self.readers.wake();

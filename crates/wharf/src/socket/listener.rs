@@ -57,6 +57,7 @@ impl Complete for ListenerState {
             | Completion::Readable
             | Completion::PeerFinished
             | Completion::Writable
+            | Completion::Drained
             | Completion::EchoError { .. } => None,
         };
         if let Some(reason) = reason {

@@ -131,6 +131,14 @@ impl Complete for StreamState {
                     self.writers.wake();
                 }
             }
+            Completion::Drained => {
+                // Somebody waits for an answer, perhaps for long: what was asked needs its memory no more.
+                if !self.readers.is_empty()
+                    && let Ok(mut side) = self.write.try_lock()
+                {
+                    side.send.release();
+                }
+            }
             Completion::Error(reason) | Completion::Closed(Some(reason)) => self.close(Some(reason)),
             Completion::Closed(None) => self.close(None),
             Completion::EchoError { .. } => {}
