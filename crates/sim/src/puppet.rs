@@ -312,6 +312,12 @@ impl Puppet {
         (puppet, listener)
     }
 
+    /// The number on the wire that the engine's sequence numbers are relative to: its last SYN's.
+    #[must_use]
+    pub fn engine_isn(&self) -> SeqNum {
+        self.engine_isn
+    }
+
     /// The connection's state.
     #[must_use]
     pub fn phase(&self) -> Phase {
