@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use sim::Puppet;
 use sim::puppet::{ENGINE, PUPPET, Seg, seg};
+use stack::ip::routes::Route;
 use stack::ports::BindError;
 use stack::tcp::{ListenOptions, ListenerId, Phase};
 use stack::{Config, Discard, Event};
+use wire::cidr::Cidr;
 use wire::tcp::{SeqNum, TcpFlags};
 
 const SYN: TcpFlags = TcpFlags::SYN;
@@ -116,8 +118,12 @@ fn a_burst_of_a_thousand_connections_loses_none() {
 fn a_flood_of_syns_is_bounded_resets_nobody_and_leaves_the_established_alone() {
     // RFC 4987.
     let (mut puppet, listener) = listening(|_| {});
-    puppet.send(&seg(0).flags(SYN).mss(1460));
-    puppet.send(&seg(1).ack(1));
+    let everywhere = Cidr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0).expect("no bits of 32");
+    let via = Some(IpAddr::V4(PUPPET));
+    let route = Route { destination: everywhere, via, interface: puppet.interface, metric: 0 };
+    puppet.stack.add_route(route).expect("a gateway on the link");
+    let isn = request(&mut puppet, 1);
+    complete(&mut puppet, 1, isn, b"");
     puppet.accept(listener);
     for n in 0..50_000_u32 {
         let source = Ipv4Addr::from_bits(0x0a00_0000 + n);
@@ -128,12 +134,12 @@ fn a_flood_of_syns_is_bounded_resets_nobody_and_leaves_the_established_alone() {
         );
         puppet.send_frame(&frame);
         if n % 10_000 == 0 {
-            let at = 1 + n / 10_000;
-            puppet.send(&seg(at).ack(1).text(b"x"));
+            let ack = isn + 1 - puppet.engine_isn();
+            from(&mut puppet, 1, &seg(1 + n / 10_000).ack(ack).text(b"x"));
             assert_eq!(puppet.read(10), b"x");
-            puppet.take_frames();
         }
     }
+    assert_eq!(puppet.take().iter().filter(|seen| seen.flags.contains(SYN)).count(), 1_025);
     assert!(puppet.stack.tcp_counts().0 <= 1_025, "{:?}", puppet.stack.tcp_counts());
     assert_eq!(resets(&mut puppet), 0);
     // They are forgotten in time, and the listener serves again.

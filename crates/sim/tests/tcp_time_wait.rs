@@ -119,6 +119,37 @@ fn with_timestamps_a_later_one_decides_whatever_the_number() {
 }
 
 #[test]
+fn a_syn_that_nobody_accepts_leaves_it_as_it_was() {
+    let mut puppet = Puppet::new(Config::default());
+    let listener = puppet.listen(ListenOptions::default());
+    puppet.send(&seg(0).flags(SYN).mss(1460));
+    puppet.send(&seg(1).ack(1));
+    puppet.accept(listener);
+    puppet.stack.tcp_unlisten(puppet.instant(), listener);
+    puppet.close();
+    puppet.send(&seg(1).ack(2).flags(FIN));
+    puppet.take();
+    puppet.send(&seg(100_000).flags(SYN).mss(1460));
+    assert_eq!(puppet.stack.tcp_counts(), (0, 1));
+    assert_eq!(puppet.lines(), ["0.000 . 2:2 ack 2"]);
+}
+
+#[test]
+fn a_syn_that_finds_the_backlog_full_leaves_it_as_it_was() {
+    let mut puppet = waiting(without);
+    for port in 0..1_024 {
+        let from = std::net::SocketAddrV4::new(PUPPET, 1_024 + port);
+        let frame = puppet.frame_between(from, std::net::SocketAddrV4::new(ENGINE, 80), &seg(0).flags(SYN).mss(1460));
+        puppet.send_frame(&frame);
+    }
+    puppet.take_frames();
+    let before = puppet.stack.tcp_counts();
+    puppet.send(&seg(100_000).flags(SYN).mss(1460));
+    assert_eq!(puppet.stack.tcp_counts(), before);
+    assert_eq!(before.1, 1);
+}
+
+#[test]
 fn our_own_connect_does_not_take_the_place() {
     let mut puppet = Puppet::established(Config::default(), seg(0).mss(1460));
     puppet.close();

@@ -24,7 +24,8 @@ use crate::tcp::input::Incoming;
 use crate::tcp::options::{ApplicationRings, SocketOptions, StreamRings, heap_rings};
 use crate::tcp::phase::Phase;
 use crate::tcp::reset::Reset;
-use crate::tcp::time_wait::{self, Verdict};
+use crate::tcp::time_wait::{self, Remains, Verdict};
+use crate::tcp::timestamps::Timestamps;
 use crate::tcp::{ConnectionId, Context, ListenerId, ListenerKind, Tcp};
 use crate::time::Instant;
 
@@ -160,16 +161,13 @@ impl Tcp {
         flow: Flow,
         segment: &Incoming<'_>,
     ) -> Result<(), Discard> {
-        let mut above = None;
+        let mut before = None;
         match self.time_wait.on_segment(now, &flow, segment) {
             Verdict::Unknown => {}
             Verdict::Ignored => return Err(Discard::TcpBadReset),
-            Verdict::Reuse(snd_nxt) => above = Some(snd_nxt),
+            Verdict::Reuse(remains) => before = Some(remains),
             Verdict::Acknowledge(remains, restarted) => {
-                if restarted || self.challenge.allow(now) {
-                    let clock = crate::tcp::timestamps::Timestamps::new(self.isn.timestamp_offset(&flow));
-                    time_wait::acknowledge(now, context.net, &flow, &remains, clock.value(now));
-                }
+                self.answer_from_time_wait(now, context, &flow, &remains, restarted);
                 return if restarted { Ok(()) } else { Err(Discard::TcpAfterClose) };
             }
         }
@@ -177,6 +175,7 @@ impl Tcp {
         let is_request =
             flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::ACK) && !flags.contains(TcpFlags::RST);
         if is_request {
+            let above = before.map(|remains| remains.snd_nxt);
             let request = Request { interface: delivery.interface, flow, above };
             if let Some(listener) = self.listeners.find(flow.local, flow.local_port) {
                 return self.on_request(now, context, request, segment, Some(listener));
@@ -186,10 +185,30 @@ impl Tcp {
                 return self.on_request(now, context, request, segment, None);
             }
         }
+        if let Some(remains) = before {
+            // Nobody takes the place, so the old connection keeps it.
+            self.answer_from_time_wait(now, context, &flow, &remains, false);
+            return Err(Discard::TcpAfterClose);
+        }
         if let Some(reset) = Reset::answer(segment) {
             reset.send(now, context.net, &flow);
         }
         Err(Discard::TcpNoConnection)
+    }
+
+    /// An acknowledgement for a connection that is over: always if `owed`, else within the limit on challenges.
+    fn answer_from_time_wait(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        flow: &Flow,
+        remains: &Remains,
+        owed: bool,
+    ) {
+        if owed || self.challenge.allow(now) {
+            let clock = Timestamps::new(self.isn.timestamp_offset(flow));
+            time_wait::acknowledge(now, context.net, flow, remains, clock.value(now));
+        }
     }
 
     /// A SYN for a listener, or in any-address mode for nobody yet.
@@ -247,6 +266,9 @@ impl Tcp {
         } else {
             connection.flags.set(Flags::HELD);
             connection.flags.set(Flags::OWNED);
+        }
+        if above.is_some() {
+            self.time_wait.remove(&flow);
         }
         let id = self.connections.insert(connection);
         self.demux.insert(&self.connections, id.index(), &flow);

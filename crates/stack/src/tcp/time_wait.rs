@@ -60,8 +60,8 @@ pub(crate) enum Verdict {
     Ignored,
     /// It is answered by an acknowledgement of everything; `restarted` if it was the peer's FIN again.
     Acknowledge(Remains, bool),
-    /// A SYN that RFC 6191 allows to take the place; a new ISN must lie above this number.
-    Reuse(SeqNum),
+    /// A SYN that RFC 6191 allows to take the place, if somebody takes it; a new ISN must lie above SND.NXT.
+    Reuse(Remains),
 }
 
 /// All connections in TIME-WAIT.
@@ -142,8 +142,7 @@ impl TimeWait {
             return Verdict::Ignored;
         }
         if flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::ACK) && may_reuse(&remains, segment) {
-            self.remove(flow);
-            return Verdict::Reuse(remains.snd_nxt);
+            return Verdict::Reuse(remains);
         }
         let fin_again = flags.contains(TcpFlags::FIN) && segment.header.seq + segment.len() == remains.rcv_nxt;
         if fin_again {
