@@ -120,6 +120,31 @@ fn what_waits_for_the_owner_is_bounded_and_the_rest_is_silently_counted() {
 }
 
 #[test]
+fn a_peer_that_gives_up_while_the_owner_thinks_costs_nothing_more() {
+    // A guest that sends SYN and RST in turn while the owner dials must not fill the engine.
+    let mut config = Config::default();
+    config.tcp.held_limit = 10;
+    let mut puppet = Puppet::any_address(config);
+    let mut ids = Vec::new();
+    for _ in 0..1_000 {
+        syn(&mut puppet, 1);
+        ids.extend(asked(&mut puppet));
+        let from = SocketAddrV4::new(PUPPET, 1);
+        puppet.send_frame(&puppet.frame_between(from, ELSEWHERE, &seg(1).flags(TcpFlags::RST)));
+    }
+    assert!(puppet.stack.tcp_counts().0 <= 10, "{:?}", puppet.stack.tcp_counts());
+    assert_eq!(ids.len(), 1_000);
+    for id in ids {
+        assert!(!admit(&mut puppet, id), "it has given up");
+        let now = puppet.instant();
+        puppet.stack.tcp_refuse(now, id, Refusal::Reset);
+    }
+    puppet.drain();
+    assert_eq!(puppet.lines(), [""; 0]);
+    assert_eq!(puppet.stack.tcp_counts(), (0, 0));
+}
+
+#[test]
 fn closing_in_syn_received_after_admitting_finishes_once_the_peer_has_acknowledged() {
     let mut puppet = Puppet::any_address(Config::default());
     syn(&mut puppet, 1);

@@ -291,6 +291,10 @@ impl Tcp {
         let Some(connection) = self.connections.get_mut(id) else { return };
         if connection.flags.take(Flags::HELD) {
             self.held -= 1;
+            if connection.phase == Phase::Closed {
+                // The peer has given up before the owner said a word: there is nothing left to admit.
+                connection.flags.set(Flags::ORPHANED);
+            }
         }
         let Some(listener) = connection.listener.take() else { return };
         if connection.phase.is_synchronized() {
