@@ -53,6 +53,24 @@ fn a_clock_that_steps_back_breaks_nothing() {
 }
 
 #[test]
+fn a_clock_that_leaps_ahead_and_returns_breaks_nothing() {
+    let mut puppet = Puppet::established(Config::default(), seg(0).mss(1460));
+    puppet.jump_to(Duration::from_secs(100 * 365 * 86_400));
+    for n in 0..5_000 {
+        puppet.send(&seg(2 + n).flags(TcpFlags::RST));
+    }
+    puppet.take();
+    puppet.jump_to(Duration::from_secs(5));
+    assert_eq!(puppet.phase(), Phase::Established);
+    puppet.write(b"still here");
+    // The deadline is kept, and the owner does not spin on one that has passed.
+    puppet.run_for(Duration::from_millis(700));
+    assert_eq!(puppet.lines(), ["5.000 P. 1:11 ack 1", "5.200 P. 1:11 ack 1", "5.600 P. 1:11 ack 1"]);
+    puppet.send(&seg(9).flags(TcpFlags::RST));
+    assert_eq!(puppet.lines(), ["5.700 . 11:11 ack 1"], "challenges are counted by the second that it is now");
+}
+
+#[test]
 fn the_last_instant_there_is_breaks_nothing() {
     let mut puppet = Puppet::established(Config::default(), seg(0).mss(1460));
     puppet.write(b"x");

@@ -128,7 +128,8 @@ impl<K: Copy> Wheel<K> {
         let now_tick = tick(now);
         while let Some((level, slot)) = self.first_slot() {
             let start = self.slot_start(level, slot);
-            if start > now_tick {
+            // What was armed for a time before `current` stands in that slot: the clock may have leapt ahead and returned.
+            if start > now_tick && start != self.current {
                 break;
             }
             if level == 0 {

@@ -19,7 +19,8 @@ impl ChallengeLimit {
 
     /// Whether one more may be sent now.
     pub(crate) fn allow(&mut self, now: Instant) -> bool {
-        if now.since(self.since) >= Duration::from_secs(1) {
+        // A clock that has gone back begins anew, lest a leap ahead silence us until it is caught up with.
+        if now.since(self.since) >= Duration::from_secs(1) || now < self.since {
             self.since = now;
             self.left = self.a_second;
         }
