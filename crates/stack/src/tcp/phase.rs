@@ -100,3 +100,6 @@ impl Phase {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

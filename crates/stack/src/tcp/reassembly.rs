@@ -74,3 +74,6 @@ fn earlier(a: SeqNum, b: SeqNum) -> SeqNum {
 fn later(a: SeqNum, b: SeqNum) -> SeqNum {
     if b.after(a) { b } else { a }
 }
+
+#[cfg(test)]
+mod tests;

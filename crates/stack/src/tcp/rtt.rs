@@ -125,3 +125,6 @@ impl RttEstimator {
         Duration::from_micros(u64::from(self.rttvar))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -312,3 +312,6 @@ impl<A: Address> Family<A> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,7 @@ impl NewReno {
         if self.in_slow_start() {
             // RFC 5681 section 3.1: cwnd += min (N, SMSS); RFC 3465 section 2.2 allows L = 2 * SMSS a segment, and an
             // ACK here may stand for a train of them.
-            self.cwnd = self.cwnd.saturating_add(acked).min(self.ssthresh.max(self.cwnd + mss));
+            self.cwnd = self.cwnd.saturating_add(acked).min(self.ssthresh.max(self.cwnd.saturating_add(mss)));
             return;
         }
         // RFC 5681 section 3.1: in congestion avoidance, one SMSS a window of acknowledged bytes.
@@ -74,7 +74,7 @@ impl NewReno {
 
     /// RFC 6582 section 3.2 step 3: everything that was outstanding at the loss has arrived.
     pub(crate) fn on_recovered(&mut self, flight: u32, mss: u32) {
-        self.cwnd = self.ssthresh.min(flight.max(mss) + mss);
+        self.cwnd = self.ssthresh.min(flight.max(mss).saturating_add(mss));
         self.acknowledged = 0;
     }
 
@@ -103,3 +103,6 @@ impl NewReno {
         self.acknowledged = 0;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! The table of connections that are over, without a network around it.
+
+use alloc::vec::Vec;
+
+use super::*;
+
+const SPAN: Duration = Duration::from_secs(60);
+
+fn table(limit: usize) -> TimeWait {
+    TimeWait::new(&mut Entropy::new([1; 32]), SPAN, limit)
+}
+
+fn v4(port: u16) -> Flow {
+    let address = |last| IpAddr::V4(Ipv4Addr::new(192, 0, 2, last));
+    Flow { local: address(1), remote: address(2), local_port: 80, remote_port: port }
+}
+
+fn v6(port: u16) -> Flow {
+    let address = IpAddr::V6(Ipv6Addr::LOCALHOST);
+    Flow { local: address, remote: address, local_port: 80, remote_port: port }
+}
+
+fn remains(n: u32) -> Remains {
+    Remains { snd_nxt: SeqNum(n), rcv_nxt: SeqNum(n + 1), ts_recent: None }
+}
+
+#[test]
+fn each_is_found_until_its_time_and_not_after() {
+    let mut table = table(100);
+    let start = Instant::from_secs(10);
+    for port in 1..=20 {
+        table.insert(start + Duration::from_secs(u64::from(port)), &v4(port), remains(u32::from(port)));
+        table.insert(start + Duration::from_secs(u64::from(port)), &v6(port), remains(1_000 + u32::from(port)));
+    }
+    assert_eq!(table.find(&v4(7)), Some(remains(7)));
+    assert_eq!(table.find(&v6(7)), Some(remains(1_007)));
+    assert_eq!(table.len(), 40);
+    assert_eq!(table.next_deadline(), start + Duration::from_secs(61));
+    table.expire(start + Duration::from_secs(70));
+    assert_eq!(table.len(), 20);
+    assert!(!table.contains(&v4(10)) && table.contains(&v4(11)));
+}
+
+#[test]
+fn what_is_taken_out_of_turn_leaves_the_others_findable() {
+    let mut table = table(100);
+    for port in 1..=50 {
+        table.insert(Instant::from_secs(u64::from(port)), &v4(port), remains(u32::from(port)));
+    }
+    for port in (1..=50).step_by(3) {
+        table.remove(&v4(port));
+    }
+    let left: Vec<u16> = (1..=50).filter(|&port| table.contains(&v4(port))).collect();
+    assert_eq!(left, (1..=50).filter(|port| port % 3 != 1).collect::<Vec<_>>());
+    assert_eq!(table.len(), left.len());
+    table.expire(Instant::from_secs(200));
+    assert_eq!(table.len(), 0);
+    assert!(table.next_deadline().is_never());
+}
+
+#[test]
+fn at_the_limit_the_oldest_goes_also_when_numbers_have_wrapped() {
+    let mut table = table(3);
+    table.v4.first = u32::MAX - 2;
+    for port in 1..=10 {
+        table.insert(Instant::from_secs(u64::from(port)), &v4(port), remains(u32::from(port)));
+        assert!(table.contains(&v4(port)));
+    }
+    assert_eq!(table.len(), 3);
+    assert!((8..=10).all(|port| table.contains(&v4(port))));
+}
