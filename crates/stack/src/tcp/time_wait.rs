@@ -20,6 +20,9 @@ use crate::tcp::demux::Flow;
 use crate::tcp::input::Incoming;
 use crate::time::Instant;
 
+/// Entries that were taken out of turn and not yet swept out, at most, besides as many as live.
+const MOST_DEAD: usize = 1_024;
+
 /// What must be known to answer for a connection that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Remains {
@@ -277,6 +280,23 @@ impl<A: Address> Family<A> {
             self.alive -= 1;
         }
         self.trim();
+        // An old entry at the front holds up those that were taken out behind it. A peer that repeats its FIN leaves one
+        // each time, so they are swept out before they outnumber the living.
+        if self.queue.len() > 2 * self.alive + MOST_DEAD {
+            self.sweep(keys);
+        }
+    }
+
+    /// Drops every entry that was taken out of turn.
+    fn sweep(&mut self, keys: (u64, u64)) {
+        self.queue.retain(|entry| entry.alive);
+        self.table.clear();
+        let (queue, first) = (&self.queue, self.first);
+        let hash_of = |number: u32| queue.get(number.wrapping_sub(first) as usize).map_or(0, |entry| entry.hash(keys));
+        for offset in 0..queue.len() as u32 {
+            let number = first.wrapping_add(offset);
+            self.table.insert_unique(hash_of(number), number, |&other| hash_of(other));
+        }
     }
 
     /// Drops entries at the front that were taken out of turn.

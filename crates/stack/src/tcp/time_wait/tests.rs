@@ -69,3 +69,21 @@ fn at_the_limit_the_oldest_goes_also_when_numbers_have_wrapped() {
     assert_eq!(table.len(), 3);
     assert!((8..=10).all(|port| table.contains(&v4(port))));
 }
+
+#[test]
+fn a_peer_that_repeats_its_fin_for_ever_does_not_fill_memory() {
+    // Each repetition starts the wait again behind those that came since.
+    let mut table = table(1_000);
+    table.insert(Instant::from_secs(1), &v4(1), remains(1));
+    for n in 0..200_000_u32 {
+        let port = 2 + (n % 3) as u16;
+        table.remove(&v4(port));
+        table.insert(Instant::from_secs(1), &v4(port), remains(n));
+        assert!(table.v4.queue.len() <= 4_096, "{}", table.v4.queue.len());
+    }
+    assert_eq!(table.len(), 4);
+    assert_eq!(table.find(&v4(1)), Some(remains(1)));
+    assert_eq!(table.find(&v4(2 + (199_999 % 3) as u16)), Some(remains(199_999)));
+    table.expire(Instant::from_secs(61));
+    assert_eq!(table.len(), 0);
+}
