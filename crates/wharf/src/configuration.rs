@@ -49,6 +49,8 @@ pub(crate) struct Progress {
     started: Instant,
     /// The interface's name, for messages.
     interface: String,
+    /// The address that was set by hand; `None` where DHCP is asked.
+    by_hand: Option<IpAddr>,
     stage: Mutex<Stage>,
     waiting: WakerSet,
 }
@@ -67,10 +69,11 @@ pub(crate) enum Stage {
 }
 
 impl Progress {
-    pub(crate) fn new(interface: &str) -> Self {
+    pub(crate) fn new(interface: &str, by_hand: Option<IpAddr>) -> Self {
         Self {
             started: Instant::now(),
             interface: interface.to_owned(),
+            by_hand,
             stage: Mutex::new(Stage::Waiting("no server answered".to_owned())),
             waiting: WakerSet::default(),
         }
@@ -119,10 +122,14 @@ impl Progress {
 
     /// What to say when nothing came of it in `waited`.
     pub(crate) fn timed_out(&self, waited: Duration) -> Error {
+        let interface = self.interface.clone();
+        if let Some(address) = self.by_hand {
+            return Error::AddressUnchecked { interface, address, waited };
+        }
         let stage = match &*lock(&self.stage) {
             Stage::Waiting(what) => what.clone(),
             Stage::Configured(_) | Stage::Conflict(_) | Stage::Stopped => String::new(),
         };
-        Error::NoLease { interface: self.interface.clone(), waited, stage }
+        Error::NoLease { interface, waited, stage }
     }
 }

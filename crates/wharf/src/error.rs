@@ -163,6 +163,19 @@ pub enum Error {
         /// How far the exchange came.
         stage: String,
     },
+    /// An address set by hand was not in use in time.
+    #[error(
+        "ARP: {address} on {interface} was still being checked for another holder after {} s; is the link up?",
+        waited.as_secs_f32()
+    )]
+    AddressUnchecked {
+        /// The interface.
+        interface: String,
+        /// The address.
+        address: IpAddr,
+        /// How long was waited.
+        waited: Duration,
+    },
     /// Another station uses the address.
     #[error("{address} on {interface} is in use by another station; choose another address")]
     AddressConflict {

@@ -66,7 +66,7 @@ impl Net {
     /// Waits until there is an address, for at most `timeout`.
     ///
     /// # Errors
-    /// [`Error::NoLease`] when the time is over, [`Error::AddressConflict`] when another station has the address that
+    /// [`Error::NoLease`] or [`Error::AddressUnchecked`] when the time is over, [`Error::AddressConflict`] when another station has the address that
     /// was set by hand.
     pub fn wait_configured(&self, timeout: Duration) -> Result<Configuration, Error> {
         let progress = &self.client.progress;

@@ -207,6 +207,8 @@ fn an_address_that_somebody_has_is_a_conflict() {
     let right = host(right, RIGHT).build().unwrap();
     right.wait_configured(LONG).unwrap();
     let left = Net::builder().link(Shared(left)).address(on_cable(RIGHT)).build().unwrap();
+    let error = left.wait_configured(Duration::from_millis(1)).unwrap_err();
+    assert!(matches!(error, Error::AddressUnchecked { .. }), "{error}");
     let error = left.wait_configured(Duration::from_secs(30)).unwrap_err();
     assert!(matches!(error, Error::AddressConflict { .. }), "{error}");
 }

@@ -48,6 +48,15 @@ pub(crate) enum Addressing {
     Static { address: Cidr, gateway: Option<IpAddr> },
 }
 
+impl Addressing {
+    fn by_hand(&self) -> Option<IpAddr> {
+        match self {
+            Self::Dhcp { .. } => None,
+            Self::Static { address, .. } => Some(address.addr()),
+        }
+    }
+}
+
 /// An engine, before and while its thread runs.
 struct Engine {
     stack: Stack,
@@ -100,7 +109,7 @@ impl Engine {
             stack: Stack::new(stack::Config::default(), seed),
             link: None,
             channel: Arc::clone(channel),
-            progress: Arc::new(Progress::new(&name)),
+            progress: Arc::new(Progress::new(&name, addressing.by_hand())),
             sockets: Sockets::default(),
             waiting_sends: VecDeque::new(),
             addressing,
