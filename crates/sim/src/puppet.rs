@@ -450,7 +450,13 @@ impl Puppet {
 
     /// What the engine has sent since the last call.
     pub fn take(&mut self) -> Vec<Seen> {
+        self.take_with_frames(|_| {})
+    }
+
+    /// [`take`](Self::take), showing every frame to `look` as well, of whatever protocol.
+    pub fn take_with_frames(&mut self, mut look: impl FnMut(&[u8])) -> Vec<Seen> {
         let frames: Vec<(Instant, Vec<u8>)> = self.device.frames.drain(..).collect();
+        frames.iter().for_each(|(_, frame)| look(frame));
         frames.iter().filter_map(|(at, frame)| self.see(*at, frame)).collect()
     }
 
