@@ -145,6 +145,24 @@ fn challenges_are_limited_to_a_number_a_second() {
 }
 
 #[test]
+fn how_many_challenges_there_are_tells_nobody_whether_others_were_challenged() {
+    // The number varies from second to second around the limit.
+    let mut puppet = established();
+    let mut counts = Vec::new();
+    for _ in 0..20 {
+        for n in 0..2_000 {
+            puppet.send(&seg(2 + n).flags(RST));
+        }
+        counts.push(puppet.take().len());
+        puppet.run_for(Duration::from_secs(1));
+    }
+    assert!(counts.iter().all(|count| (500..=1_500).contains(count)), "{counts:?}");
+    counts.sort_unstable();
+    counts.dedup();
+    assert!(counts.len() > 15, "{counts:?}");
+}
+
+#[test]
 fn keep_alives_and_zero_length_probes_are_answered_also_when_challenges_are_used_up() {
     // RFC 1122 section 4.2.3.6 and RFC 9293 section 3.8.6.1.
     let mut puppet = established();

@@ -62,7 +62,8 @@ pub struct TcpConfig {
     pub fin_wait_2: Duration,
     /// Connections in TIME-WAIT at most; beyond it the oldest goes. Default 262,144.
     pub time_wait_limit: usize,
-    /// Challenge ACKs a second, for the whole engine (RFC 5961 section 7). Default 1,000.
+    /// Challenge ACKs a second, for the whole engine (RFC 5961 section 7): in each from half as many to half as many
+    /// more, so that the count tells nobody anything. Default 1,000.
     pub challenge_ack_limit: u32,
     /// Offer window scaling (RFC 7323).
     pub window_scaling: bool,

@@ -194,3 +194,6 @@ impl Connection {
         self.start_keep_alive();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,7 +122,7 @@ impl Tcp {
             ready: Ready::default(),
             resolving: BTreeMap::new(),
             isn: IsnGenerator::new(entropy),
-            challenge: ChallengeLimit::new(config.challenge_ack_limit),
+            challenge: ChallengeLimit::new(config.challenge_ack_limit, entropy.fork()),
             held: 0,
             config,
         }
