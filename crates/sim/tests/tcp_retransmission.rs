@@ -5,7 +5,7 @@ use std::time::Duration;
 use sim::Puppet;
 use sim::puppet::seg;
 use stack::Config;
-use stack::tcp::{ConnectOptions, Phase, SocketOption, SocketOptions, TcpError};
+use stack::tcp::{Algorithm, ConnectOptions, Phase, SocketOption, SocketOptions, TcpError};
 use wire::tcp::{TcpFlags, Timestamps};
 
 fn millis(millis: u64) -> Duration {
@@ -14,7 +14,9 @@ fn millis(millis: u64) -> Duration {
 
 /// A connection whose handshake took `rtt`.
 fn established_in(rtt: Duration) -> Puppet {
-    let mut puppet = Puppet::new(Config::default());
+    let mut config = Config::default();
+    config.tcp.congestion = Algorithm::NewReno;
+    let mut puppet = Puppet::new(config);
     puppet.connect(&ConnectOptions::default());
     puppet.run_for(rtt);
     puppet.send(&seg(0).flags(TcpFlags::SYN).ack(1).mss(1460));

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::tcp::Algorithm;
+
 pub use crate::link::neighbors::NeighborConfig;
 
 /// Settings of a [`Stack`](crate::Stack), all with usable defaults.
@@ -69,6 +71,10 @@ pub struct TcpConfig {
     pub window_scaling: bool,
     /// Offer timestamps (RFC 7323).
     pub timestamps: bool,
+    /// Offer selective acknowledgements (RFC 2018).
+    pub sack: bool,
+    /// The congestion control of sockets that ask for none. Default CUBIC.
+    pub congestion: Algorithm,
 }
 
 impl Default for TcpConfig {
@@ -88,6 +94,8 @@ impl Default for TcpConfig {
             challenge_ack_limit: 1_000,
             window_scaling: true,
             timestamps: true,
+            sack: true,
+            congestion: Algorithm::Cubic,
         }
     }
 }

@@ -182,13 +182,4 @@ impl<T, V> Table<T, V> {
             Tenant::Free(_) => None,
         })
     }
-
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Handle<T>, &mut V)> {
-        self.slots.iter_mut().enumerate().filter_map(|(index, slot)| match &mut slot.tenant {
-            Tenant::Present(value) => {
-                Some((Handle { index: index as u32, generation: slot.generation, kind: PhantomData }, value))
-            }
-            Tenant::Free(_) => None,
-        })
-    }
 }

@@ -8,13 +8,14 @@ use crate::event::Readiness;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::input::{Env, Incoming};
 use crate::tcp::phase::Phase;
+use crate::tcp::recovery::Feedback;
 use crate::time::Instant;
 
 impl Connection {
     /// The fifth step for a synchronized connection. An error ends the segment's processing.
     pub(crate) fn on_ack(&mut self, env: &mut Env<'_>, segment: &Incoming<'_>) -> Result<(), Discard> {
         let ack = segment.header.ack;
-        if ack.after(self.snd.max) {
+        if ack.after(self.snd.nxt) {
             // RFC 9293 section 3.10.7.4: an ACK of something not yet sent is answered and frees nothing.
             self.acknowledge_if(env.challenge.allow(env.now));
             return Err(Discard::TcpBadAck);
@@ -24,12 +25,9 @@ impl Connection {
             self.acknowledge_if(env.challenge.allow(env.now));
             return Err(Discard::TcpBadAck);
         }
-
         let window_changed = self.update_window(segment);
-        if ack.after(self.snd.una) {
-            self.on_new_ack(env, segment, ack);
-        } else if ack == self.snd.una {
-            self.on_old_ack(segment, window_changed);
+        if ack.at_or_after(self.snd.una) && self.flight() > 0 {
+            self.on_current_ack(env, segment, window_changed);
         }
         Ok(())
     }
@@ -58,47 +56,63 @@ impl Connection {
         changed
     }
 
-    /// An acknowledgement of nothing new.
-    fn on_old_ack(&mut self, segment: &Incoming<'_>, window_changed: bool) {
-        if self.snd.wnd == 0 && !self.flags.has(Flags::ORPHANED) {
-            // RFC 1122 section 4.2.2.17: a peer that answers may keep its window closed for ever, also to a lone FIN.
-            self.recovery.on_refused();
-        }
+    /// An acknowledgement at or after SND.UNA while something is outstanding.
+    fn on_current_ack(&mut self, env: &mut Env<'_>, segment: &Incoming<'_>, window_changed: bool) {
+        let ack = segment.header.ack;
+        let una = self.snd.una;
+        let blocks = &segment.header.options.sack;
+        let (mss, srtt) = (self.segment_size(), self.rtt.smoothed().unwrap_or_default());
         // RFC 5681 section 2: data outstanding, no data, no SYN or FIN, the same window. A probe's answer is none.
-        let duplicate = self.flight() > 0
+        let duplicate = ack == una
             && segment.payload.is_empty()
-            && !segment.header.flags.contains(TcpFlags::FIN)
-            && !segment.header.flags.contains(TcpFlags::SYN)
+            && !segment.header.flags.intersects(TcpFlags::FIN | TcpFlags::SYN)
             && !window_changed
             && !self.flags.has(Flags::PERSISTING);
-        if !duplicate {
+        if ack == una && !duplicate && blocks.is_empty() {
             return;
         }
-        let (una, max, flight, mss) = (self.snd.una, self.snd.max, self.flight(), self.segment_size());
-        self.recovery.on_duplicate_ack(una, max, flight, mss, &mut self.congestion);
+        if ack == una
+            && self.snd.wnd == 0
+            && !self.flags.has(Flags::ORPHANED)
+            && let Some(recovery) = &mut self.recovery
+        {
+            // RFC 1122 section 4.2.2.17: a peer that answers may keep its window closed for ever, also to a lone FIN.
+            recovery.on_refused();
+        }
+        let mut raw = [(SeqNum(0), SeqNum(0)); 4];
+        let mut count = 0;
+        for block in blocks.iter().take(raw.len()) {
+            raw[count] = block;
+            count += 1;
+        }
+        let feedback =
+            Feedback { now: env.now, ack, una, nxt: self.snd.nxt, blocks: &raw[..count], duplicate, mss, srtt };
+        let sample = match &mut self.recovery {
+            Some(recovery) => recovery.on_feedback(&feedback, &mut self.congestion),
+            None => None,
+        };
+        match sample {
+            Some(rtt) => self.rtt.sample(rtt),
+            None if ack.after(una) => self.sample_by_timestamp(env.now, segment),
+            None => {}
+        }
+        if ack.after(una) {
+            self.on_new_ack(env, ack);
+        }
+        self.watch_tail(env.now);
     }
 
-    /// An acknowledgement of something new.
-    fn on_new_ack(&mut self, env: &mut Env<'_>, segment: &Incoming<'_>, ack: SeqNum) {
-        let before = self.flight();
+    /// Something new was acknowledged.
+    fn on_new_ack(&mut self, env: &mut Env<'_>, ack: SeqNum) {
         let fin_acked = self.snd.fin.is_some_and(|fin| ack.after(fin));
-        let acked = ack - self.snd.una;
-        let freed = acked - u32::from(fin_acked);
-
-        self.sample_round_trip(env.now, segment, ack);
+        let freed = ack - self.snd.una - u32::from(fin_acked);
         self.send.consume(freed as usize);
         self.snd.una = ack;
-        if self.snd.nxt.before(ack) {
-            self.snd.nxt = ack;
-        }
         self.probes = 0;
         self.flags.clear(Flags::PERSISTING);
         self.flags.clear(Flags::PROBE_DUE);
 
-        let (flight, mss) = (self.flight(), self.segment_size());
-        self.recovery.on_new_ack(ack, acked, before, flight, mss, &mut self.congestion);
-
-        if flight == 0 {
+        if self.flight() == 0 {
             // RFC 6298 section 5.2: nothing is outstanding, the timer is off.
             self.deadlines.retransmit = Instant::NEVER;
             self.unanswered_since = Instant::NEVER;
@@ -117,17 +131,13 @@ impl Connection {
                 self.start_fin_wait_2(env.now, env.config);
             }
         }
-        if flight == 0 && self.send.is_empty() {
+        if self.flight() == 0 && self.send.is_empty() {
             self.tell(Readiness::DRAINED);
         }
     }
 
-    /// RFC 6298 section 3 and RFC 7323 section 4: the timed segment if it came back, else the echoed timestamp, which
-    /// is not ambiguous when something was sent twice.
-    fn sample_round_trip(&mut self, now: Instant, segment: &Incoming<'_>, ack: SeqNum) {
-        if self.rtt.on_acknowledged(now, ack) || self.rtt.is_timing() {
-            return;
-        }
+    /// RFC 7323 section 4: the echoed timestamp is not ambiguous when something was sent twice.
+    fn sample_by_timestamp(&mut self, now: Instant, segment: &Incoming<'_>) {
         if let Some(option) = segment.header.options.timestamps
             && self.timestamps.is_agreed()
             && let Some(elapsed) = self.timestamps.elapsed(now, option.echo)

@@ -181,6 +181,10 @@ impl Stack {
             SocketOption::HopLimit(value) => connection.options.hop_limit = value,
             SocketOption::Tos(value) => connection.options.tos = value,
             SocketOption::ResetOnClose(value) => connection.options.reset_on_close = value,
+            SocketOption::Congestion(value) => {
+                connection.options.congestion = Some(value);
+                connection.congestion.set_algorithm(value);
+            }
         });
     }
 

@@ -13,7 +13,7 @@ use crate::config::TcpConfig;
 use crate::event::Readiness;
 use crate::link::InterfaceId;
 use crate::tcp::ListenerId;
-use crate::tcp::congestion::NewReno;
+use crate::tcp::congestion::Congestion;
 use crate::tcp::demux::Flow;
 use crate::tcp::error::TcpError;
 use crate::tcp::options::{ApplicationRings, SocketOptions};
@@ -30,10 +30,8 @@ use crate::timers::TimerId;
 pub(crate) struct SendSpace {
     /// SND.UNA: the oldest sequence number that is not acknowledged.
     pub una: SeqNum,
-    /// SND.NXT: the next to send. A time-out sets it back to SND.UNA.
+    /// SND.NXT: the next that was never sent; what is acknowledged may not lie beyond it.
     pub nxt: SeqNum,
-    /// The highest that was ever sent; what is acknowledged may not lie beyond it.
-    pub max: SeqNum,
     /// SND.WND in bytes, scaled.
     pub wnd: u32,
     /// The largest SND.WND seen: the peer's buffer, as far as this side can tell.
@@ -69,7 +67,7 @@ pub(crate) struct ReceiveSpace {
 
 /// Facts about a connection, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Flags(u16);
+pub(crate) struct Flags(u32);
 
 impl Flags {
     /// An acknowledgement must go out now.
@@ -104,6 +102,8 @@ impl Flags {
     pub(crate) const RESOLVING: Self = Self(1 << 14);
     /// The sender waits in persist mode (RFC 9293 section 3.8.6.1).
     pub(crate) const PERSISTING: Self = Self(1 << 15);
+    /// Both sides agreed to SACK (RFC 2018).
+    pub(crate) const SACK: Self = Self(1 << 16);
 
     pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -126,10 +126,12 @@ impl Flags {
 }
 
 /// The times at which something must be done; `NEVER` when nothing must.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadlines {
     /// Retransmission, or the next window probe in persist mode.
     pub retransmit: Instant,
+    /// RACK's reordering timer, or the next tail-loss probe.
+    pub alarm: Instant,
     /// A delayed acknowledgement.
     pub ack: Instant,
     /// Keep-alive, and the end of an orphan's FIN-WAIT-2.
@@ -148,8 +150,9 @@ pub(crate) struct Connection {
     pub rcv: ReceiveSpace,
     pub timestamps: Timestamps,
     pub rtt: RttEstimator,
-    pub recovery: Recovery,
-    pub congestion: NewReno,
+    /// What is in flight and lost; nothing while the connection is idle.
+    pub recovery: Option<Box<Recovery>>,
+    pub congestion: Congestion,
     pub deadlines: Deadlines,
     pub timer: TimerId,
     /// When a segment of the peer last arrived.
@@ -160,6 +163,8 @@ pub(crate) struct Connection {
     pub unanswered_since: Instant,
     /// Duplicate ACKs that are owed to the peer, one for each segment that came out of order.
     pub duplicate_acks_owed: u8,
+    /// Bytes that came twice, to be reported in the next acknowledgement (RFC 2883).
+    pub duplicate: Option<(SeqNum, SeqNum)>,
     /// Keep-alive probes without an answer, or window probes in a row, answered or not: the pause grows with them.
     pub probes: u8,
     /// Window probes since the peer was last heard.
@@ -209,7 +214,6 @@ impl Connection {
             snd: SendSpace {
                 una: isn,
                 nxt: isn,
-                max: isn,
                 wnd: 0,
                 max_wnd: 0,
                 wl1: SeqNum(0),
@@ -228,14 +232,20 @@ impl Connection {
             },
             timestamps: Timestamps::new(timestamp_offset),
             rtt: RttEstimator::new(),
-            recovery: Recovery::new(isn),
-            congestion: NewReno::new(u32::from(mss)),
-            deadlines: Deadlines { retransmit: Instant::NEVER, ack: Instant::NEVER, idle: Instant::NEVER },
+            recovery: None,
+            congestion: Congestion::new(options.congestion.unwrap_or(config.congestion), u32::from(mss)),
+            deadlines: Deadlines {
+                retransmit: Instant::NEVER,
+                alarm: Instant::NEVER,
+                ack: Instant::NEVER,
+                idle: Instant::NEVER,
+            },
             timer: TimerId::NONE,
             last_heard: now,
             last_sent: now,
             unanswered_since: Instant::NEVER,
             duplicate_acks_owed: 0,
+            duplicate: None,
             probes: 0,
             unanswered_probes: 0,
             send,
@@ -260,7 +270,7 @@ impl Connection {
 
     /// Bytes that were sent and not acknowledged, SYN and FIN included.
     pub(crate) fn flight(&self) -> u32 {
-        self.snd.max - self.snd.una
+        self.snd.nxt - self.snd.una
     }
 
     /// The offset of `seq` in the send ring, whose first byte is SND.UNA once the SYN is acknowledged.
@@ -271,6 +281,22 @@ impl Connection {
     /// The receive window that was advertised, as it stands now.
     pub(crate) fn receive_window(&self) -> u32 {
         self.rcv.edge - self.rcv.nxt
+    }
+
+    /// Bytes believed to be in the network.
+    pub(crate) fn pipe(&self) -> u32 {
+        self.recovery.as_ref().map_or(0, |recovery| recovery.pipe(self.segment_size()))
+    }
+
+    /// Bytes believed lost and not yet sent again.
+    pub(crate) fn lost(&self) -> u32 {
+        self.recovery.as_ref().map_or(0, |recovery| recovery.lost())
+    }
+
+    /// The scoreboard, made when the first byte is sent.
+    pub(crate) fn recovery_mut(&mut self) -> &mut Recovery {
+        let (una, sack) = (self.snd.una, self.flags.has(Flags::SACK));
+        self.recovery.get_or_insert_with(|| Box::new(Recovery::new(una, sack)))
     }
 
     /// Adds to what the owner is to be told.

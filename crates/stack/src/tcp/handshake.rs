@@ -11,6 +11,7 @@ use wire::tcp::{TcpFlags, TcpOptions};
 use crate::Discard;
 use crate::config::TcpConfig;
 use crate::event::Readiness;
+use crate::tcp::congestion::Congestion;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::error::TcpError;
 use crate::tcp::input::{Env, Incoming, Stop};
@@ -31,12 +32,15 @@ impl Connection {
     pub(crate) fn syn_options(&self, now: Instant, announced_mss: u16, config: &TcpConfig) -> TcpOptions {
         let answer = self.phase == Phase::SynReceived;
         let scale = if answer { self.flags.has(Flags::SCALED) } else { config.window_scaling };
+        let sack_permitted = if answer { self.flags.has(Flags::SACK) } else { config.sack };
         let timestamps = if answer { self.timestamps.is_agreed() } else { config.timestamps };
         TcpOptions {
             mss: Some(announced_mss),
             // RFC 7323 section 2.2: in a SYN-ACK only if the SYN had it.
             window_scale: scale.then_some(self.rcv.scale),
             timestamps: timestamps.then(|| self.timestamps.option(now)),
+            // RFC 2018 section 2.
+            sack_permitted,
             ..TcpOptions::NONE
         }
     }
@@ -76,7 +80,10 @@ impl Connection {
         {
             self.timestamps.agree(now, option);
         }
-        self.congestion = crate::tcp::congestion::NewReno::new(self.segment_size());
+        if header.options.sack_permitted && config.sack {
+            self.flags.set(Flags::SACK);
+        }
+        self.congestion = Congestion::new(self.congestion.algorithm(), self.segment_size());
         if self.flags.has(Flags::SYN_RESENT) {
             self.congestion.on_syn_lost(self.segment_size());
         }
@@ -96,7 +103,7 @@ impl Connection {
         let header = segment.header;
         let has_ack = header.flags.contains(TcpFlags::ACK);
         // First: an ACK must be of our SYN.
-        if has_ack && (header.ack.at_or_before(self.snd.una) || header.ack.after(self.snd.max)) {
+        if has_ack && (header.ack.at_or_before(self.snd.una) || header.ack.after(self.snd.nxt)) {
             return Err(match Reset::answer(segment) {
                 Some(reset) => Stop::Reset(Discard::TcpBadAck, reset),
                 None => Stop::Discard(Discard::TcpBadAck),
@@ -154,7 +161,7 @@ impl Connection {
     /// RFC 9293 section 3.10.7.4, fifth step, in SYN-RECEIVED.
     pub(crate) fn on_handshake_ack(&mut self, env: &mut Env<'_>, segment: &Incoming<'_>) -> Result<(), Stop> {
         let ack = segment.header.ack;
-        if self.flags.has(Flags::HELD) || ack.at_or_before(self.snd.una) || ack.after(self.snd.max) {
+        if self.flags.has(Flags::HELD) || ack.at_or_before(self.snd.una) || ack.after(self.snd.nxt) {
             return Err(match Reset::answer(segment) {
                 Some(reset) => Stop::Reset(Discard::TcpBadAck, reset),
                 None => Stop::Discard(Discard::TcpBadAck),
@@ -167,8 +174,9 @@ impl Connection {
     /// Our SYN is acknowledged.
     fn establish(&mut self, env: &mut Env<'_>, segment: &Incoming<'_>) {
         let header = &segment.header;
-        if !self.rtt.on_acknowledged(env.now, header.ack)
-            && let Some(option) = header.options.timestamps
+        if !self.flags.has(Flags::SYN_RESENT) {
+            self.rtt.sample(env.now.since(self.last_sent));
+        } else if let Some(option) = header.options.timestamps
             && self.timestamps.is_agreed()
             && let Some(elapsed) = self.timestamps.elapsed(env.now, option.echo)
         {
@@ -181,7 +189,6 @@ impl Connection {
         self.unanswered_since = Instant::NEVER;
         self.snd.una += 1;
         self.snd.nxt = self.snd.una;
-        self.snd.max = self.snd.una;
         // RFC 7323 section 2.2: nor is that of a SYN-ACK, also in a simultaneous open.
         self.snd.wnd = u32::from(header.window) << if segment.was_syn { 0 } else { self.snd.scale };
         self.snd.max_wnd = self.snd.max_wnd.max(self.snd.wnd);

@@ -33,7 +33,7 @@ impl Tcp {
         };
         // RFC 5927 section 4.1: only a sequence number that is in flight was seen by a router on the way.
         let seq = SeqNum(error.sequence);
-        let in_flight = seq.at_or_after(connection.snd.una) && seq.before(connection.snd.max);
+        let in_flight = seq.at_or_after(connection.snd.una) && seq.before(connection.snd.nxt);
         if !in_flight {
             context.net.discard(Discard::IcmpUnmatched);
             return;
@@ -55,8 +55,9 @@ impl Tcp {
                 connection.mss = mss;
                 context.net.lower_path_mtu(now, flow.remote, mtu);
                 // RFC 1191 section 6.4: send again at once what was too big; no congestion is meant.
-                connection.snd.nxt = connection.snd.una;
-                connection.rtt.on_retransmitted();
+                if let Some(recovery) = &mut connection.recovery {
+                    recovery.on_path_shrunk();
+                }
             }
             // RFC 5461 section 4.1 and RFC 5927 section 6.2: errors abort a connection only before it is established.
             kind if before == Phase::SynSent && is_hard(kind) => connection.fail(TcpError::from(kind)),

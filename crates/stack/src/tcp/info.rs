@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::tcp::congestion::Algorithm;
 use crate::tcp::connection::Connection;
 use crate::tcp::phase::Phase;
 
@@ -35,6 +36,18 @@ pub struct TcpInfo {
     pub send_window: u32,
     /// Our window as the peer knows it, in bytes.
     pub receive_window: u32,
+    /// Bytes that the peer has beyond a gap.
+    pub sacked: u32,
+    /// Bytes believed lost and not yet sent again.
+    pub lost: u32,
+    /// Whether losses are being repaired.
+    pub recovering: bool,
+    /// Whether the network was seen to reorder.
+    pub reordering_seen: bool,
+    /// The smallest round trip of the last minutes, while data flows.
+    pub min_rtt: Option<Duration>,
+    /// The congestion control algorithm.
+    pub congestion: Algorithm,
     /// Segments or trains sent again.
     pub retransmissions: u32,
     /// Time-outs in a row.
@@ -47,6 +60,7 @@ pub struct TcpInfo {
 
 impl TcpInfo {
     pub(crate) fn of(connection: &Connection, config: &crate::config::TcpConfig) -> Self {
+        let recovery = connection.recovery.as_deref();
         Self {
             phase: connection.phase,
             srtt: connection.rtt.smoothed(),
@@ -61,8 +75,14 @@ impl TcpInfo {
             out_of_order: connection.reassembly.as_ref().map_or(0, |reassembly| reassembly.bytes()),
             send_window: connection.snd.wnd,
             receive_window: connection.receive_window(),
+            sacked: recovery.map_or(0, |recovery| recovery.sacked()),
+            lost: connection.lost(),
+            recovering: recovery.is_some_and(|recovery| recovery.is_active()),
+            reordering_seen: recovery.is_some_and(|recovery| recovery.reordering_seen()),
+            min_rtt: recovery.and_then(|recovery| recovery.min_rtt()),
+            congestion: connection.congestion.algorithm(),
             retransmissions: connection.retransmissions,
-            timeouts: connection.recovery.timeouts(),
+            timeouts: connection.recovery.as_ref().map_or(0, |recovery| recovery.timeouts()),
             timestamps: connection.timestamps.is_agreed(),
             window_scale: connection
                 .flags

@@ -253,6 +253,12 @@ impl Connection {
         // Keep-alives and window probes (at RCV.NXT-1 or at a closed window) and retransmissions are always answered;
         // other empty segments only within the limit, lest two confused ends answer each other for ever. A SYN but for
         // the one that began the connection is challenged (RFC 5961 section 4.2).
+        if !segment.payload.is_empty() && segment.header.seq.before(self.rcv.nxt) {
+            // RFC 2883 section 4.1: it came twice.
+            let seq = segment.header.seq;
+            let text_end = seq + segment.payload.len() as u32;
+            self.duplicate = Some((seq, text_end.earlier(self.rcv.nxt)));
+        }
         let foreign_syn = segment.header.flags.contains(TcpFlags::SYN) && end != self.rcv.nxt;
         let probe = (segment.len() > 0 && !foreign_syn) || segment.header.seq + 1 == self.rcv.nxt;
         if probe || env.challenge.allow(env.now) {

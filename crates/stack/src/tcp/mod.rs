@@ -7,15 +7,16 @@
 //! | acknowledgements, the send window | `acknowledge` |
 //! | text, FIN, the receive window, when to acknowledge | `receive`, `reassembly` |
 //! | what to send next, Nagle, silly windows | `output`, `ready` |
-//! | loss: by time, by duplicate ACKs; how much may be in flight | `retransmit`, `recovery`, `congestion`, `rtt` |
+//! | loss: what is in flight, what is lost, what to do about it | `scoreboard`, `rack`, `recovery`, `retransmit`, `rtt` |
+//! | how much may be in flight | `congestion` |
 //! | a closed window; a silent peer | `persist`, `keep_alive` |
 //! | RFC 7323 | `timestamps` |
 //! | resets, and the limit on answers to forged segments | `reset`, `challenge` |
 //! | the end | `time_wait`, `phase` |
 //! | what the owner calls | `commands`, `options`, `error`, `info` |
 //!
-//! [`Tcp`] holds the tables. A [`Connection`](connection::Connection) knows nothing of them: its methods change it, and
-//! [`Tcp::settle`] then does what follows from the change.
+//! `Tcp` holds the tables. A `Connection` knows nothing of them: its methods change it, and
+//! `Tcp::settle` then does what follows from the change.
 
 mod acknowledge;
 mod challenge;
@@ -35,6 +36,7 @@ mod options;
 mod output;
 mod persist;
 mod phase;
+mod rack;
 mod ready;
 mod reassembly;
 mod receive;
@@ -42,6 +44,7 @@ mod recovery;
 mod reset;
 mod retransmit;
 mod rtt;
+mod scoreboard;
 mod time_wait;
 mod timers;
 mod timestamps;
@@ -52,6 +55,7 @@ use core::net::IpAddr;
 
 pub use commands::ConnectOptions;
 pub use commands::Refusal;
+pub use congestion::Algorithm;
 pub use error::{ConnectError, TcpError};
 pub use info::TcpInfo;
 pub use listener::{Accepted, ListenOptions, RingSource};
@@ -258,7 +262,7 @@ impl Tcp {
         match connection.phase {
             Phase::TimeWait if before != Phase::TimeWait => {
                 let remains = Remains {
-                    snd_nxt: connection.snd.max,
+                    snd_nxt: connection.snd.nxt,
                     rcv_nxt: connection.rcv.nxt,
                     ts_recent: connection.timestamps.is_agreed().then(|| connection.timestamps.recent()),
                 };

@@ -4,6 +4,8 @@ use core::time::Duration;
 
 use ring::{Consumer, Producer};
 
+use crate::tcp::congestion::Algorithm;
+
 /// Settings of one connection; a listener's pass to what it accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -20,6 +22,8 @@ pub struct SocketOptions {
     pub tos: u8,
     /// SO_LINGER with a time of zero: closing resets the connection.
     pub reset_on_close: bool,
+    /// TCP_CONGESTION; `None` takes the engine's.
+    pub congestion: Option<Algorithm>,
     /// TCP_MAXSEG: an upper bound of the segment size, announced and obeyed.
     pub max_segment: Option<u16>,
 }
@@ -33,6 +37,7 @@ impl Default for SocketOptions {
             hop_limit: 64,
             tos: 0,
             reset_on_close: false,
+            congestion: None,
             max_segment: None,
         }
     }
@@ -71,6 +76,8 @@ pub enum SocketOption {
     Tos(u8),
     /// [`SocketOptions::reset_on_close`].
     ResetOnClose(bool),
+    /// [`SocketOptions::congestion`].
+    Congestion(Algorithm),
 }
 
 /// The engine's halves of a connection's two rings.

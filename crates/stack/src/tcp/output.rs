@@ -26,8 +26,10 @@ enum Kind {
     Syn,
     /// Text from SND.NXT on, perhaps with the FIN.
     Text,
-    /// The segment at SND.UNA once more.
+    /// What was lost, once more.
     Again,
+    /// A tail-loss probe.
+    TailProbe,
     /// A window probe.
     Probe,
     /// A keep-alive probe.
@@ -58,20 +60,10 @@ impl Connection {
             let answers = self.phase == Phase::SynReceived && !self.flags.has(Flags::HELD);
             return if answers { self.plan_ack() } else { None };
         }
-        if self.phase.sends() {
-            if self.recovery.retransmit_due()
-                && let Some(plan) = self.plan_again()
-            {
-                return Some(plan);
-            }
-            if let Some(plan) = self.plan_text() {
-                return Some(plan);
-            }
-            if self.flags.has(Flags::PROBE_DUE)
-                && let Some(plan) = self.plan_probe()
-            {
-                return Some(plan);
-            }
+        if self.phase.sends()
+            && let Some(plan) = self.plan_stream()
+        {
+            return Some(plan);
         }
         if self.flags.has(Flags::KEEP_ALIVE_DUE) {
             // RFC 1122 section 4.2.3.6: at SND.NXT-1, without text, which any peer must answer.
@@ -91,37 +83,84 @@ impl Connection {
     fn ack_seq(&self) -> SeqNum {
         let edge = self.snd.una + self.snd.wnd;
         // RFC 9293 section 3.8.6.1: the FIN needs no window, and what follows a FIN lies after it.
-        if self.snd.max.after(edge) && self.snd.fin.is_none() && self.phase.is_synchronized() {
+        if self.snd.nxt.after(edge) && self.snd.fin.is_none() && self.phase.is_synchronized() {
             edge
         } else {
-            self.snd.max
+            self.snd.nxt
         }
     }
 
-    /// The segment at SND.UNA, for fast retransmit and for partial ACKs.
+    /// The next part of the stream: what was lost, what is new, or a probe.
+    fn plan_stream(&self) -> Option<Plan> {
+        let (lost, prefers_new, tail_probe) = match &self.recovery {
+            Some(recovery) => (recovery.lost() > 0, recovery.prefers_new(), recovery.probe_due),
+            None => (false, false, false),
+        };
+        let again = || if lost { self.plan_again() } else { None };
+        let plan = if prefers_new { self.plan_text().or_else(again) } else { again().or_else(|| self.plan_text()) };
+        plan.or_else(|| if tail_probe { self.plan_tail_probe() } else { None })
+            .or_else(|| if self.flags.has(Flags::PROBE_DUE) { self.plan_window_probe() } else { None })
+    }
+
+    /// What is believed lost, as far as the windows allow.
     fn plan_again(&self) -> Option<Plan> {
-        let outstanding = self.flight() - u32::from(self.snd.fin.is_some());
-        let len = outstanding.min(self.segment_size());
-        let fin = self.snd.fin == Some(self.snd.una + len);
-        (len > 0 || fin).then_some(Plan { kind: Kind::Again, seq: self.snd.una, len, fin })
+        let (start, end) = self.recovery.as_ref()?.next_lost()?;
+        let mss = self.segment_size();
+        let text_end = self.snd.fin.map_or(end, |fin| if end.after(fin) { fin } else { end });
+        let wanted = text_end - start;
+        // RFC 6675 section 5, step C: while cwnd - pipe is at least a segment.
+        let room = self.congestion.window().saturating_sub(self.pipe());
+        if room < mss.min(wanted) {
+            return None;
+        }
+        let offered = (self.snd.una + self.snd.wnd) - start;
+        let offered = if offered > 1 << 30 { 0 } else { offered };
+        let mut len = wanted.min(offered).min(LONGEST_TRAIN.max(mss));
+        if len > room {
+            len = (room - room % mss).max(mss.min(len));
+        }
+        let fin = self.snd.fin == Some(start + len) && end.after(start + len);
+        if len < mss && start + len == self.snd.nxt && self.snd.fin.is_none() {
+            // What was lost at the end of the flight takes what waits behind it along.
+            len = (len + self.unsent()).min(mss).min(offered);
+        }
+        (len > 0 || fin).then_some(Plan { kind: Kind::Again, seq: start, len, fin })
+    }
+
+    /// Bytes that the application has written and that were never sent.
+    fn unsent(&self) -> u32 {
+        let offset = self.send_offset(self.snd.nxt);
+        u32::try_from(self.send.len().saturating_sub(offset)).unwrap_or(u32::MAX)
+    }
+
+    /// RFC 8985 section 7.3: a new segment if there is one, else the last one in flight once more, whatever cwnd says.
+    fn plan_tail_probe(&self) -> Option<Plan> {
+        let mss = self.segment_size();
+        let offered = self.snd.wnd.saturating_sub(self.snd.nxt - self.snd.una);
+        let new = if self.snd.fin.is_some() { 0 } else { self.unsent().min(mss).min(offered) };
+        if new > 0 {
+            return Some(Plan { kind: Kind::TailProbe, seq: self.snd.nxt, len: new, fin: false });
+        }
+        let (start, end) = self.recovery.as_ref()?.tail()?;
+        let fin = self.snd.fin.is_some_and(|fin| end.after(fin));
+        let text_end = if fin { end - 1 } else { end };
+        let len = (text_end - start).min(mss);
+        Some(Plan { kind: Kind::TailProbe, seq: text_end - len, len, fin })
     }
 
     /// Text from SND.NXT on, as far as the windows and the rules against small segments allow.
     fn plan_text(&self) -> Option<Plan> {
-        let offset = self.send_offset(self.snd.nxt);
-        let waiting = self.send.len();
-        let fin_sent = self.snd.fin.is_some_and(|fin| self.snd.nxt.after(fin));
-        if fin_sent {
+        if self.snd.fin.is_some() {
             return None;
         }
-        let left = u32::try_from(waiting.saturating_sub(offset)).unwrap_or(u32::MAX);
+        let left = self.unsent();
         let finished = self.flags.has(Flags::FINISHED);
         if left == 0 {
             // RFC 9293 section 3.10.4: the FIN follows the last byte; it needs no window.
             return finished.then_some(Plan { kind: Kind::Text, seq: self.snd.nxt, len: 0, fin: true });
         }
         let mss = self.segment_size();
-        let len = left.min(self.sendable(mss)).min(LONGEST_TRAIN.max(mss));
+        let len = left.min(self.sendable()).min(LONGEST_TRAIN.max(mss));
         let len = if len < mss {
             self.worth_sending(len, left, finished).then_some(len)?
         } else {
@@ -135,11 +174,9 @@ impl Connection {
     }
 
     /// Bytes that the peer's window and the congestion window let go now.
-    fn sendable(&self, mss: u32) -> u32 {
-        let sent = self.snd.nxt - self.snd.una;
-        let offered = self.snd.wnd.saturating_sub(sent);
-        let allowed = self.congestion.window().saturating_add(self.recovery.limited_transmit(mss));
-        offered.min(allowed.saturating_sub(sent))
+    fn sendable(&self) -> u32 {
+        let offered = self.snd.wnd.saturating_sub(self.snd.nxt - self.snd.una);
+        offered.min(self.congestion.window().saturating_sub(self.pipe()))
     }
 
     /// RFC 1122 section 4.2.3.4: whether a segment of `len` bytes, less than a full one, of `left` that wait may go.
@@ -153,19 +190,16 @@ impl Connection {
         }
         // Everything that waits. Nagle's rule, in Minshall's form: not while a small segment is unacknowledged.
         let small_outstanding = self.flags.has(Flags::SMALL_SENT) && self.snd.small.after(self.snd.una);
-        // What was sent before is sent again without regard to that rule.
-        let again = self.snd.nxt != self.snd.max;
-        self.options.no_delay || finished || again || !small_outstanding
+        self.options.no_delay || finished || !small_outstanding
     }
 
     /// RFC 9293 section 3.8.6.1: one byte beyond the window; more if the window holds some and only the rule against
-    /// small segments held it back.
-    fn plan_probe(&self) -> Option<Plan> {
-        let offset = self.send_offset(self.snd.nxt);
-        let left = u32::try_from(self.send.len().saturating_sub(offset)).unwrap_or(u32::MAX);
-        let offered = self.snd.wnd.saturating_sub(self.snd.nxt - self.snd.una);
-        let len = offered.max(1).min(left).min(self.segment_size());
-        (left > 0).then_some(Plan { kind: Kind::Probe, seq: self.snd.nxt, len, fin: false })
+    /// small segments held it back. Where something was sent before, its first byte.
+    fn plan_window_probe(&self) -> Option<Plan> {
+        let outstanding = self.flight() - u32::from(self.snd.fin.is_some());
+        let left = if outstanding > 0 { outstanding } else { self.unsent() };
+        let len = self.snd.wnd.max(1).min(left).min(self.segment_size());
+        (left > 0).then_some(Plan { kind: Kind::Probe, seq: self.snd.una, len, fin: false })
     }
 
     /// Whether the connection should stand in its interface's queue.
@@ -184,15 +218,13 @@ impl Connection {
         self.duplicate_acks_owed = 0;
     }
 
-    /// There is text but no window, and nothing on the way that could bring one.
+    /// There is something to send but no window for it, and nothing on the way that could bring one.
     pub(crate) fn is_stuck(&self) -> bool {
         self.phase.sends()
-            && self.phase.is_synchronized()
-            && self.snd.nxt == self.snd.una
-            && !self.send.is_empty()
             && self.deadlines.retransmit.is_never()
-            && self.plan_text().is_none()
-            && !self.recovery.retransmit_due()
+            && (self.lost() > 0 || (self.snd.fin.is_none() && self.unsent() > 0))
+            && self.pipe() == 0
+            && self.plan_stream().is_none()
     }
 
     /// Hands `plan` down, and takes note of what went out of it.
@@ -216,8 +248,11 @@ impl Connection {
             let own = super::mss_of(net.mtu(self.interface), self.flow.remote);
             let announced = self.options.max_segment.map_or(own, |most| most.min(own));
             options = self.syn_options(now, announced, config);
-        } else if self.timestamps.is_agreed() {
-            options.timestamps = Some(self.timestamps.option(now));
+        } else {
+            options.timestamps = self.timestamps.is_agreed().then(|| self.timestamps.option(now));
+            if plan.kind == Kind::Ack && self.flags.has(Flags::SACK) {
+                options.sack = self.sack_blocks();
+            }
         }
         if plan.fin {
             flags |= TcpFlags::FIN;
@@ -274,7 +309,12 @@ impl Connection {
             // Any segment carries the acknowledgement.
             self.duplicate_acks_owed = 0;
         }
-        self.flags.clear(Flags::ACK_NOW);
+        // Blocks find no room beside a full segment's text: an acknowledgement of their own carries them.
+        let blocks_wait = self.duplicate.is_some() || self.reassembly.is_some();
+        if plan.kind == Kind::Ack || !blocks_wait {
+            self.flags.clear(Flags::ACK_NOW);
+            self.duplicate = None;
+        }
         self.deadlines.ack = Instant::NEVER;
         self.rcv.acked = self.rcv.nxt;
         self.rcv.unacked = 0;
@@ -291,42 +331,43 @@ impl Connection {
             Kind::Syn => {
                 self.flags.clear(Flags::SYN_DUE);
                 self.snd.nxt = self.snd.una + 1;
-                self.snd.max = self.snd.nxt;
-                if self.flags.has(Flags::SYN_RESENT) {
-                    self.retransmissions += 1;
-                    self.rtt.on_retransmitted();
-                } else {
-                    self.rtt.on_sent(now, self.snd.max);
-                }
+                self.retransmissions += u32::from(self.flags.has(Flags::SYN_RESENT));
             }
+            Kind::Text => self.on_text_sent(now, plan, end),
             Kind::Again => {
-                self.recovery.on_retransmitted();
-                self.rtt.on_retransmitted();
                 self.retransmissions += 1;
+                let nxt = self.snd.nxt;
+                let old_end = if end.after(nxt) { nxt } else { end };
+                self.recovery_mut().on_resent(now, plan.seq, old_end);
+                if end.after(nxt) {
+                    self.recovery_mut().on_sent(now, end, end - nxt);
+                    self.snd.nxt = end;
+                }
             }
-            Kind::Text => {
-                if end.after(self.snd.max) {
-                    if self.snd.nxt == self.snd.max {
-                        self.rtt.on_sent(now, end);
-                    }
-                    self.snd.max = end;
-                } else {
+            Kind::TailProbe => {
+                let resent = !end.after(self.snd.nxt);
+                if resent {
                     self.retransmissions += 1;
+                    self.recovery_mut().on_resent(now, plan.seq, end);
+                } else {
+                    self.on_text_sent(now, plan, end);
                 }
-                if !plan.len.is_multiple_of(self.segment_size()) {
-                    self.flags.set(Flags::SMALL_SENT);
-                    self.snd.small = end;
-                }
-                self.snd.nxt = end;
-                if plan.fin {
-                    self.snd.fin = Some(end - 1);
-                }
+                let nxt = self.snd.nxt;
+                self.recovery_mut().on_probe_sent(nxt, resent);
+                // RFC 8985 section 7.3: the retransmission timer starts again.
+                self.deadlines.retransmit = Instant::NEVER;
             }
             Kind::Probe => {
                 self.flags.clear(Flags::PROBE_DUE);
-                // SND.NXT stays: what the closed window did not take is sent again when it opens.
-                if end.after(self.snd.max) {
-                    self.snd.max = end;
+                if end.at_or_before(self.snd.una + self.snd.wnd) && end.after(self.snd.nxt) {
+                    // The window holds it: only the rule against small segments had kept it back.
+                    self.flags.clear(Flags::PERSISTING);
+                    self.deadlines.retransmit = Instant::NEVER;
+                    self.on_text_sent(now, plan, end);
+                } else if end.after(self.snd.nxt) {
+                    // What the closed window did not take is sent again when it opens.
+                    self.recovery_mut().on_window_probe(now, end);
+                    self.snd.nxt = end;
                 }
             }
         }
@@ -334,10 +375,27 @@ impl Connection {
         if self.unanswered_since.is_never() {
             self.unanswered_since = now;
         }
-        if plan.kind == Kind::Again || self.deadlines.retransmit.is_never() {
-            // RFC 6298 section 5.1; RFC 6582 section 4: a retransmission starts the timer anew.
+        let of_oldest = plan.kind == Kind::Again && plan.seq == self.snd.una;
+        if of_oldest || self.deadlines.retransmit.is_never() {
+            // RFC 6298 section 5.1; RFC 6582 section 4: resending the oldest starts the timer anew.
             self.deadlines.retransmit = now + self.rtt.rto(config.rto_min, config.rto_max);
         }
+        if plan.kind != Kind::Syn {
+            self.watch_tail(now);
+        }
+    }
+
+    /// New text, or the FIN, has gone out.
+    fn on_text_sent(&mut self, now: Instant, plan: Plan, end: SeqNum) {
+        if !plan.len.is_multiple_of(self.segment_size()) {
+            self.flags.set(Flags::SMALL_SENT);
+            self.snd.small = end;
+        }
+        if plan.fin {
+            self.snd.fin = Some(end - 1);
+        }
+        self.recovery_mut().on_sent(now, end, end - plan.seq);
+        self.snd.nxt = end;
     }
 
     /// RFC 5681 section 4.1: after an idle time of more than one RTO the window says nothing about the path any more.

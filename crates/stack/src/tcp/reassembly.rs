@@ -10,10 +10,15 @@ use wire::tcp::SeqNum;
 /// Most holes that are remembered. A sender that keeps more open is not helped by more memory.
 pub(crate) const MAX_RANGES: usize = 64;
 
+/// Most ranges that fit an acknowledgement (RFC 2018 section 3).
+const REPORTED: usize = 4;
+
 /// What was received out of order.
 #[derive(Debug, Default)]
 pub(crate) struct Reassembly {
     ranges: Vec<(SeqNum, SeqNum)>,
+    /// A byte of each range that changed lately, the latest first: what SACK reports (RFC 2018 section 4).
+    recent: [Option<SeqNum>; REPORTED],
     /// The sequence number of the peer's FIN, when that came early.
     fin: Option<SeqNum>,
 }
@@ -21,6 +26,7 @@ pub(crate) struct Reassembly {
 impl Reassembly {
     /// Notes that `[start, end)` is in the ring; false when there are too many holes already.
     pub(crate) fn insert(&mut self, start: SeqNum, end: SeqNum) -> bool {
+        self.note(start);
         // The first range that ends at or after `start`: the only ones that can touch it come from there on.
         let from = self.ranges.partition_point(|range| range.1.before(start));
         let to = from + self.ranges[from..].partition_point(|range| range.0.at_or_before(end));
@@ -33,23 +39,46 @@ impl Reassembly {
         }
         let first = self.ranges[from].0;
         let last = self.ranges[to - 1].1;
-        self.ranges[from] = (earlier(first, start), later(last, end));
+        self.ranges[from] = (first.earlier(start), last.later(end));
         self.ranges.drain(from + 1..to);
         true
+    }
+
+    /// Puts the range of `at` first among those that changed lately.
+    fn note(&mut self, at: SeqNum) {
+        let known = self.recent.iter().position(|other| *other == Some(at)).unwrap_or(REPORTED - 1);
+        self.recent[..=known].rotate_right(1);
+        self.recent[0] = Some(at);
+    }
+
+    /// Ranges that changed lately, the latest first, each once.
+    pub(crate) fn recent(&self) -> impl Iterator<Item = (SeqNum, SeqNum)> + '_ {
+        let range_of =
+            |at: SeqNum| self.ranges.iter().find(move |range| range.0.at_or_before(at) && at.before(range.1));
+        self.recent.iter().enumerate().filter_map(move |(index, at)| {
+            let range = range_of((*at)?)?;
+            let seen = self.recent[..index].iter().flatten().any(|&other| range_of(other) == Some(range));
+            (!seen).then_some(*range)
+        })
+    }
+
+    /// Whether all of `[start, end)` is there already.
+    pub(crate) fn contains(&self, start: SeqNum, end: SeqNum) -> bool {
+        start != end && self.ranges.iter().any(|range| range.0.at_or_before(start) && range.1.at_or_after(end))
     }
 
     /// `next` has arrived in order; returns where the contiguous data ends now, and forgets what it passes. Nothing that
     /// lies beyond the FIN counts.
     pub(crate) fn advance(&mut self, next: SeqNum) -> SeqNum {
         let passed = self.ranges.partition_point(|range| range.0.at_or_before(next));
-        let end = self.ranges[..passed].last().map_or(next, |range| later(range.1, next));
+        let end = self.ranges[..passed].last().map_or(next, |range| range.1.later(next));
         self.ranges.drain(..passed);
-        self.fin.map_or(end, |fin| earlier(fin, end))
+        self.fin.map_or(end, |fin| fin.earlier(end))
     }
 
     /// Notes that the peer's stream ends at `at`.
     pub(crate) fn set_fin(&mut self, at: SeqNum) {
-        self.fin = Some(self.fin.map_or(at, |fin| earlier(fin, at)));
+        self.fin = Some(self.fin.map_or(at, |fin| fin.earlier(at)));
     }
 
     /// Whether the FIN follows right after `next`.
@@ -65,14 +94,6 @@ impl Reassembly {
     pub(crate) fn bytes(&self) -> u32 {
         self.ranges.iter().map(|range| range.1 - range.0).sum()
     }
-}
-
-fn earlier(a: SeqNum, b: SeqNum) -> SeqNum {
-    if b.before(a) { b } else { a }
-}
-
-fn later(a: SeqNum, b: SeqNum) -> SeqNum {
-    if b.after(a) { b } else { a }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use alloc::boxed::Box;
 
-use wire::tcp::TcpFlags;
+use wire::tcp::{SackBlocks, TcpFlags};
 
 use crate::Discard;
 use crate::event::Readiness;
@@ -81,10 +81,18 @@ impl Connection {
 
     /// The segment leaves a gap before it.
     fn on_gap(&mut self, segment: &Incoming<'_>, fin: bool) -> Result<(), Discard> {
-        // RFC 5681 section 4.2: out-of-order segments are acknowledged at once, each of them.
-        self.duplicate_acks_owed = self.duplicate_acks_owed.saturating_add(segment.segments);
+        // RFC 5681 section 4.2: out-of-order segments are acknowledged at once. Without SACK the peer counts the
+        // acknowledgements; with it, one tells everything.
+        if self.flags.has(Flags::SACK) {
+            self.flags.set(Flags::ACK_NOW);
+        } else {
+            self.duplicate_acks_owed = self.duplicate_acks_owed.saturating_add(segment.segments);
+        }
         let start = segment.header.seq;
         let end = start + segment.payload.len() as u32;
+        if self.reassembly.as_ref().is_some_and(|reassembly| reassembly.contains(start, end)) {
+            self.duplicate = Some((start, end));
+        }
         let reassembly = self.reassembly.get_or_insert_with(|| Box::new(Reassembly::default()));
         if start != end && !reassembly.insert(start, end) {
             return Err(Discard::TcpMemory);
@@ -106,6 +114,23 @@ impl Connection {
         } else if self.deadlines.ack.is_never() {
             self.deadlines.ack = env.now + env.config.delayed_ack;
         }
+    }
+
+    /// What the next acknowledgement reports: a duplicate first (RFC 2883 section 4), then what lies beyond gaps, the most
+    /// recent first (RFC 2018 section 4).
+    pub(crate) fn sack_blocks(&self) -> SackBlocks {
+        let mut blocks = SackBlocks::default();
+        if let Some((start, end)) = self.duplicate {
+            let _fits = blocks.push(start, end);
+        }
+        if let Some(reassembly) = &self.reassembly {
+            for (start, end) in reassembly.recent() {
+                if !blocks.push(start, end) {
+                    break;
+                }
+            }
+        }
+        blocks
     }
 
     /// Step eight: the peer has finished.

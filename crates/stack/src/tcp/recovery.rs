@@ -1,104 +1,389 @@
-//! Loss recovery by duplicate acknowledgements: fast retransmit and NewReno's fast recovery (RFC 5681 section 3.2,
-//! RFC 6582), with limited transmit (RFC 3042).
+//! Loss recovery: what is lost, and how fast to send while it is repaired.
+//!
+//! With SACK, losses are found by time (`rack`), and the last segments of a flight are probed for (tail-loss probe, RFC
+//! 8985 section 7). Without it, three duplicate ACKs and then each partial ACK name one segment (RFC 5681, RFC 6582).
+//! While losses are repaired the window follows proportional rate reduction (RFC 6937). After a time-out everything counts
+//! as lost, unless F-RTO (RFC 5682) shows that it was only late.
+//!
+//! Exists while a connection sends; an idle connection has none.
+
+use core::time::Duration;
 
 use wire::tcp::SeqNum;
 
-use crate::tcp::congestion::NewReno;
+use crate::tcp::congestion::{Ack, Congestion};
+use crate::tcp::rack::{Conditions, Rack};
+use crate::tcp::scoreboard::{Delivered, Scoreboard};
+use crate::time::Instant;
 
 /// Duplicate ACKs that mean a loss (RFC 5681 section 3.2).
-const THRESHOLD: u8 = 3;
+const THRESHOLD: u32 = 3;
+/// RFC 8985 section 7.2: the longest that a receiver delays its acknowledgement.
+const WORST_DELAYED_ACK: Duration = Duration::from_millis(200);
 
-/// What is known of losses.
-#[derive(Clone, Debug)]
+/// What the sender is doing about losses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// None are known.
+    Open,
+    /// Repairing what acknowledgements told of.
+    Fast,
+    /// Repairing what the retransmission timer told of.
+    Timeout,
+}
+
+/// What the probe timer stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alarm {
+    /// RACK: what was sent before something that arrived may be lost by then.
+    Reordering,
+    /// TLP: the flight's tail may be lost.
+    Probe,
+}
+
+/// Proportional rate reduction (RFC 6937 section 3).
+#[derive(Clone, Copy, Debug, Default)]
+struct Reduction {
+    /// RecoverFS.
+    flight: u32,
+    /// prr_delivered.
+    delivered: u32,
+    /// prr_out.
+    out: u32,
+}
+
+/// What is known of losses, and of what is in flight.
+#[derive(Debug)]
 pub(crate) struct Recovery {
-    /// Duplicate ACKs in a row.
-    duplicates: u8,
-    /// In fast recovery: until `recover` is acknowledged.
-    active: bool,
-    /// The highest sequence number sent when the last loss was found.
-    recover: SeqNum,
-    /// The segment at SND.UNA is to be sent again.
-    retransmit_due: bool,
+    board: Scoreboard,
+    rack: Rack,
+    /// The peer reports what arrived beyond a gap.
+    sack: bool,
+    mode: Mode,
+    /// Recovery ends when this is acknowledged: SND.NXT when it began.
+    point: SeqNum,
+    reduction: Reduction,
+    /// Without SACK: duplicate ACKs in a row, each of which stands for a segment that left the network.
+    duplicates: u32,
     /// Time-outs in a row without an acknowledgement of anything new.
     timeouts: u8,
+    /// RFC 5682: after a time-out, nothing more is sent again until it is known whether it was real.
+    doubt: bool,
+    /// TLP.end_seq, and TLP.is_retrans.
+    probe: Option<(SeqNum, bool)>,
+    /// What the connection's probe deadline stands for.
+    pub alarm: Alarm,
+    /// A tail-loss probe is to be sent now.
+    pub probe_due: bool,
+    /// The smallest round trip of the last minutes, and when it was measured.
+    min_rtt: Option<(Duration, Instant)>,
+    /// RFC 8985 section 6.2 step 4: reports of duplicates count once a round trip.
+    duplicate_round: SeqNum,
+}
+
+/// How long the smallest round trip is believed.
+const MIN_RTT_AGE: Duration = Duration::from_secs(300);
+
+/// An acknowledgement, as loss recovery looks at it.
+pub(crate) struct Feedback<'a> {
+    pub now: Instant,
+    pub ack: SeqNum,
+    /// SND.UNA before it.
+    pub una: SeqNum,
+    pub nxt: SeqNum,
+    pub blocks: &'a [(SeqNum, SeqNum)],
+    /// It is a duplicate in the sense of RFC 5681 section 2.
+    pub duplicate: bool,
+    pub mss: u32,
+    pub srtt: Duration,
 }
 
 impl Recovery {
-    /// `isn`: nothing was sent before it.
-    pub(crate) const fn new(isn: SeqNum) -> Self {
-        Self { duplicates: 0, active: false, recover: isn, retransmit_due: false, timeouts: 0 }
+    /// Nothing is in flight; what is sent next begins at `una`.
+    pub(crate) fn new(una: SeqNum, sack: bool) -> Self {
+        Self {
+            board: Scoreboard::new(una),
+            rack: Rack::new(una),
+            sack,
+            mode: Mode::Open,
+            point: una,
+            reduction: Reduction::default(),
+            duplicates: 0,
+            timeouts: 0,
+            doubt: false,
+            probe: None,
+            alarm: Alarm::Probe,
+            probe_due: false,
+            min_rtt: None,
+            duplicate_round: una,
+        }
     }
 
+    /// Consecutive time-outs.
     pub(crate) const fn timeouts(&self) -> u8 {
         self.timeouts
     }
 
-    /// Whether the segment at SND.UNA is to be sent again now.
-    pub(crate) const fn retransmit_due(&self) -> bool {
-        self.retransmit_due
+    /// Bytes believed to be in the network.
+    pub(crate) fn pipe(&self, mss: u32) -> u32 {
+        self.board.pipe().saturating_sub(self.duplicates.saturating_mul(mss))
     }
 
-    /// That segment was sent.
-    pub(crate) fn on_retransmitted(&mut self) {
-        self.retransmit_due = false;
+    /// Bytes believed lost and not yet sent again.
+    pub(crate) fn lost(&self) -> u32 {
+        self.board.lost()
     }
 
-    /// Bytes that may be sent beyond the congestion window.
-    pub(crate) fn limited_transmit(&self, mss: u32) -> u32 {
-        // RFC 3042 section 2: one segment for each of the first two duplicate ACKs, cwnd unchanged.
-        if self.active { 0 } else { u32::from(self.duplicates.min(THRESHOLD - 1)) * mss }
+    /// Bytes that the peer has beyond a gap.
+    pub(crate) fn sacked(&self) -> u32 {
+        self.board.sacked()
     }
 
-    /// A duplicate of the acknowledgement of `una` arrived, with `flight` bytes outstanding up to `max`.
-    pub(crate) fn on_duplicate_ack(
-        &mut self,
-        una: SeqNum,
-        max: SeqNum,
-        flight: u32,
-        mss: u32,
-        congestion: &mut NewReno,
-    ) {
-        self.duplicates = self.duplicates.saturating_add(1);
-        if self.active {
-            congestion.inflate(mss);
+    /// Whether losses are being repaired.
+    pub(crate) fn is_active(&self) -> bool {
+        self.mode != Mode::Open
+    }
+
+    /// Whether the network was seen to reorder.
+    pub(crate) fn reordering_seen(&self) -> bool {
+        self.rack.reordering_seen()
+    }
+
+    /// The smallest round trip of the last minutes.
+    pub(crate) fn min_rtt(&self) -> Option<Duration> {
+        self.min_rtt.map(|(rtt, _)| rtt)
+    }
+
+    /// Nothing is in flight and nothing is being repaired: an idle connection needs none of this.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.board.is_empty()
+    }
+
+    /// What is to be sent again next.
+    pub(crate) fn next_lost(&self) -> Option<(SeqNum, SeqNum)> {
+        self.board.next_lost()
+    }
+
+    /// RFC 5682 section 2.1 step 2b: new data goes before what is believed lost, as its acknowledgement will tell whether the
+    /// time-out was real.
+    pub(crate) fn prefers_new(&self) -> bool {
+        self.doubt && self.timeouts == 0
+    }
+
+    /// The last run in flight: what a tail-loss probe repeats when there is nothing new.
+    pub(crate) fn tail(&self) -> Option<(SeqNum, SeqNum)> {
+        self.board.last_in_flight()
+    }
+
+    /// Everything up to `end` has been sent, `len` bytes of it now.
+    pub(crate) fn on_sent(&mut self, now: Instant, end: SeqNum, len: u32) {
+        self.board.on_sent(now, end);
+        self.count_out(len);
+    }
+
+    /// What lies between `start` and `end` has been sent again.
+    pub(crate) fn on_resent(&mut self, now: Instant, start: SeqNum, end: SeqNum) {
+        self.board.on_resent(now, start, end);
+        self.count_out(end - start);
+    }
+
+    fn count_out(&mut self, len: u32) {
+        if self.mode == Mode::Fast {
+            self.reduction.out = self.reduction.out.saturating_add(len);
+        }
+    }
+
+    /// The byte at SND.UNA was sent into a closed window: it is sent again when the window opens.
+    pub(crate) fn on_window_probe(&mut self, now: Instant, end: SeqNum) {
+        self.board.on_sent(now, end);
+        self.board.mark_all_lost(false);
+    }
+
+    /// A tail-loss probe was sent, and SND.NXT is `nxt` now.
+    pub(crate) fn on_probe_sent(&mut self, nxt: SeqNum, resent: bool) {
+        self.probe_due = false;
+        self.probe = Some((nxt, resent));
+    }
+
+    /// An acknowledgement arrived. Returns the round trip that it measured without ambiguity.
+    pub(crate) fn on_feedback(&mut self, feedback: &Feedback<'_>, congestion: &mut Congestion) -> Option<Duration> {
+        let Feedback { now, ack, una, nxt, mss, srtt, .. } = *feedback;
+        let advanced = ack.after(una);
+        let before = self.pipe(mss);
+        let outstanding = self.board.outstanding();
+        let mut delivered = Delivered::default();
+        let late = self.take_in(feedback, &mut delivered);
+
+        let rtt = delivered.unambiguous.map(|arrival| now.since(arrival.sent_at));
+        if let Some(rtt) = rtt {
+            self.note_min_rtt(now, rtt);
+        }
+        let min_rtt = self.min_rtt().unwrap_or(srtt);
+        self.rack.update(now, &delivered, min_rtt);
+        self.settle_probe(feedback, before, congestion);
+
+        if late && self.mode == Mode::Timeout {
+            self.was_spurious(congestion);
+        }
+        self.detect(now, mss, srtt);
+        if advanced {
+            self.timeouts = 0;
+        }
+        match self.mode {
+            Mode::Open if self.board.lost() > 0 => self.enter(nxt, outstanding, mss, delivered.bytes, congestion),
+            Mode::Fast => {
+                let counted = if self.sack || !feedback.duplicate { delivered.bytes } else { mss };
+                self.reduce(advanced, mss, counted, congestion);
+                if advanced && !self.sack && self.board.lost() > 0 {
+                    // RFC 6582 section 3.2 step 3: the hole that a partial ACK names is sent again whatever the window.
+                    congestion.set_window(congestion.window().max(self.pipe(mss) + mss));
+                }
+            }
+            Mode::Open | Mode::Timeout => {}
+        }
+        if self.mode != Mode::Open && ack.at_or_after(self.point) {
+            self.leave(congestion, mss);
+        } else if self.mode != Mode::Fast && advanced {
+            let acked = ack - una;
+            congestion.on_ack(&Ack { now, acked, flight: before, mss, rtt, srtt, una: ack, nxt });
+            if self.doubt {
+                // RFC 5682 section 2.1 step 2b: two new segments, and nothing old, until the next ACK tells.
+                congestion.set_window(congestion.window().max(self.pipe(mss) + 2 * mss));
+            }
+        }
+        rtt
+    }
+
+    /// Enters what the peer has into the scoreboard. Returns whether something arrived that had been given up and never
+    /// sent again.
+    fn take_in(&mut self, feedback: &Feedback<'_>, delivered: &mut Delivered) -> bool {
+        let Feedback { ack, una, nxt, blocks, duplicate, mss, .. } = *feedback;
+        let lost_before = self.board.lost();
+        if ack.after(una) {
+            self.board.on_ack(ack, delivered);
+            self.duplicates = 0;
+        }
+        let mut fresh = blocks;
+        if let [first, rest @ ..] = blocks
+            // RFC 2883 section 4: the first block reports a duplicate if it lies below the ACK or within the second.
+            && (first.1.at_or_before(ack)
+                || rest.first().is_some_and(|outer| first.0.at_or_after(outer.0) && first.1.at_or_before(outer.1)))
+        {
+            fresh = rest;
+            if ack.at_or_after(self.duplicate_round) {
+                self.rack.on_duplicate_reported();
+                self.duplicate_round = nxt;
+            }
+        }
+        if self.sack {
+            for &(start, end) in fresh {
+                self.board.on_sack(start, end, delivered);
+            }
+        } else if duplicate {
+            self.duplicates = self.duplicates.saturating_add(1);
+            if self.mode == Mode::Open && self.duplicates == THRESHOLD && ack.at_or_after(self.point) {
+                self.board.mark_first_lost(mss);
+            }
+        } else if ack.after(una) && self.mode == Mode::Fast && ack.before(self.point) {
+            // RFC 6582 section 3.2 step 3: a partial ACK names the next hole.
+            self.board.mark_first_lost(mss);
+        }
+        let late = self.doubt && self.board.lost() < lost_before && delivered.unambiguous.is_some();
+        if ack.after(una) && !late && self.doubt && self.timeouts == 0 {
+            // RFC 5682 section 2.1 step 3a: the second ACK did not tell either: the time-out was real.
+            self.doubt = false;
+        }
+        if duplicate && ack == una {
+            self.doubt = false;
+        }
+        late && self.timeouts == 0
+    }
+
+    fn note_min_rtt(&mut self, now: Instant, rtt: Duration) {
+        if self.min_rtt.is_none_or(|(min, at)| rtt <= min || now.since(at) > MIN_RTT_AGE) {
+            self.min_rtt = Some((rtt, now));
+        }
+    }
+
+    /// RFC 8985 section 7.4: what the answer to a tail-loss probe says.
+    fn settle_probe(&mut self, feedback: &Feedback<'_>, flight: u32, congestion: &mut Congestion) {
+        let Some((end, resent)) = self.probe else { return };
+        if feedback.ack.before(end) {
             return;
         }
-        // RFC 6582 section 3.2 step 2: a loss in the flight that was recovered last is no new one.
-        if self.duplicates != THRESHOLD || !una.after(self.recover) {
-            return;
+        self.probe = None;
+        let duplicate_reported = feedback.blocks.first().is_some_and(|block| block.1.at_or_before(feedback.ack));
+        if resent && !duplicate_reported && self.mode == Mode::Open {
+            // The probe repaired a loss, which is a loss all the same.
+            congestion.on_loss(flight.max(feedback.mss), feedback.mss);
+            congestion.set_window(congestion.slow_start_threshold());
         }
-        self.active = true;
-        self.recover = max - 1;
-        self.retransmit_due = true;
-        // RFC 5681 section 3.2 step 2: what limited transmit sent beyond the window does not count.
-        congestion.on_loss(flight.min(congestion.window()), mss);
     }
 
-    /// `acked` new bytes were acknowledged, up to `ack`; `before` were outstanding and `flight` still are.
-    pub(crate) fn on_new_ack(
-        &mut self,
-        ack: SeqNum,
-        acked: u32,
-        before: u32,
-        flight: u32,
-        mss: u32,
-        congestion: &mut NewReno,
-    ) {
+    /// Runs RACK over what is in flight; returns after what time to look again.
+    fn detect(&mut self, now: Instant, mss: u32, srtt: Duration) -> Option<Duration> {
+        if !self.sack {
+            return None;
+        }
+        let conditions = Conditions {
+            in_recovery: self.mode != Mode::Open,
+            many_sacked: self.board.sacked() >= THRESHOLD * mss,
+            min_rtt: self.min_rtt().unwrap_or(srtt),
+            srtt,
+        };
+        self.rack.detect(now, &mut self.board, &conditions).1
+    }
+
+    /// RFC 6937 section 3: recovery begins.
+    fn enter(&mut self, nxt: SeqNum, flight: u32, mss: u32, arrived: u32, congestion: &mut Congestion) {
+        self.mode = Mode::Fast;
+        self.point = nxt;
+        self.reduction = Reduction { flight, delivered: 0, out: 0 };
+        self.probe = None;
+        self.probe_due = false;
+        congestion.on_loss(flight, mss);
+        self.reduce(false, mss, arrived, congestion);
+        // RFC 6937 section 3: the first retransmission always goes.
+        let least = self.pipe(mss) + mss;
+        congestion.set_window(congestion.window().max(least));
+    }
+
+    /// RFC 6937 section 3: what may be sent after an acknowledgement in recovery.
+    fn reduce(&mut self, advanced: bool, mss: u32, arrived: u32, congestion: &mut Congestion) {
+        self.reduction.delivered = self.reduction.delivered.saturating_add(arrived);
+        let Reduction { flight, delivered, out } = self.reduction;
+        let threshold = congestion.slow_start_threshold();
+        let pipe = self.pipe(mss);
+        let allowed = if pipe > threshold {
+            let share = (u64::from(delivered) * u64::from(threshold)).div_ceil(u64::from(flight.max(1)));
+            u32::try_from(share).unwrap_or(u32::MAX).saturating_sub(out)
+        } else {
+            // PRR-SSRB: in slow start back to the threshold, as long as it goes well.
+            let bonus = if advanced { mss } else { 0 };
+            let limit = delivered.saturating_sub(out).max(arrived) + bonus;
+            limit.min(threshold - pipe)
+        };
+        congestion.set_window(pipe.saturating_add(allowed));
+    }
+
+    /// Everything that was outstanding when the loss was found has arrived.
+    fn leave(&mut self, congestion: &mut Congestion, mss: u32) {
+        if self.mode == Mode::Fast {
+            // RFC 6937 section 3: at the end, cwnd is ssthresh.
+            congestion.set_window(congestion.slow_start_threshold().max(mss));
+            self.rack.on_recovered();
+        }
+        self.mode = Mode::Open;
+        self.doubt = false;
         self.duplicates = 0;
-        self.timeouts = 0;
-        if !self.active {
-            congestion.on_ack(acked, before, mss);
-            return;
-        }
-        if ack.after(self.recover) {
-            self.active = false;
-            self.retransmit_due = false;
-            congestion.on_recovered(flight, mss);
-            return;
-        }
-        // RFC 6582 section 3.2 step 3: a partial ACK names the next hole.
-        self.retransmit_due = true;
-        congestion.on_partial_ack(acked, mss);
+    }
+
+    /// RFC 5682 section 3: the time-out was for nothing, and so was the reduction.
+    fn was_spurious(&mut self, congestion: &mut Congestion) {
+        self.board.mark_none_lost();
+        congestion.undo();
+        self.mode = Mode::Open;
+        self.doubt = false;
     }
 
     /// The peer has answered a retransmission that its closed window keeps out: it is alive.
@@ -106,15 +391,63 @@ impl Recovery {
         self.timeouts = 0;
     }
 
-    /// The retransmission timer expired with everything up to `max` sent. Returns whether this is the first time-out
-    /// for the data in question.
-    pub(crate) fn on_timeout(&mut self, max: SeqNum) -> bool {
-        // RFC 6582 section 4: after a time-out, duplicates of what was in flight then cause no fast retransmit.
-        self.recover = max - 1;
-        self.active = false;
-        self.retransmit_due = false;
-        self.duplicates = 0;
+    /// The retransmission timer expired.
+    pub(crate) fn on_timeout(&mut self, nxt: SeqNum, mss: u32, congestion: &mut Congestion) {
+        let first = self.timeouts == 0;
+        let flight = self.board.outstanding();
+        // RFC 2018 section 8: the peer may have dropped what it reported; a second time-out says that it did.
+        self.board.mark_all_lost(!first);
         self.timeouts = self.timeouts.saturating_add(1);
-        self.timeouts == 1
+        // RFC 5682 section 2.1 step 1: in doubt, if no recovery was under way.
+        self.doubt = first && self.mode == Mode::Open;
+        congestion.on_timeout(flight, mss, first && self.mode != Mode::Timeout);
+        self.mode = Mode::Timeout;
+        self.point = nxt;
+        self.duplicates = 0;
+        self.probe = None;
+        self.probe_due = false;
+    }
+
+    /// The path carries less than was thought: what is in flight never arrives.
+    pub(crate) fn on_path_shrunk(&mut self) {
+        self.board.mark_all_lost(false);
+    }
+
+    /// When to look again, and what for: RACK's reordering timer, or a tail-loss probe. `rto_at` is when the retransmission
+    /// timer expires.
+    pub(crate) fn next_alarm(&mut self, now: Instant, mss: u32, srtt: Duration, rto_at: Instant) -> Instant {
+        if let Some(left) = self.detect(now, mss, srtt) {
+            self.alarm = Alarm::Reordering;
+            return now + left;
+        }
+        // RFC 8985 section 7.2: SACK, no recovery, no other probe, something in flight.
+        if !self.sack || self.mode != Mode::Open || self.probe.is_some() || self.board.is_empty() || srtt.is_zero() {
+            return Instant::NEVER;
+        }
+        self.alarm = Alarm::Probe;
+        let alone = self.board.pipe() <= mss;
+        let patience = 2 * srtt + if alone { WORST_DELAYED_ACK } else { Duration::from_millis(2) };
+        (now + patience).min(rto_at)
+    }
+
+    /// The alarm's time has come.
+    pub(crate) fn on_alarm(
+        &mut self,
+        now: Instant,
+        nxt: SeqNum,
+        mss: u32,
+        srtt: Duration,
+        congestion: &mut Congestion,
+    ) {
+        match self.alarm {
+            Alarm::Probe => self.probe_due = !self.board.is_empty() && self.probe.is_none(),
+            Alarm::Reordering => {
+                let flight = self.board.outstanding();
+                self.detect(now, mss, srtt);
+                if self.mode == Mode::Open && self.board.lost() > 0 {
+                    self.enter(nxt, flight, mss, 0, congestion);
+                }
+            }
+        }
     }
 }

@@ -34,7 +34,7 @@ impl Reset {
     /// The reset that aborts a connection (RFC 9293 section 3.10.5).
     pub(crate) fn abort(connection: &Connection) -> Self {
         // At SND.NXT as the peer knows it: a reset elsewhere would only be challenged (RFC 5961 section 3).
-        Self { seq: connection.snd.max, ack: Some(connection.rcv.nxt) }
+        Self { seq: connection.snd.nxt, ack: Some(connection.rcv.nxt) }
     }
 
     /// The reset that refuses a SYN which nothing has answered yet.

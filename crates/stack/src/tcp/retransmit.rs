@@ -1,5 +1,5 @@
-//! The retransmission time-out (RFC 6298 section 5, RFC 9293 section 3.8.1): send again from SND.UNA, back off, and
-//! give up in the end.
+//! Time-outs: retransmission (RFC 6298 section 5, RFC 9293 section 3.8.1), and the earlier alarms that mostly spare it,
+//! RACK's reordering timer and tail-loss probes (RFC 8985 sections 6.3 and 7).
 
 use crate::config::TcpConfig;
 use crate::tcp::connection::{Connection, Flags};
@@ -11,19 +11,21 @@ impl Connection {
     /// The retransmission timer has expired.
     pub(crate) fn on_retransmission_timeout(&mut self, now: Instant, config: &TcpConfig) {
         self.deadlines.retransmit = Instant::NEVER;
+        self.deadlines.alarm = Instant::NEVER;
         if matches!(self.phase, Phase::SynSent | Phase::SynReceived) {
             self.on_syn_timeout(config);
             return;
         }
-        if self.recovery.timeouts() >= config.retries || self.user_timeout_passed(now) {
+        let timeouts = self.recovery.as_ref().map_or(0, |recovery| recovery.timeouts());
+        if timeouts >= config.retries || self.user_timeout_passed(now) {
             self.fail(TcpError::TimedOut);
             return;
         }
-        let (flight, mss) = (self.flight(), self.segment_size());
-        let first = self.recovery.on_timeout(self.snd.max);
-        self.congestion.on_timeout(flight, mss, first);
+        let (nxt, mss) = (self.snd.nxt, self.segment_size());
         // RFC 6298 sections 5.4 and 5.5: the earliest segment again, with twice the time-out.
-        self.snd.nxt = self.snd.una;
+        if let Some(recovery) = &mut self.recovery {
+            recovery.on_timeout(nxt, mss, &mut self.congestion);
+        }
         self.rtt.back_off();
     }
 
@@ -36,6 +38,28 @@ impl Connection {
         self.congestion.on_syn_lost(u32::from(self.mss));
         self.flags.set(Flags::SYN_RESENT);
         self.flags.set(Flags::SYN_DUE);
+    }
+
+    /// Sets the alarm for RACK or a tail-loss probe after something was sent or acknowledged.
+    pub(crate) fn watch_tail(&mut self, now: Instant) {
+        let (mss, srtt) = (self.segment_size(), self.rtt.smoothed().unwrap_or_default());
+        let rto_at = self.deadlines.retransmit;
+        self.deadlines.alarm = match &mut self.recovery {
+            Some(recovery) if !recovery.is_idle() => recovery.next_alarm(now, mss, srtt, rto_at),
+            _ => Instant::NEVER,
+        };
+    }
+
+    /// The alarm has gone off.
+    pub(crate) fn on_alarm(&mut self, now: Instant) {
+        self.deadlines.alarm = Instant::NEVER;
+        let (nxt, mss, srtt) = (self.snd.nxt, self.segment_size(), self.rtt.smoothed().unwrap_or_default());
+        if let Some(recovery) = &mut self.recovery {
+            recovery.on_alarm(now, nxt, mss, srtt, &mut self.congestion);
+            if !recovery.probe_due {
+                self.watch_tail(now);
+            }
+        }
     }
 
     /// RFC 5482: data has waited for an acknowledgement longer than the application allows.

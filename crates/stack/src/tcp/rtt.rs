@@ -1,13 +1,9 @@
 //! Round-trip time and retransmission time-out (RFC 6298), with Karn's rule.
 //!
-//! One segment a round trip is timed by the engine's own clock, which is finer than any timestamp; while
-//! retransmissions make that ambiguous, the echoed timestamp takes its place.
+//! Round trips come from the scoreboard, which knows when each run was sent by the engine's own clock; where a
+//! retransmission makes that ambiguous, from the echoed timestamp.
 
 use core::time::Duration;
-
-use wire::tcp::SeqNum;
-
-use crate::time::Instant;
 
 /// The clock granularity G of RFC 6298: the wheel is exact to the nanosecond, so this only keeps the RTO off the
 /// RTT itself when there is no variance.
@@ -29,15 +25,11 @@ pub(crate) struct RttEstimator {
     backoff: u8,
     /// The SYN was lost and nothing has been measured since.
     cautious: bool,
-    /// The segment being timed ends at this sequence number.
-    timed_end: SeqNum,
-    /// When it was sent; `NEVER` while none is timed.
-    timed_at: Instant,
 }
 
 impl RttEstimator {
     pub(crate) const fn new() -> Self {
-        Self { srtt: 0, rttvar: 0, backoff: 0, cautious: false, timed_end: SeqNum(0), timed_at: Instant::NEVER }
+        Self { srtt: 0, rttvar: 0, backoff: 0, cautious: false }
     }
 
     /// Takes a sample (RFC 6298 sections 2.2 and 2.3), and forgets the back-off.
@@ -71,8 +63,6 @@ impl RttEstimator {
     /// RFC 6298 section 5.5: a time-out doubles the RTO.
     pub(crate) fn back_off(&mut self) {
         self.backoff = self.backoff.saturating_add(1);
-        // RFC 6298 section 3 (Karn): what is retransmitted is not timed.
-        self.timed_at = Instant::NEVER;
     }
 
     /// The handshake is complete, perhaps without a sample.
@@ -85,34 +75,6 @@ impl RttEstimator {
     /// How often in a row the timer has expired.
     pub(crate) const fn backoff(&self) -> u8 {
         self.backoff
-    }
-
-    /// Whether a segment is being timed.
-    pub(crate) const fn is_timing(&self) -> bool {
-        !self.timed_at.is_never()
-    }
-
-    /// A segment that ends at `end` was sent for the first time; it is timed unless another is.
-    pub(crate) fn on_sent(&mut self, now: Instant, end: SeqNum) {
-        if !self.is_timing() {
-            self.timed_at = now;
-            self.timed_end = end;
-        }
-    }
-
-    /// RFC 6298 section 3: something was retransmitted, so an ACK could belong to either copy.
-    pub(crate) fn on_retransmitted(&mut self) {
-        self.timed_at = Instant::NEVER;
-    }
-
-    /// New data up to `ack` was acknowledged. Returns whether the timed segment was among it.
-    pub(crate) fn on_acknowledged(&mut self, now: Instant, ack: SeqNum) -> bool {
-        if !self.is_timing() || ack.before(self.timed_end) {
-            return false;
-        }
-        self.sample(now.since(self.timed_at));
-        self.timed_at = Instant::NEVER;
-        true
     }
 
     /// SRTT, once there is one.

@@ -5,7 +5,7 @@
 //! no wheel, and an idle connection has no entry at all.
 
 use crate::config::TcpConfig;
-use crate::tcp::connection::{Connection, Flags};
+use crate::tcp::connection::{Connection, Deadlines, Flags};
 use crate::tcp::error::TcpError;
 use crate::tcp::phase::Phase;
 use crate::time::Instant;
@@ -18,7 +18,8 @@ impl Connection {
             Some(most) if !self.unanswered_since.is_never() => self.unanswered_since + most,
             _ => Instant::NEVER,
         };
-        self.deadlines.retransmit.min(self.deadlines.ack).min(self.deadlines.idle).min(user)
+        let Deadlines { retransmit, alarm, ack, idle } = self.deadlines;
+        retransmit.min(alarm).min(ack).min(idle).min(user)
     }
 
     /// Sees to it that the wheel wakes no later than the earliest deadline.
@@ -55,6 +56,13 @@ impl Connection {
             } else {
                 self.on_retransmission_timeout(now, config);
             }
+        }
+        if self.phase != Phase::Closed && self.deadlines.alarm <= now {
+            self.on_alarm(now);
+        }
+        if self.recovery.as_ref().is_some_and(|recovery| recovery.is_idle()) && self.earliest().is_never() {
+            // Nothing has been sent for a while: an idle connection keeps no scoreboard.
+            self.recovery = None;
         }
         if self.phase != Phase::Closed && self.deadlines.idle <= now {
             self.on_idle_timeout(now);

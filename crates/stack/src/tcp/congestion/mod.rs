@@ -1,14 +1,211 @@
 //! How much may be in flight: the congestion window, one algorithm a file.
 //!
-//! An algorithm is told what happened and answers with a window; it knows nothing of sequence numbers. Which
-//! segments are lost is `recovery`'s business.
+//! An algorithm is told what happened and answers with a window; it knows nothing of sequence numbers' fates. Which
+//! segments are lost, and how fast to send while losses are repaired, is `recovery`'s business. `hystart` ends slow start
+//! before it overshoots, for every algorithm that has a slow start.
 
+mod cubic;
+mod hystart;
 mod new_reno;
+#[cfg(test)]
+mod tests;
 
-pub(crate) use new_reno::NewReno;
+use core::time::Duration;
+
+use wire::tcp::SeqNum;
+
+use crate::time::Instant;
+use cubic::Cubic;
+use hystart::Hystart;
+use new_reno::NewReno;
+
+/// A congestion control algorithm, chosen per socket (TCP_CONGESTION).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// RFC 9438: the default nearly everywhere.
+    #[default]
+    Cubic,
+    /// RFC 5681 and RFC 6582.
+    NewReno,
+}
+
+impl Algorithm {
+    /// The name under which TCP_CONGESTION knows it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cubic => "cubic",
+            Self::NewReno => "reno",
+        }
+    }
+}
 
 /// The initial window in bytes.
 pub(crate) fn initial_window(mss: u32) -> u32 {
     // RFC 6928 section 2: min (10*MSS, max (2*MSS, 14600)).
     (10 * mss).min((2 * mss).max(14_600))
+}
+
+/// What an algorithm is told of an acknowledgement.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ack {
+    pub now: Instant,
+    /// Bytes that it acknowledged for the first time.
+    pub acked: u32,
+    /// Bytes in flight before it.
+    pub flight: u32,
+    pub mss: u32,
+    /// The round trip that it measured, if it did.
+    pub rtt: Option<Duration>,
+    pub srtt: Duration,
+    pub una: SeqNum,
+    pub nxt: SeqNum,
+}
+
+/// What growth in congestion avoidance is made of; slow start is the same for all.
+#[derive(Clone, Debug)]
+enum Avoidance {
+    Cubic(Cubic),
+    NewReno(NewReno),
+}
+
+/// A connection's congestion control.
+#[derive(Clone, Debug)]
+pub(crate) struct Congestion {
+    cwnd: u32,
+    ssthresh: u32,
+    hystart: Hystart,
+    avoidance: Avoidance,
+    /// Window and threshold before the last reduction, should it prove to have been for nothing.
+    prior: Option<(u32, u32)>,
+}
+
+impl Congestion {
+    pub(crate) fn new(algorithm: Algorithm, mss: u32) -> Self {
+        Self {
+            cwnd: initial_window(mss),
+            // RFC 5681 section 3.1: the initial ssthresh is arbitrarily high.
+            ssthresh: u32::MAX,
+            hystart: Hystart::new(),
+            avoidance: match algorithm {
+                Algorithm::Cubic => Avoidance::Cubic(Cubic::new()),
+                Algorithm::NewReno => Avoidance::NewReno(NewReno::new()),
+            },
+            prior: None,
+        }
+    }
+
+    pub(crate) const fn window(&self) -> u32 {
+        self.cwnd
+    }
+
+    pub(crate) const fn slow_start_threshold(&self) -> u32 {
+        self.ssthresh
+    }
+
+    /// Which algorithm it is.
+    pub(crate) const fn algorithm(&self) -> Algorithm {
+        match self.avoidance {
+            Avoidance::Cubic(_) => Algorithm::Cubic,
+            Avoidance::NewReno(_) => Algorithm::NewReno,
+        }
+    }
+
+    /// Changes the algorithm; the window stays.
+    pub(crate) fn set_algorithm(&mut self, algorithm: Algorithm) {
+        if algorithm != self.algorithm() {
+            let mss = self.cwnd;
+            self.avoidance = Self::new(algorithm, mss).avoidance;
+        }
+    }
+
+    const fn in_slow_start(&self) -> bool {
+        self.cwnd < self.ssthresh
+    }
+
+    /// New data was acknowledged outside of recovery.
+    pub(crate) fn on_ack(&mut self, ack: &Ack) {
+        // A window that was not used says nothing about the network: RFC 7661, RFC 9438 section 5.8.
+        // An ACK of a train finds the window not quite full.
+        let slack = ack.mss.max(self.cwnd / 8);
+        let used = if self.in_slow_start() { ack.flight.saturating_mul(2) } else { ack.flight.saturating_add(slack) };
+        if used < self.cwnd {
+            if let Avoidance::Cubic(cubic) = &mut self.avoidance {
+                cubic.on_unused(ack.now);
+            }
+            return;
+        }
+        if self.in_slow_start() {
+            // RFC 5681 section 3.1: cwnd += min (N, SMSS) for each ACK; an ACK here may stand for a train of segments, whose
+            // bytes are all counted (RFC 3465), as RFC 9406 section 4.3 does for senders that do not burst.
+            let searching = !self.hystart.is_over();
+            let growth = self.hystart.on_ack(ack);
+            self.cwnd = self.cwnd.saturating_add(growth).min(self.ssthresh.max(self.cwnd.saturating_add(ack.mss)));
+            if searching && self.hystart.is_over() {
+                self.ssthresh = self.cwnd;
+            }
+            return;
+        }
+        self.cwnd = match &mut self.avoidance {
+            Avoidance::Cubic(cubic) => cubic.grow(self.cwnd, ack),
+            Avoidance::NewReno(reno) => reno.grow(self.cwnd, ack),
+        };
+    }
+
+    /// A loss was found (or an ECN mark seen) with `flight` bytes outstanding: sets the threshold. The window follows it by
+    /// proportional rate reduction.
+    pub(crate) fn on_loss(&mut self, flight: u32, mss: u32) {
+        self.prior = Some((self.cwnd, self.ssthresh));
+        // RFC 5681 section 3.2 step 2: what limited transmit sent beyond the window does not count.
+        let flight = flight.min(self.cwnd);
+        self.ssthresh = match &mut self.avoidance {
+            Avoidance::Cubic(cubic) => cubic.reduce(self.cwnd, flight),
+            Avoidance::NewReno(reno) => reno.reduce(flight),
+        }
+        // RFC 5681 section 3.1 (4): never below two segments.
+        .max(2 * mss);
+        self.hystart.end();
+    }
+
+    /// Sets the window while losses are repaired (RFC 6937), and at the end of it.
+    pub(crate) fn set_window(&mut self, cwnd: u32) {
+        self.cwnd = cwnd;
+    }
+
+    /// The retransmission timer expired; `first` for the data in question.
+    pub(crate) fn on_timeout(&mut self, flight: u32, mss: u32, first: bool) {
+        // RFC 5681 section 3.1 (4): ssthresh is set when a segment is first resent by the timer, not again.
+        if first {
+            self.on_loss(flight, mss);
+        }
+        // RFC 5681 section 3.1: the loss window is one segment.
+        self.cwnd = mss;
+    }
+
+    /// The last reduction was for nothing: what was believed lost has arrived.
+    pub(crate) fn undo(&mut self) {
+        if let Some((cwnd, ssthresh)) = self.prior.take() {
+            self.cwnd = self.cwnd.max(cwnd);
+            self.ssthresh = ssthresh;
+        }
+    }
+
+    /// A SYN or SYN-ACK was lost.
+    pub(crate) fn on_syn_lost(&mut self, mss: u32) {
+        // RFC 5681 section 3.1: the initial window is one segment then; ssthresh stays high (RFC 6928 section 2), so
+        // that the connection's life is not crippled by its birth.
+        self.cwnd = mss;
+    }
+
+    /// Nothing was sent for longer than an RTO.
+    pub(crate) fn on_restart(&mut self, mss: u32) {
+        // RFC 5681 section 4.1: RW = min (IW, cwnd).
+        self.cwnd = self.cwnd.min(initial_window(mss));
+        self.hystart = Hystart::new();
+        if let Avoidance::Cubic(cubic) = &mut self.avoidance {
+            // RFC 9438 section 4.10: an epoch of before the pause means nothing.
+            cubic.end_epoch();
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! RFC 6298's arithmetic, and Karn's rule.
+//! RFC 6298's arithmetic.
 
 use super::*;
 
@@ -65,21 +65,6 @@ fn samples_of_zero_and_of_ages_break_nothing() {
         rtt.sample(Duration::ZERO);
     }
     assert!(rtt.rto(MIN, MAX) < millis(1_000));
-}
-
-#[test]
-fn only_a_segment_that_was_sent_once_is_timed() {
-    let start = Instant::from_secs(1);
-    let mut rtt = RttEstimator::new();
-    rtt.on_sent(start, SeqNum(100));
-    rtt.on_sent(start + millis(10), SeqNum(200));
-    assert!(!rtt.on_acknowledged(start + millis(20), SeqNum(99)), "not all of it");
-    assert!(rtt.on_acknowledged(start + millis(50), SeqNum(200)));
-    assert_eq!(rtt.smoothed(), Some(millis(50)), "one at a time: the first");
-    rtt.on_sent(start, SeqNum(300));
-    rtt.on_retransmitted();
-    assert!(!rtt.on_acknowledged(start + millis(900), SeqNum(300)));
-    assert_eq!(rtt.smoothed(), Some(millis(50)));
 }
 
 #[test]
