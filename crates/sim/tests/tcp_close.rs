@@ -172,6 +172,7 @@ fn nothing_after_the_fin_is_delivered_in_any_closing_state() {
         puppet.take();
         puppet.send(&seg(5).ack(acked).text(b"more"));
         puppet.send(&seg(4).flags(FIN).ack(acked).text(b"more"));
+        puppet.send(&seg(5).flags(FIN).ack(acked));
         assert!(puppet.take().iter().all(|seen| seen.ack == 5), "{phase:?}");
         assert_eq!(puppet.read(100), b"end", "{phase:?}");
         assert!(puppet.rings.as_ref().is_some_and(|rings| rings.receive.is_finished()));

@@ -65,12 +65,14 @@ fn ports_come_from_the_whole_range_and_in_no_order() {
 fn when_every_port_to_a_destination_is_taken_that_is_said_and_another_destination_still_works() {
     let mut puppet = Puppet::new(Config::default());
     let remote = SocketAddr::new(PUPPET.into(), PUPPET_PORT);
-    for _ in 1_024..=65_535_u32 {
-        let now = puppet.instant();
-        puppet.stack.tcp_connect(now, remote, &ConnectOptions::default(), heap_rings(1, 1).0).expect("a port");
-    }
     let options = ConnectOptions::default();
     let now = puppet.instant();
+    for port in (1_024..=65_535).filter(|&port| port != 4_711) {
+        let bound = ConnectOptions { local: Some(SocketAddr::new(ENGINE.into(), port)), ..ConnectOptions::default() };
+        puppet.stack.tcp_connect(now, remote, &bound, heap_rings(1, 1).0).expect("a free port");
+    }
+    let last = puppet.stack.tcp_connect(now, remote, &options, heap_rings(1, 1).0).expect("one is left");
+    assert_eq!(puppet.stack.tcp_addresses(last).map(|(local, _)| local.port()), Some(4_711));
     assert_eq!(puppet.stack.tcp_connect(now, remote, &options, heap_rings(1, 1).0), Err(ConnectError::NoPort));
     let other = SocketAddr::new(PUPPET.into(), PUPPET_PORT + 1);
     assert!(puppet.stack.tcp_connect(now, other, &options, heap_rings(1, 1).0).is_ok());
@@ -125,7 +127,8 @@ fn the_same_connection_cannot_be_opened_twice() {
 fn segments_to_and_from_broadcast_and_multicast_addresses_are_dropped_without_a_reset() {
     // RFC 9293 section 3.9.2.3, RFC 1122 section 4.2.3.10.
     let mut puppet = Puppet::new(Config::default());
-    puppet.listen(ListenOptions::default());
+    let every_address = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 80);
+    puppet.stack.tcp_listen(every_address, ListenOptions::default()).expect("a free port");
     let peer = SocketAddrV4::new(PUPPET, 1_025);
     let segments = [seg(0).flags(TcpFlags::SYN).mss(1460), seg(5).ack(9), seg(5).text(b"x")];
     for to in [[255, 255, 255, 255], [192, 0, 2, 255], [224, 0, 0, 1]] {

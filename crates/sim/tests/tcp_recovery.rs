@@ -128,7 +128,8 @@ fn what_carries_text_a_fin_or_another_window_is_no_duplicate_ack() {
     // RFC 5681 section 2.
     let text: Vec<Seg> = (0..5).map(|n| seg(1 + n).ack(1).text(b"x")).collect();
     let windows: Vec<Seg> = (0..5).map(|n| duplicate().window(60_000 - n)).collect();
-    let fins: Vec<Seg> = (0..5).map(|_| seg(1).ack(1).flags(TcpFlags::FIN)).collect();
+    // Out of order, so that each is looked at anew.
+    let fins: Vec<Seg> = (0..5).map(|n| seg(100 - n).ack(1).flags(TcpFlags::FIN)).collect();
     for segments in [text, windows, fins] {
         let mut puppet = established();
         puppet.write(&[1; 14_600]);

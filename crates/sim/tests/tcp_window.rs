@@ -142,6 +142,9 @@ fn an_old_segment_that_comes_late_does_not_set_the_window() {
     assert_eq!(puppet.info().send_window, 25_600, "an older sequence number");
     puppet.send(&seg(4).ack(1_461).window(100));
     assert_eq!(puppet.info().send_window, 12_800, "the same ACK again may change it");
+    puppet.send(&seg(104).ack(1_461).window(90).text(b"overtook"));
+    puppet.send(&seg(4).ack(1_461).window(10).text(b"was overtaken"));
+    assert_eq!(puppet.info().send_window, 11_520, "a segment that was overtaken, although its text is taken");
 }
 
 #[test]
