@@ -30,6 +30,8 @@ pub struct TcpInfo {
     pub send_queue: usize,
     /// Bytes received that the application has not read.
     pub receive_queue: usize,
+    /// Bytes of memory that the receive ring has.
+    pub receive_memory: usize,
     /// Bytes received out of order.
     pub out_of_order: u32,
     /// The peer's window, in bytes.
@@ -72,6 +74,7 @@ impl TcpInfo {
             in_flight: connection.flight(),
             send_queue: connection.send.len(),
             receive_queue: connection.receive.len(),
+            receive_memory: connection.receive.capacity_allocated(),
             out_of_order: connection.reassembly.as_ref().map_or(0, |reassembly| reassembly.bytes()),
             send_window: connection.snd.wnd,
             receive_window: connection.receive_window(),

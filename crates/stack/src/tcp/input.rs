@@ -304,7 +304,6 @@ impl Connection {
             return Err(Discard::TcpBadReset);
         }
         let refused = self.phase == Phase::SynReceived && self.listener.is_none();
-        self.receive.finish();
         match self.phase {
             // Everything was said, and acknowledged but for the FIN: to the application this is a close.
             Phase::Closing | Phase::LastAck if self.send.is_empty() => self.phase = Phase::Closed,

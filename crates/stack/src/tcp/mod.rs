@@ -315,7 +315,7 @@ impl Tcp {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.disarm(&mut self.wheel);
         let flow: Flow = connection.flow;
-        connection.receive.finish();
+        // A stream ends by the peer's FIN alone: what a reset cut off must not look whole.
         connection.send.close();
         connection.reassembly = None;
         let mut news = Readiness::CLOSED | Readiness::READABLE;

@@ -41,6 +41,16 @@ impl Connection {
         self.timer = TimerId::NONE;
     }
 
+    /// Nothing has happened for a while: an idle connection keeps no scoreboard, and no memory for what nobody sends.
+    fn give_memory_back(&mut self) {
+        if self.recovery.as_ref().is_some_and(|recovery| recovery.is_idle()) {
+            self.recovery = None;
+        }
+        if self.reassembly.is_none() {
+            self.receive.release();
+        }
+    }
+
     /// Acts on every deadline that has passed. The wheel's entry is gone already.
     pub(crate) fn on_timer(&mut self, now: Instant, config: &TcpConfig) {
         self.timer = TimerId::NONE;
@@ -60,9 +70,8 @@ impl Connection {
         if self.phase != Phase::Closed && self.deadlines.alarm <= now {
             self.on_alarm(now);
         }
-        if self.recovery.as_ref().is_some_and(|recovery| recovery.is_idle()) && self.earliest().is_never() {
-            // Nothing has been sent for a while: an idle connection keeps no scoreboard.
-            self.recovery = None;
+        if self.earliest().is_never() {
+            self.give_memory_back();
         }
         if self.phase != Phase::Closed && self.deadlines.idle <= now {
             self.on_idle_timeout(now);
