@@ -3,7 +3,7 @@
 mod guest;
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use guest::{Guest, loopback, outside};
@@ -59,7 +59,7 @@ fn without_descriptors_connections_are_refused_and_the_gateway_lives_on() {
     assert_eq!(guest.link.gateway().stats().refused_for_want_of_room, refused);
 
     // A connection of the host's waits, and the gateway does not spin meanwhile.
-    let _ = connect(&caller, &SocketAddr::from(way_in));
+    let _ = connect(&caller, &way_in);
     let before = guest.link.gateway().stats().turns;
     for _ in 0..5 {
         guest.sleep(Duration::from_millis(100));
