@@ -167,5 +167,7 @@ fn everybody_who_waits_is_told_when_the_connection_ends() {
         puppet.events.push_back(event);
     }
     assert!(puppet.news().contains(stack::event::Readiness::CLOSED | stack::event::Readiness::ERROR));
-    assert!(puppet.rings.as_ref().is_some_and(|rings| rings.receive.is_finished()));
+    // It is told of an error, not of an end: what was cut off must not look whole.
+    assert!(puppet.rings.as_ref().is_some_and(|rings| !rings.receive.is_finished()));
+    assert_eq!(puppet.error(), Some(stack::tcp::TcpError::AddressRemoved));
 }
