@@ -26,7 +26,7 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 # program:package
 NEEDED=(
     cc:gcc ip:iproute2 unshare:util-linux mount:mount
-    nginx:nginx-light dnsmasq:dnsmasq-base udhcpd:udhcpd curl:curl strace:strace tshark:tshark
+    nginx:nginx-light dnsmasq:dnsmasq-base udhcpd:udhcpd curl:curl ping:iputils-ping strace:strace tshark:tshark
 )
 
 install_what_is_missing() {

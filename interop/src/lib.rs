@@ -14,6 +14,7 @@
 
 mod authority;
 mod daemon;
+mod guest;
 mod namespace;
 mod payload;
 mod peers;
