@@ -57,15 +57,33 @@ fn datagrams_to_an_unresolved_neighbour_are_kept_and_sent_in_order() {
 fn the_queue_of_a_silent_neighbour_is_bounded_and_the_oldest_goes() {
     let mut host = Host::new(1, "10.0.0.1/24");
     let socket = host.udp("0.0.0.0:0");
-    for n in 0..100u8 {
-        host.stack.udp_send(Instant::ZERO, socket.id, &to("10.0.0.2:7"), &[n]).unwrap();
+    for n in 0..200u8 {
+        host.stack.udp_send(Instant::ZERO, socket.id, &to("10.0.0.2:7"), &[n; 1000]).unwrap();
     }
     host.drain(Instant::ZERO);
     host.sent();
-    assert_eq!(host.discarded(Discard::NeighborQueue), 84);
+    // A frame has 1042 bytes, and 128 KiB wait at most.
+    let kept = (128 * 1024 / 1042) as u8;
+    assert_eq!(host.discarded(Discard::NeighborQueue), u64::from(200 - kept));
     host.receive(Instant::ZERO, &claim("10.0.0.2", 2, "10.0.0.1", 1));
     let payloads: Vec<u8> = host.sent().iter().map(|frame| ipv4_of(frame).unwrap().1[8]).collect();
-    assert_eq!(payloads, (84..100).collect::<Vec<_>>());
+    assert_eq!(payloads, (200 - kept..200).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_largest_datagram_waits_for_its_neighbour_with_all_its_fragments() {
+    // U1: the first large datagram to a host is not lost for being the first, whatever the size of its fragments.
+    for mtu in [68, 576, 1500] {
+        let host = |n, address| Host::with(n, address, |config| config.capabilities.mtu = mtu);
+        let mut lan = Lan::new(vec![host(1, "10.0.0.1/24"), host(2, "10.0.0.2/24")]);
+        let socket = lan.hosts[0].udp("0.0.0.0:0");
+        let mut receiver = lan.hosts[1].udp("0.0.0.0:7");
+        let payload: Vec<u8> = (0..65_507_u32).map(|n| (n * 7 >> 3) as u8).collect();
+        lan.hosts[0].stack.udp_send(Instant::ZERO, socket.id, &to("10.0.0.2:7"), &payload).unwrap();
+        lan.settle();
+        assert!(receiver.pop().is_some_and(|(_, received)| received == payload), "MTU {mtu}");
+        assert_eq!(lan.hosts[0].discarded(Discard::NeighborQueue), 0);
+    }
 }
 
 #[test]

@@ -116,7 +116,7 @@ impl Network {
         let pending = core::mem::take(&mut entry.pending);
         let awaited = core::mem::take(&mut entry.awaited);
         if let Some(link) = self.interfaces.get_mut(interface) {
-            for (_, mut frame) in pending {
+            for mut frame in pending.into_frames() {
                 link.pending.left(frame.len());
                 link.write_link_header(mac, EtherType::IPV4, &mut frame);
                 link.queues.push_admitted(frame);
@@ -243,7 +243,7 @@ impl Network {
         let pending = core::mem::take(&mut entry.pending);
         let awaited = core::mem::take(&mut entry.awaited);
         let header_len = self.interfaces.get(interface).map_or(0, |link| link.link_header_len());
-        for (_, mut frame) in pending {
+        for mut frame in pending.into_frames() {
             self.discard(Discard::NeighborUnreachable);
             if let Some(link) = self.interfaces.get_mut(interface) {
                 link.pending.left(frame.len());
@@ -261,7 +261,7 @@ impl Network {
     pub(crate) fn forget_neighbor(&mut self, id: NeighborId) {
         let Some(entry) = self.neighbors.remove(id) else { return };
         self.timers.cancel(entry.timer);
-        for (_, frame) in entry.pending {
+        for frame in entry.pending.into_frames() {
             self.discard(Discard::NeighborUnreachable);
             if let Some(link) = self.interfaces.get_mut(entry.interface) {
                 link.pending.left(frame.len());

@@ -14,8 +14,6 @@
 //! `link/output` for what leaves.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
@@ -26,6 +24,7 @@ use crate::Instant;
 use crate::entropy::Key;
 use crate::handle::{Handle, Table};
 use crate::link::InterfaceId;
+use crate::link::pending::Waiting;
 use crate::timers::TimerId;
 
 /// Settings of the neighbour cache.
@@ -103,8 +102,6 @@ pub(crate) enum NeighborKind {}
 /// Names an entry.
 pub(crate) type NeighborId = Handle<NeighborKind>;
 
-/// Packets that wait for one neighbour at most; beyond it the oldest goes.
-pub(super) const PENDING_PACKETS: usize = 16;
 /// How long a dead neighbour is remembered.
 pub(crate) const FAILED_LIFETIME: Duration = Duration::from_secs(60);
 /// A MAC that was confirmed less than this ago is not overwritten by an unasked claim.
@@ -127,7 +124,7 @@ pub(crate) struct Neighbor {
     /// Looked up since the eviction hand passed.
     used: bool,
     /// Frames that wait for the MAC, with room for the link header; see [`Pending`](super::pending::Pending).
-    pub pending: VecDeque<(u64, Vec<u8>)>,
+    pub pending: Waiting,
 }
 
 impl Neighbor {
@@ -215,7 +212,7 @@ impl Neighbors {
             failed: false,
             awaited: false,
             used: true,
-            pending: VecDeque::new(),
+            pending: Waiting::default(),
         });
         self.slots = self.slots.max(id.index() + 1);
         let Self { index, entries, key, .. } = self;

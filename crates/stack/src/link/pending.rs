@@ -7,14 +7,47 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::InterfaceId;
-use super::neighbors::{NeighborId, PENDING_PACKETS};
+use super::neighbors::NeighborId;
 use crate::discard::Discard;
 use crate::network::Network;
 
+/// Bytes that wait for one neighbour at most; beyond them the oldest packet goes. RFC 1122 section 2.3.2.2 asks for one
+/// packet at least: the largest datagram there is fits, in fragments of any size with their headers.
+const MOST_BYTES_PER_NEIGHBOR: usize = 128 * 1024;
 /// Bytes that wait on one interface at most.
 const MOST_BYTES: usize = 256 * 1024;
 /// Entries of the order of arrival after which those of packets that are gone are swept out.
 const SWEEP: usize = 4_096;
+
+/// Frames that wait for one neighbour, each with its number in the order of arrival.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    frames: VecDeque<(u64, Vec<u8>)>,
+    bytes: usize,
+}
+
+impl Waiting {
+    /// The number of the frame that has waited longest.
+    fn front(&self) -> Option<u64> {
+        self.frames.front().map(|&(number, _)| number)
+    }
+
+    fn push(&mut self, number: u64, frame: Vec<u8>) {
+        self.bytes += frame.len();
+        self.frames.push_back((number, frame));
+    }
+
+    fn pop(&mut self) -> Option<Vec<u8>> {
+        let (_, frame) = self.frames.pop_front()?;
+        self.bytes -= frame.len();
+        Some(frame)
+    }
+
+    /// All of them, in order.
+    pub(crate) fn into_frames(self) -> impl Iterator<Item = Vec<u8>> {
+        self.frames.into_iter().map(|(_, frame)| frame)
+    }
+}
 
 /// What waits on an interface, all neighbours together.
 pub(crate) struct Pending {
@@ -48,15 +81,14 @@ impl Network {
         link.pending.next += 1;
         link.pending.bytes += frame.len();
         link.pending.order.push_back((number, id));
-        entry.pending.push_back((number, frame));
-        if entry.pending.len() > PENDING_PACKETS {
+        entry.pending.push(number, frame);
+        while self.neighbors.get(id).is_some_and(|entry| entry.pending.bytes > MOST_BYTES_PER_NEIGHBOR) {
             self.drop_oldest_of(interface, id);
         }
         while self.interfaces.get(interface).is_some_and(|link| link.pending.bytes > MOST_BYTES) {
             let oldest = self.interfaces.get_mut(interface).and_then(|link| link.pending.order.pop_front());
             let Some((number, id)) = oldest else { break };
-            let waits = self.neighbors.get(id).and_then(|entry| entry.pending.front());
-            if waits.is_some_and(|&(front, _)| front == number) {
+            if self.neighbors.get(id).and_then(|entry| entry.pending.front()) == Some(number) {
                 self.drop_oldest_of(interface, id);
             }
         }
@@ -65,15 +97,14 @@ impl Network {
             && link.pending.order.len() > SWEEP
         {
             let waits = |&(number, id): &(u64, NeighborId)| {
-                let entry = neighbors.get(id);
-                entry.is_some_and(|entry| entry.pending.front().is_some_and(|&(front, _)| front <= number))
+                neighbors.get(id).and_then(|entry| entry.pending.front()).is_some_and(|front| front <= number)
             };
             link.pending.order.retain(waits);
         }
     }
 
     fn drop_oldest_of(&mut self, interface: InterfaceId, id: NeighborId) {
-        let Some((_, frame)) = self.neighbors.get_mut(id).and_then(|entry| entry.pending.pop_front()) else { return };
+        let Some(frame) = self.neighbors.get_mut(id).and_then(|entry| entry.pending.pop()) else { return };
         if let Some(link) = self.interfaces.get_mut(interface) {
             link.pending.left(frame.len());
         }
