@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use wharf::{Cidr, Net};
+use wharf::{AddressCheck, Cidr, Net};
 
 use crate::world::Tap;
 
@@ -23,7 +23,8 @@ impl Tap {
     pub fn guest(&self) -> Net {
         let link = links::tap::Tap::open(self.name).unwrap_or_else(|error| panic!("{error}"));
         let address = Cidr::new(self.guest_address().into(), 24).expect("24 bits fit an IPv4 address");
-        let net = Net::builder().link(link).address(address).gateway(self.address.into()).build();
+        let builder = Net::builder().link(link).address(address).gateway(self.address.into());
+        let net = builder.address_check(AddressCheck::BRIEF).build();
         let net = net.unwrap_or_else(|error| panic!("{error}"));
         net.wait_configured(Duration::from_secs(20)).unwrap_or_else(|error| panic!("{error}"));
         net

@@ -9,7 +9,7 @@ use wharf::links::capture::Capture;
 use wharf::links::spec::LinkSpec;
 use wharf::links::user::{UserConfig, UserError, UserLink};
 use wharf::links::{Link, OpenError};
-use wharf::{Cidr, Configuration, Interface, Net, PingFailure, Pinger, SocketError, http};
+use wharf::{AddressCheck, Cidr, Configuration, Interface, Net, PingFailure, Pinger, SocketError, http};
 
 use crate::args;
 use crate::exit::{Failure, Status};
@@ -72,7 +72,8 @@ pub(crate) fn open(options: &args::Network, extra: Extra) -> Result<Opened, Fail
     options.check()?;
     let host_loopback = options.host_loopback || extra.host_loopback;
     let link = open_link(options, extra)?;
-    let mut builder = Net::builder();
+    // A command that lives for seconds does not spend five of them on asking who else has the address.
+    let mut builder = Net::builder().address_check(AddressCheck::BRIEF);
     builder = match &options.capture {
         None => builder.link(link),
         Some(path) => builder.link(Capture::create(link, path).map_err(|error| {

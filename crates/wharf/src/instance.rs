@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::interface::Interface;
 use crate::socket::block;
 use crate::socket::client::Client;
-use crate::{Cidr, SocketError};
+use crate::{AddressCheck, Cidr, SocketError};
 
 /// A network stack of one's own: an engine with a link, running on a thread of its own.
 ///
@@ -128,6 +128,7 @@ pub struct NetBuilder {
     dns: Vec<IpAddr>,
     hostname: Option<String>,
     linger: Duration,
+    address_check: AddressCheck,
     seed: Option<[u8; 32]>,
 }
 
@@ -141,6 +142,7 @@ impl Default for NetBuilder {
             dns: Vec::new(),
             hostname: None,
             linger: Duration::from_secs(3),
+            address_check: AddressCheck::RFC5227,
             seed: None,
         }
     }
@@ -189,6 +191,13 @@ impl NetBuilder {
         self
     }
 
+    /// How an address is checked for another holder before it is used (RFC 5227), on a link that is not private.
+    /// Default [`AddressCheck::RFC5227`], which takes four to seven seconds; [`AddressCheck::BRIEF`] takes 300 ms.
+    pub fn address_check(mut self, check: AddressCheck) -> Self {
+        self.address_check = check;
+        self
+    }
+
     /// The seed of all that is random in the engine, instead of the system's entropy: for tests that must repeat.
     pub fn seed(mut self, seed: [u8; 32]) -> Self {
         self.seed = Some(seed);
@@ -200,7 +209,7 @@ impl NetBuilder {
     /// # Errors
     /// If the settings contradict each other, the link cannot be attached, or the system refuses a thread.
     pub fn build(self) -> Result<Net, Error> {
-        let Self { link, capture, address, gateway, dns, hostname, linger, seed } = self;
+        let Self { link, capture, address, gateway, dns, hostname, linger, address_check, seed } = self;
         if address.is_none() && gateway.is_some() {
             return Err(Error::Configuration("a gateway without an address: DHCP tells its own".into()));
         }
@@ -218,7 +227,7 @@ impl NetBuilder {
             None => Addressing::Dhcp { hostname },
             Some(address) => Addressing::Static { address, gateway },
         };
-        let client = engine::start(Plan { link, addressing, dns, linger, seed })?;
+        let client = engine::start(Plan { link, addressing, dns, linger, address_check, seed })?;
         Ok(Net { client })
     }
 }

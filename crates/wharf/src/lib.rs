@@ -27,6 +27,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What a [`Net`] can stand on: TAP devices, open descriptors, the user-mode gateway, captures.
 pub use links;
+pub use stack::link::AddressCheck;
 pub use wire::cidr::Cidr;
 pub use wire::ethernet::MacAddr;
 

@@ -13,7 +13,7 @@ use common::{CableEnd, LEFT, NOBODY, RIGHT, cable, host, on_cable, pair};
 use device::{Capabilities, Device, RxFrame, TransmitError, TxFrame};
 use links::Link;
 use wharf::net::{TcpListener, TcpStream, UdpSocket};
-use wharf::{Error, Net, PingFailure, Pinger, SocketError};
+use wharf::{AddressCheck, Error, Net, PingFailure, Pinger, SocketError};
 
 const LONG: Duration = Duration::from_secs(10);
 
@@ -49,6 +49,33 @@ impl Link for Trap {
 
     fn is_private(&self) -> bool {
         true
+    }
+}
+
+/// A link on which others may be.
+struct Shared(CableEnd);
+
+impl Device for Shared {
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    fn transmit(&mut self, frame: &TxFrame<'_>) -> Result<(), TransmitError> {
+        self.0.transmit(frame)
+    }
+
+    fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&RxFrame<'_>)) -> usize {
+        self.0.receive(budget, input)
+    }
+}
+
+impl Link for Shared {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.0.fd()
+    }
+
+    fn name(&self) -> &str {
+        "shared"
     }
 }
 
@@ -183,26 +210,6 @@ fn settings_that_make_no_sense_are_refused() {
 #[test]
 fn an_address_that_somebody_has_is_a_conflict() {
     // N3: on a link that is not private an address is probed for first.
-    struct Shared(CableEnd);
-    impl Device for Shared {
-        fn capabilities(&self) -> Capabilities {
-            self.0.capabilities()
-        }
-        fn transmit(&mut self, frame: &TxFrame<'_>) -> Result<(), TransmitError> {
-            self.0.transmit(frame)
-        }
-        fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&RxFrame<'_>)) -> usize {
-            self.0.receive(budget, input)
-        }
-    }
-    impl Link for Shared {
-        fn fd(&self) -> BorrowedFd<'_> {
-            self.0.fd()
-        }
-        fn name(&self) -> &str {
-            "shared"
-        }
-    }
     let (left, right) = cable(1_500);
     let right = host(right, RIGHT).build().unwrap();
     right.wait_configured(LONG).unwrap();
@@ -211,6 +218,22 @@ fn an_address_that_somebody_has_is_a_conflict() {
     assert!(matches!(error, Error::AddressUnchecked { .. }), "{error}");
     let error = left.wait_configured(Duration::from_secs(30)).unwrap_err();
     assert!(matches!(error, Error::AddressConflict { .. }), "{error}");
+}
+
+#[test]
+fn an_address_is_probed_for_as_often_as_the_builder_says() {
+    // RFC 5227 section 2.1.1: a probe asks from the unspecified address.
+    for (check, expected) in [(AddressCheck::BRIEF, 2), (AddressCheck::OFF, 0)] {
+        let (left, mut wire) = cable(1_500);
+        let left = Net::builder().link(Shared(left)).address(on_cable(LEFT)).address_check(check).build().unwrap();
+        left.wait_configured(Duration::from_secs(30)).unwrap();
+        let mut probes = 0;
+        wire.receive(100, &mut |frame| {
+            let arp = frame.bytes.get(12..14) == Some(&[0x08, 0x06]);
+            probes += usize::from(arp && frame.bytes.get(28..32) == Some(&[0; 4]));
+        });
+        assert_eq!(probes, expected, "{check:?}");
+    }
 }
 
 #[test]

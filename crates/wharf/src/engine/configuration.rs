@@ -21,15 +21,13 @@ const EVERYWHERE: Option<Cidr> = Cidr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)
 impl Engine {
     /// Makes the link an interface of the stack, and begins what gives it an address. Errors that a person can make
     /// are told here, before there is a thread.
-    pub(super) fn attach(&mut self, link: Box<dyn Link>) -> Result<(), Error> {
+    pub(super) fn attach(&mut self, link: Box<dyn Link>, check: AddressCheck) -> Result<(), Error> {
         let name = link.name().to_owned();
         let refused = |reason: String| Error::Link { link: name.clone(), reason };
         let short: String = name.chars().filter(char::is_ascii_graphic).take(MAX_NAME_LEN).collect();
         let mut config = InterfaceConfig::new(short, link.capabilities());
-        if link.is_private() {
-            // Nobody else is there who could have the address.
-            config.address_check = AddressCheck::OFF;
-        }
+        // On a private link nobody else is there who could have the address.
+        config.address_check = if link.is_private() { AddressCheck::OFF } else { check };
         let interface = self.stack.add_interface(config).map_err(|error| refused(error.to_string()))?;
         let now = self.now();
         let up = link.link_up();

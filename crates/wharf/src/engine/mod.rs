@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use links::Link;
 use stack::Stack;
-use stack::link::InterfaceId;
+use stack::link::{AddressCheck, InterfaceId};
 
 use self::commands::WaitingSend;
 use self::sockets::Sockets;
@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     pub dns: Vec<IpAddr>,
     /// How long to go on sending when everybody has let go.
     pub linger: Duration,
+    /// How the address is checked for another holder, on a link that is not private.
+    pub address_check: AddressCheck,
     pub seed: Option<[u8; 32]>,
 }
 
@@ -99,7 +101,7 @@ pub(crate) fn start(plan: Plan) -> Result<Arc<Client>, Error> {
 
 impl Engine {
     fn new(plan: Plan, channel: &Arc<Channel>) -> Result<Self, Error> {
-        let Plan { link, addressing, dns, linger, seed } = plan;
+        let Plan { link, addressing, dns, linger, address_check, seed } = plan;
         let seed = match seed {
             Some(seed) => seed,
             None => entropy().map_err(Error::Start)?,
@@ -118,7 +120,7 @@ impl Engine {
             origin: std::time::Instant::now(),
         };
         if let Some(link) = link {
-            engine.attach(link)?;
+            engine.attach(link, address_check)?;
         }
         Ok(engine)
     }
