@@ -40,7 +40,7 @@ pub fn in_namespace<F: FnOnce(&World)>(body: F) {
     }
 }
 
-/// The name that libtest knows the test by, from the closure's type: `file::name_of_the_test::{{closure}}`.
+/// The name that libtest knows the test by, from the closure's type: `binary::file::name_of_the_test::{{closure}}`.
 fn test_name<F>() -> &'static str {
     let path = type_name::<F>();
     let path = path.strip_suffix("::{{closure}}").expect("in_namespace takes a closure written in the test itself");
@@ -50,7 +50,11 @@ fn test_name<F>() -> &'static str {
 fn run_inside(test: &str) {
     let executable = env::current_exe().expect("a test knows its own path");
     let binary = wharf_binary(&executable);
-    let directory = target_directory(&executable).join("interop").join(format!("{test}-{}", std::process::id()));
+    let directory = target_directory(&executable).join("interop").join(format!(
+        "{}-{}",
+        test.replace("::", "-"),
+        std::process::id()
+    ));
     fs::create_dir_all(&directory).expect("the target directory takes the test's files");
     let log = directory.join("test.log");
     let output = File::create(&log).expect("the test's log can be written");

@@ -1,0 +1,11 @@
+//! All interop tests, in one binary: linked as a release nine times over they would take longer to build than to run.
+
+mod bring_up;
+mod commands;
+mod dhcp;
+mod failures;
+mod gateway;
+mod harness;
+mod tcp;
+mod udp;
+mod wget;
