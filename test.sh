@@ -78,10 +78,16 @@ step_loom() {
 
 step_fuzz() { fuzz/run.sh "$FUZZ_SECONDS"; }
 
-step_build() { cargo build --release --locked; }
+# The command and what tries it. Always both together: alone, each would have the common dependencies compiled anew with
+# a choice of features of its own.
+release=(--release --locked --package wharf-cli --package wharf-interop)
+step_build() { cargo build "${release[@]}" --bin wharf --test interop; }
 
 # Against real peers, in network namespaces. Two at a time: each keeps about two processors busy by itself.
-step_interop() { cargo test --release --package wharf-interop --locked -- --test-threads=2; }
+step_interop() {
+    step_build
+    WHARF_BIN=$target/release/wharf cargo test "${release[@]}" --test interop -- --test-threads=2
+}
 
 # --- running them ----------------------------------------------------------------------------------------------------
 
