@@ -78,7 +78,7 @@ fn the_largest_datagram_waits_for_its_neighbour_with_all_its_fragments() {
         let mut lan = Lan::new(vec![host(1, "10.0.0.1/24"), host(2, "10.0.0.2/24")]);
         let socket = lan.hosts[0].udp("0.0.0.0:0");
         let mut receiver = lan.hosts[1].udp("0.0.0.0:7");
-        let payload: Vec<u8> = (0..65_507_u32).map(|n| (n * 7 >> 3) as u8).collect();
+        let payload: Vec<u8> = (0..65_507_u32).map(|n| ((n * 7) >> 3) as u8).collect();
         lan.hosts[0].stack.udp_send(Instant::ZERO, socket.id, &to("10.0.0.2:7"), &payload).unwrap();
         lan.settle();
         assert!(receiver.pop().is_some_and(|(_, received)| received == payload), "MTU {mtu}");
