@@ -286,8 +286,13 @@ impl Tcp {
     }
 
     fn accept(&mut self, now: Instant, context: &mut Context<'_>, listener: ListenerId) -> Option<Accepted> {
-        let id = self.listeners.table.get_mut(listener)?.queue.pop_front()?;
-        self.hand_over(now, context, id)
+        loop {
+            let id = self.listeners.table.get_mut(listener)?.queue.pop_front()?;
+            // One that has gone meanwhile must not hide those behind it.
+            if let Some(accepted) = self.hand_over(now, context, id) {
+                return Some(accepted);
+            }
+        }
     }
 
     /// Makes the owner of the engine the owner of a connection, and tells it what has happened so far.

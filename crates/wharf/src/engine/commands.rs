@@ -145,7 +145,9 @@ impl Engine {
             return false;
         };
         let mut accepted = Vec::new();
-        for _ in 0..state.room() {
+        // Room is asked for each time: who accepts meanwhile tells only of a queue that it found full, so this may end only
+        // with a full queue or an empty backlog.
+        while state.room() > 0 {
             let Some(connection) = stack.tcp_accept(now, *listener) else {
                 break;
             };
