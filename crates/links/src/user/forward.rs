@@ -1,5 +1,5 @@
 //! How a way in is written: `tcp:HOSTPORT:GUESTPORT`, `udp:HOSTADDRESS:HOSTPORT:GUESTPORT`. The ways themselves are
-//! opened by [`forwards`](super::forwards).
+//! opened by [`tcp_forwards`](super::tcp_forwards) and [`udp_forwards`](super::udp_forwards).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
