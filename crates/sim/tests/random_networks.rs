@@ -1,7 +1,7 @@
 //! A thousand random networks: on each, two hosts send each other random amounts over a random link, and every byte
 //! arrives, in order, once; then both close, and nothing is left.
 //!
-//! A failure names its seed; `WHARF_SEED=<seed> cargo test -p wharf-sim --test random_networks` runs that one alone, and with
+//! A failure names its seed; `WHARF_SEED=<seed> cargo test -p wharf-sim random_networks` runs that one alone, and with
 //! `WHARF_TRACE=1` besides it prints every segment.
 
 #![expect(clippy::print_stdout, reason = "a failing network is told to whoever replays it")]
@@ -165,7 +165,7 @@ fn every_byte_arrives_in_order_over_a_thousand_random_networks() {
     let failed: Vec<u64> = (0..NETWORKS).filter(|&seed| std::panic::catch_unwind(|| run(seed)).is_err()).collect();
     assert!(
         failed.is_empty(),
-        "{} networks failed; replay one with: WHARF_SEED={} cargo test -p wharf-sim --test random_networks",
+        "{} networks failed; replay one with: WHARF_SEED={} cargo test -p wharf-sim random_networks",
         failed.len(),
         failed[0]
     );
