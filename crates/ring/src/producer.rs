@@ -238,6 +238,11 @@ impl Producer {
         true
     }
 
+    /// Whether [`Producer::release`] would give memory back.
+    pub fn is_spare(&self) -> bool {
+        self.log2 != 0 && self.is_drained()
+    }
+
     /// Bytes of memory that the ring has now, besides the halves and the header.
     pub fn capacity_allocated(&self) -> usize {
         match (self.region_log2, self.log2) {

@@ -1,6 +1,6 @@
 //! What the owner of the engine asks of TCP (RFC 9293 section 3.9.1, in the words of POSIX).
 
-use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::net::SocketAddr;
 
 use crate::entropy::Entropy;
@@ -115,7 +115,10 @@ impl Stack {
 
     /// The application has read from its receive ring: the window may open.
     pub fn tcp_read(&mut self, now: Instant, connection: ConnectionId) {
-        self.change_connection(now, connection, |connection, _| connection.on_read());
+        self.change_connection(now, connection, |connection, _| {
+            connection.on_read();
+            connection.rest_if_idle(now);
+        });
     }
 
     /// The application reads no more: what still comes is acknowledged and thrown away, as after `shutdown(SHUT_RD)`.
@@ -171,19 +174,16 @@ impl Stack {
 
     /// Changes one setting.
     pub fn tcp_set_option(&mut self, now: Instant, connection: ConnectionId, option: SocketOption) {
-        self.change_connection(now, connection, |connection, _| match option {
-            SocketOption::NoDelay(value) => connection.options.no_delay = value,
-            SocketOption::KeepAlive(value) => {
-                connection.options.keep_alive = value;
-                connection.start_keep_alive();
-            }
-            SocketOption::UserTimeout(value) => connection.options.user_timeout = value,
-            SocketOption::HopLimit(value) => connection.options.hop_limit = value,
-            SocketOption::Tos(value) => connection.options.tos = value,
-            SocketOption::ResetOnClose(value) => connection.options.reset_on_close = value,
-            SocketOption::Congestion(value) => {
-                connection.options.congestion = Some(value);
-                connection.congestion.set_algorithm(value);
+        let Some(entry) = self.tcp.connections.get(connection) else { return };
+        let mut wanted = SocketOptions::clone(&entry.options);
+        wanted.change(option);
+        let shared = self.tcp.shared_options(&wanted);
+        self.change_connection(now, connection, |connection, _| {
+            connection.options = shared;
+            match option {
+                SocketOption::KeepAlive(_) => connection.start_keep_alive(),
+                SocketOption::Congestion(value) => connection.congestion.set_algorithm(value),
+                _ => {}
             }
         });
     }
@@ -226,6 +226,14 @@ impl Tcp {
         socket.max_segment.map_or(mss, |most| most.clamp(28, mss.max(28)))
     }
 
+    /// The one copy of these settings that connections made one after the other share.
+    pub(crate) fn shared_options(&mut self, wanted: &SocketOptions) -> Arc<SocketOptions> {
+        if *self.options != *wanted {
+            self.options = Arc::new(wanted.clone());
+        }
+        Arc::clone(&self.options)
+    }
+
     fn connect(
         &mut self,
         now: Instant,
@@ -256,7 +264,7 @@ impl Tcp {
             isn: self.isn.isn(now, &flow),
             mss: self.path_mss(context.net, path.interface, &flow, &options.socket),
             timestamp_offset: self.isn.timestamp_offset(&flow),
-            options: Box::new(options.socket.clone()),
+            options: self.shared_options(&options.socket),
             send: rings.send,
             receive: rings.receive,
         };
@@ -298,13 +306,13 @@ impl Tcp {
     /// Makes the owner of the engine the owner of a connection, and tells it what has happened so far.
     fn hand_over(&mut self, now: Instant, context: &mut Context<'_>, id: ConnectionId) -> Option<Accepted> {
         let connection = self.connections.get_mut(id)?;
-        let rings = connection.parked.take()?;
+        let rings = connection.parked.take()?.rings;
         connection.flags.set(Flags::OWNED);
         let flow = connection.flow;
         let before = connection.phase;
         super::announce(connection, context.events, id);
         self.settle(now, context, id.index(), before);
-        Some(Accepted { connection: id, local: flow.local_socket(), remote: flow.remote_socket(), rings: *rings })
+        Some(Accepted { connection: id, local: flow.local_socket(), remote: flow.remote_socket(), rings })
     }
 
     fn unlisten(&mut self, now: Instant, context: &mut Context<'_>, listener: ListenerId) {
@@ -314,7 +322,7 @@ impl Tcp {
         let orphans: alloc::vec::Vec<ConnectionId> = self
             .connections
             .iter()
-            .filter(|(_, connection)| connection.origin == Some(listener) && connection.parked.is_some())
+            .filter(|(_, connection)| connection.parked.as_ref().is_some_and(|parked| parked.origin == Some(listener)))
             .map(|(id, _)| id)
             .collect();
         for id in orphans {

@@ -5,6 +5,7 @@
 //! `timers`.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 
 use ring::{Consumer, Producer};
 use wire::tcp::SeqNum;
@@ -172,13 +173,10 @@ pub(crate) struct Connection {
     pub send: Consumer,
     pub receive: Producer,
     pub reassembly: Option<Box<Reassembly>>,
-    pub options: Box<SocketOptions>,
-    /// The listener whose handshake this still is.
-    pub listener: Option<ListenerId>,
-    /// The listener that it came in by.
-    pub origin: Option<ListenerId>,
-    /// The application's halves, until it accepts the connection.
-    pub parked: Option<Box<ApplicationRings>>,
+    /// Shared by all connections that have the same ones.
+    pub options: Arc<SocketOptions>,
+    /// What only a connection has that nobody has accepted yet.
+    pub parked: Option<Box<Parked>>,
     /// What the owner has not been told yet.
     pub news: Readiness,
     pub error: Option<TcpError>,
@@ -188,6 +186,16 @@ pub(crate) struct Connection {
     pub retransmissions: u32,
 }
 
+/// A connection that came in, before the application accepts it.
+pub(crate) struct Parked {
+    /// The application's halves.
+    pub rings: ApplicationRings,
+    /// The listener that it came in by; `None` in any-address mode.
+    pub origin: Option<ListenerId>,
+    /// The listener counts it among its handshakes.
+    pub handshake: bool,
+}
+
 /// What a connection is born with.
 pub(crate) struct Birth {
     pub flow: Flow,
@@ -195,7 +203,7 @@ pub(crate) struct Birth {
     pub isn: SeqNum,
     pub mss: u16,
     pub timestamp_offset: u32,
-    pub options: Box<SocketOptions>,
+    pub options: Arc<SocketOptions>,
     pub send: Consumer,
     pub receive: Producer,
 }
@@ -252,8 +260,6 @@ impl Connection {
             receive,
             reassembly: None,
             options,
-            listener: None,
-            origin: None,
             parked: None,
             news: Readiness::NONE,
             error: None,
@@ -297,6 +303,11 @@ impl Connection {
     pub(crate) fn recovery_mut(&mut self) -> &mut Recovery {
         let (una, sack) = (self.snd.una, self.flags.has(Flags::SACK));
         self.recovery.get_or_insert_with(|| Box::new(Recovery::new(una, sack)))
+    }
+
+    /// The listener whose handshake this still is.
+    pub(crate) fn listener(&self) -> Option<ListenerId> {
+        self.parked.as_ref().filter(|parked| parked.handshake)?.origin
     }
 
     /// Adds to what the owner is to be told.

@@ -303,7 +303,7 @@ impl Connection {
             self.acknowledge_if(env.challenge.allow(env.now));
             return Err(Discard::TcpBadReset);
         }
-        let refused = self.phase == Phase::SynReceived && self.listener.is_none();
+        let refused = self.phase == Phase::SynReceived && self.listener().is_none();
         match self.phase {
             // Everything was said, and acknowledged but for the FIN: to the application this is a close.
             Phase::Closing | Phase::LastAck if self.send.is_empty() => self.phase = Phase::Closed,

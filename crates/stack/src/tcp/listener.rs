@@ -18,7 +18,7 @@ use crate::ip::Delivery;
 use crate::link::InterfaceId;
 use crate::network::Network;
 use crate::ports::BindError;
-use crate::tcp::connection::{Birth, Connection, Flags};
+use crate::tcp::connection::{Birth, Connection, Flags, Parked};
 use crate::tcp::demux::Flow;
 use crate::tcp::input::Incoming;
 use crate::tcp::options::{ApplicationRings, SocketOptions, StreamRings, heap_rings};
@@ -252,15 +252,14 @@ impl Tcp {
             isn,
             mss: self.path_mss(context.net, interface, &flow, &socket),
             timestamp_offset: self.isn.timestamp_offset(&flow),
-            options: Box::new(socket),
+            options: self.shared_options(&socket),
             send: engine.send,
             receive: engine.receive,
         };
         let mut connection = Connection::new(now, Phase::SynReceived, birth, &self.config);
         connection.on_peer_syn(now, segment, &self.config);
-        connection.listener = listener;
-        connection.origin = listener;
-        connection.parked = Some(Box::new(application));
+        let parked = Parked { rings: application, origin: listener, handshake: listener.is_some() };
+        connection.parked = Some(Box::new(parked));
         if listener.is_some() {
             connection.flags.set(Flags::SYN_DUE);
         } else {
@@ -288,7 +287,7 @@ impl Tcp {
     pub(crate) fn listener_is_full(&self, index: u32) -> bool {
         self.connections
             .at(index)
-            .and_then(|connection| self.listeners.table.get(connection.listener?))
+            .and_then(|connection| self.listeners.table.get(connection.listener()?))
             .is_some_and(|listener| listener.queue.len() >= listener.options.backlog.max(1))
     }
 

@@ -50,6 +50,7 @@ mod timers;
 mod timestamps;
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -113,6 +114,8 @@ pub(crate) struct Tcp {
     challenge: ChallengeLimit,
     /// Connection requests that wait for the owner's word.
     held: usize,
+    /// The settings of the last connection made, which the next one most likely has too.
+    options: Arc<SocketOptions>,
 }
 
 impl Tcp {
@@ -128,6 +131,7 @@ impl Tcp {
             isn: IsnGenerator::new(entropy),
             challenge: ChallengeLimit::new(config.challenge_ack_limit, entropy.fork()),
             held: 0,
+            options: Arc::new(SocketOptions::default()),
             config,
         }
     }
@@ -300,7 +304,9 @@ impl Tcp {
                 connection.flags.set(Flags::ORPHANED);
             }
         }
-        let Some(listener) = connection.listener.take() else { return };
+        let Some(parked) = connection.parked.as_mut().filter(|parked| parked.handshake) else { return };
+        parked.handshake = false;
+        let Some(listener) = parked.origin else { return };
         if connection.phase.is_synchronized() {
             self.offer(context.events, id, listener);
             return;

@@ -80,6 +80,21 @@ pub enum SocketOption {
     Congestion(Algorithm),
 }
 
+impl SocketOptions {
+    /// Makes one change.
+    pub(crate) fn change(&mut self, option: SocketOption) {
+        match option {
+            SocketOption::NoDelay(value) => self.no_delay = value,
+            SocketOption::KeepAlive(value) => self.keep_alive = value,
+            SocketOption::UserTimeout(value) => self.user_timeout = value,
+            SocketOption::HopLimit(value) => self.hop_limit = value,
+            SocketOption::Tos(value) => self.tos = value,
+            SocketOption::ResetOnClose(value) => self.reset_on_close = value,
+            SocketOption::Congestion(value) => self.congestion = Some(value),
+        }
+    }
+}
+
 /// The engine's halves of a connection's two rings.
 pub struct StreamRings {
     /// What the application writes.

@@ -4,12 +4,17 @@
 //! early, it is set again. So acknowledgements in bulk, each of which moves the retransmission deadline away, touch
 //! no wheel, and an idle connection has no entry at all.
 
+use core::time::Duration;
+
 use crate::config::TcpConfig;
 use crate::tcp::connection::{Connection, Deadlines, Flags};
 use crate::tcp::error::TcpError;
 use crate::tcp::phase::Phase;
 use crate::time::Instant;
 use crate::timers::{TimerId, Wheel};
+
+/// A connection on which nothing has moved for so long gives back the memory that only a busy one needs.
+const REST: Duration = Duration::from_secs(1);
 
 impl Connection {
     /// The earliest of the deadlines.
@@ -24,7 +29,13 @@ impl Connection {
 
     /// Sees to it that the wheel wakes no later than the earliest deadline.
     pub(crate) fn arm(&mut self, index: u32, wheel: &mut Wheel<u32>) {
-        let earliest = self.earliest();
+        let mut earliest = self.earliest();
+        if self.is_quiet() {
+            let rest = self.rest_at();
+            if rest < earliest.min(wheel.deadline(self.timer)) && self.holds_spare_memory() {
+                earliest = rest;
+            }
+        }
         if earliest.is_never() {
             return;
         }
@@ -41,8 +52,31 @@ impl Connection {
         self.timer = TimerId::NONE;
     }
 
-    /// Nothing has happened for a while: an idle connection keeps no scoreboard, and no memory for what nobody sends.
-    fn give_memory_back(&mut self) {
+    /// Nothing is in flight, owed or waited for but the peer's next word.
+    fn is_quiet(&self) -> bool {
+        let Deadlines { retransmit, alarm, ack, idle: _ } = self.deadlines;
+        retransmit.is_never() && alarm.is_never() && ack.is_never()
+    }
+
+    /// When the connection counts as idle, if nothing happens until then.
+    fn rest_at(&self) -> Instant {
+        self.last_heard.max(self.last_sent) + REST
+    }
+
+    /// Whether there is memory that an idle connection does without.
+    fn holds_spare_memory(&self) -> bool {
+        self.congestion.is_working()
+            || self.recovery.as_ref().is_some_and(|recovery| recovery.is_idle())
+            || (self.receive.is_spare() && self.reassembly.is_none())
+    }
+
+    /// Where nothing has happened for a while: an idle connection keeps no scoreboard, no model of the path, and no memory
+    /// for what nobody sends.
+    pub(crate) fn rest_if_idle(&mut self, now: Instant) {
+        if !self.is_quiet() || now < self.rest_at() {
+            return;
+        }
+        self.congestion.rest();
         if self.recovery.as_ref().is_some_and(|recovery| recovery.is_idle()) {
             self.recovery = None;
         }
@@ -70,9 +104,7 @@ impl Connection {
         if self.phase != Phase::Closed && self.deadlines.alarm <= now {
             self.on_alarm(now);
         }
-        if self.earliest().is_never() {
-            self.give_memory_back();
-        }
+        self.rest_if_idle(now);
         if self.phase != Phase::Closed && self.deadlines.idle <= now {
             self.on_idle_timeout(now);
         }

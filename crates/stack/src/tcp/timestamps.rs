@@ -6,8 +6,8 @@ use wire::tcp::{SeqNum, Timestamps as TimestampsOption};
 
 use crate::time::Instant;
 
-/// RFC 7323 section 5.5: a TS.Recent that is older than 24 days says nothing, as the clock may have wrapped.
-const OUTDATED: Duration = Duration::from_secs(24 * 86_400);
+/// RFC 7323 section 5.5: a TS.Recent that is older than 24 days says nothing, as the clock may have wrapped. In seconds.
+const OUTDATED: u32 = 24 * 86_400;
 
 /// Bytes that the option takes in each segment, padding included.
 const OPTION_LEN: u32 = 12;
@@ -18,19 +18,25 @@ pub(crate) struct Timestamps {
     agreed: bool,
     offset: u32,
     recent: u32,
-    recent_at: Instant,
+    /// When TS.Recent was set, in seconds: its age matters by the day.
+    recent_at: u32,
+}
+
+/// Whole seconds of the owner's clock, in a word.
+fn seconds(at: Instant) -> u32 {
+    u32::try_from(at.as_nanos() / 1_000_000_000).unwrap_or(u32::MAX)
 }
 
 impl Timestamps {
     pub(crate) const fn new(offset: u32) -> Self {
-        Self { agreed: false, offset, recent: 0, recent_at: Instant::ZERO }
+        Self { agreed: false, offset, recent: 0, recent_at: 0 }
     }
 
     /// Both sides offered the option: every segment carries it from now on, resets aside.
     pub(crate) fn agree(&mut self, now: Instant, option: TimestampsOption) {
         self.agreed = true;
         self.recent = option.value;
-        self.recent_at = now;
+        self.recent_at = seconds(now);
     }
 
     pub(crate) const fn is_agreed(&self) -> bool {
@@ -57,17 +63,22 @@ impl Timestamps {
         self.recent
     }
 
+    /// RFC 7323 section 5.5.
+    fn is_outdated(&self, now: Instant) -> bool {
+        seconds(now).saturating_sub(self.recent_at) >= OUTDATED
+    }
+
     /// RFC 7323 section 5.3 R1: whether a segment's timestamp shows it to be an old duplicate.
     pub(crate) fn is_old(&self, now: Instant, value: u32) -> bool {
-        (value.wrapping_sub(self.recent) as i32) < 0 && now.since(self.recent_at) < OUTDATED
+        (value.wrapping_sub(self.recent) as i32) < 0 && !self.is_outdated(now)
     }
 
     /// RFC 7323 section 4.3 (2): takes the timestamp of a segment that spans the last acknowledgement sent.
     pub(crate) fn update(&mut self, now: Instant, value: u32, seq: SeqNum, last_ack_sent: SeqNum) {
-        let newer = (value.wrapping_sub(self.recent) as i32) >= 0 || now.since(self.recent_at) >= OUTDATED;
+        let newer = (value.wrapping_sub(self.recent) as i32) >= 0 || self.is_outdated(now);
         if newer && seq.at_or_before(last_ack_sent) {
             self.recent = value;
-            self.recent_at = now;
+            self.recent_at = seconds(now);
         }
     }
 

@@ -10,6 +10,7 @@ mod new_reno;
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use wire::tcp::SeqNum;
@@ -70,15 +71,33 @@ enum Avoidance {
     NewReno(NewReno),
 }
 
-/// A connection's congestion control.
+/// A connection's congestion control: what outlives an idle time, and what is needed only while data flows.
 #[derive(Clone, Debug)]
 pub(crate) struct Congestion {
     cwnd: u32,
     ssthresh: u32,
+    algorithm: Algorithm,
+    /// Made by the first acknowledgement of data, dropped by [`rest`](Self::rest).
+    working: Option<Box<Working>>,
+}
+
+/// What is known of a flow that flows.
+#[derive(Clone, Debug)]
+struct Working {
     hystart: Hystart,
     avoidance: Avoidance,
     /// Window and threshold before the last reduction, should it prove to have been for nothing.
     prior: Option<(u32, u32)>,
+}
+
+impl Working {
+    fn new(algorithm: Algorithm) -> Self {
+        let avoidance = match algorithm {
+            Algorithm::Cubic => Avoidance::Cubic(Cubic::new()),
+            Algorithm::NewReno => Avoidance::NewReno(NewReno::new()),
+        };
+        Self { hystart: Hystart::new(), avoidance, prior: None }
+    }
 }
 
 impl Congestion {
@@ -87,12 +106,8 @@ impl Congestion {
             cwnd: initial_window(mss),
             // RFC 5681 section 3.1: the initial ssthresh is arbitrarily high.
             ssthresh: u32::MAX,
-            hystart: Hystart::new(),
-            avoidance: match algorithm {
-                Algorithm::Cubic => Avoidance::Cubic(Cubic::new()),
-                Algorithm::NewReno => Avoidance::NewReno(NewReno::new()),
-            },
-            prior: None,
+            algorithm,
+            working: None,
         }
     }
 
@@ -106,18 +121,26 @@ impl Congestion {
 
     /// Which algorithm it is.
     pub(crate) const fn algorithm(&self) -> Algorithm {
-        match self.avoidance {
-            Avoidance::Cubic(_) => Algorithm::Cubic,
-            Avoidance::NewReno(_) => Algorithm::NewReno,
-        }
+        self.algorithm
     }
 
     /// Changes the algorithm; the window stays.
     pub(crate) fn set_algorithm(&mut self, algorithm: Algorithm) {
-        if algorithm != self.algorithm() {
-            let mss = self.cwnd;
-            self.avoidance = Self::new(algorithm, mss).avoidance;
+        if algorithm != self.algorithm {
+            self.algorithm = algorithm;
+            self.working = None;
         }
+    }
+
+    /// Nothing has been sent for a while: what is known of the path is too old to keep memory for. Window and threshold
+    /// stay, as RFC 5681 section 4.1 has it.
+    pub(crate) fn rest(&mut self) {
+        self.working = None;
+    }
+
+    /// Whether [`rest`](Self::rest) would give memory back.
+    pub(crate) const fn is_working(&self) -> bool {
+        self.working.is_some()
     }
 
     const fn in_slow_start(&self) -> bool {
@@ -126,46 +149,52 @@ impl Congestion {
 
     /// New data was acknowledged outside of recovery.
     pub(crate) fn on_ack(&mut self, ack: &Ack) {
+        let in_slow_start = self.in_slow_start();
+        let Self { cwnd, ssthresh, algorithm, working } = self;
+        let Working { hystart, avoidance, .. } =
+            &mut **working.get_or_insert_with(|| Box::new(Working::new(*algorithm)));
         // A window that was not used says nothing about the network: RFC 7661, RFC 9438 section 5.8.
         // An ACK of a train finds the window not quite full.
-        let slack = ack.mss.max(self.cwnd / 8);
-        let used = if self.in_slow_start() { ack.flight.saturating_mul(2) } else { ack.flight.saturating_add(slack) };
-        if used < self.cwnd {
-            if let Avoidance::Cubic(cubic) = &mut self.avoidance {
+        let slack = ack.mss.max(*cwnd / 8);
+        let used = if in_slow_start { ack.flight.saturating_mul(2) } else { ack.flight.saturating_add(slack) };
+        if used < *cwnd {
+            if let Avoidance::Cubic(cubic) = avoidance {
                 cubic.on_unused(ack.now);
             }
             return;
         }
-        if self.in_slow_start() {
+        if in_slow_start {
             // RFC 5681 section 3.1: cwnd += min (N, SMSS) for each ACK; an ACK here may stand for a train of segments, whose
             // bytes are all counted (RFC 3465), as RFC 9406 section 4.3 does for senders that do not burst.
-            let searching = !self.hystart.is_over();
-            let growth = self.hystart.on_ack(ack);
-            self.cwnd = self.cwnd.saturating_add(growth).min(self.ssthresh.max(self.cwnd.saturating_add(ack.mss)));
-            if searching && self.hystart.is_over() {
-                self.ssthresh = self.cwnd;
+            let searching = !hystart.is_over();
+            let growth = hystart.on_ack(ack);
+            *cwnd = cwnd.saturating_add(growth).min((*ssthresh).max(cwnd.saturating_add(ack.mss)));
+            if searching && hystart.is_over() {
+                *ssthresh = *cwnd;
             }
             return;
         }
-        self.cwnd = match &mut self.avoidance {
-            Avoidance::Cubic(cubic) => cubic.grow(self.cwnd, ack),
-            Avoidance::NewReno(reno) => reno.grow(self.cwnd, ack),
+        *cwnd = match avoidance {
+            Avoidance::Cubic(cubic) => cubic.grow(*cwnd, ack),
+            Avoidance::NewReno(reno) => reno.grow(*cwnd, ack),
         };
     }
 
     /// A loss was found (or an ECN mark seen) with `flight` bytes outstanding: sets the threshold. The window follows it by
     /// proportional rate reduction.
     pub(crate) fn on_loss(&mut self, flight: u32, mss: u32) {
-        self.prior = Some((self.cwnd, self.ssthresh));
+        let Self { cwnd, ssthresh, algorithm, working } = self;
+        let working = working.get_or_insert_with(|| Box::new(Working::new(*algorithm)));
+        working.prior = Some((*cwnd, *ssthresh));
         // RFC 5681 section 3.2 step 2: what limited transmit sent beyond the window does not count.
-        let flight = flight.min(self.cwnd);
-        self.ssthresh = match &mut self.avoidance {
-            Avoidance::Cubic(cubic) => cubic.reduce(self.cwnd, flight),
+        let flight = flight.min(*cwnd);
+        *ssthresh = match &mut working.avoidance {
+            Avoidance::Cubic(cubic) => cubic.reduce(*cwnd, flight),
             Avoidance::NewReno(reno) => reno.reduce(flight),
         }
         // RFC 5681 section 3.1 (4): never below two segments.
         .max(2 * mss);
-        self.hystart.end();
+        working.hystart.end();
     }
 
     /// Sets the window while losses are repaired (RFC 6937), and at the end of it.
@@ -185,7 +214,7 @@ impl Congestion {
 
     /// The last reduction was for nothing: what was believed lost has arrived.
     pub(crate) fn undo(&mut self) {
-        if let Some((cwnd, ssthresh)) = self.prior.take() {
+        if let Some((cwnd, ssthresh)) = self.working.as_mut().and_then(|working| working.prior.take()) {
             self.cwnd = self.cwnd.max(cwnd);
             self.ssthresh = ssthresh;
         }
@@ -202,8 +231,9 @@ impl Congestion {
     pub(crate) fn on_restart(&mut self, mss: u32) {
         // RFC 5681 section 4.1: RW = min (IW, cwnd).
         self.cwnd = self.cwnd.min(initial_window(mss));
-        self.hystart = Hystart::new();
-        if let Avoidance::Cubic(cubic) = &mut self.avoidance {
+        let Some(working) = &mut self.working else { return };
+        working.hystart = Hystart::new();
+        if let Avoidance::Cubic(cubic) = &mut working.avoidance {
             // RFC 9438 section 4.10: an epoch of before the pause means nothing.
             cubic.end_epoch();
         }

@@ -1,6 +1,6 @@
 //! What a peer's SYN sets, for both families.
 
-use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use wire::tcp::{SeqNum, TcpHeader};
@@ -24,7 +24,7 @@ fn agreed(remote: IpAddr, own: u16, mss: Option<u16>) -> u16 {
         isn: SeqNum(1),
         mss: own,
         timestamp_offset: 0,
-        options: Box::new(SocketOptions::default()),
+        options: Arc::new(SocketOptions::default()),
         send: rings.send,
         receive: rings.receive,
     };
