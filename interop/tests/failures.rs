@@ -75,6 +75,14 @@ fn a_host_that_is_not_there() {
 }
 
 #[test]
+fn a_network_that_the_host_has_no_way_to() {
+    in_namespace(|world| {
+        let said = ["192.0.2.1:80", "unreachable", "does a route lead there"];
+        let _ = world.wharf(&["wget", "http://192.0.2.1/", "-O", "-"]).run().failed_saying(&said);
+    });
+}
+
+#[test]
 fn a_closed_port() {
     in_namespace(|world| {
         let site = Site::new(world);

@@ -98,7 +98,7 @@ fn show(reply: &PingReply, number: u64, output: Output) {
         "source": reply.source.to_string(),
         "bytes": reply.len,
         "ttl": reply.hop_limit,
-        "milliseconds": milliseconds,
+        "milliseconds": to_microseconds(milliseconds),
     }));
 }
 
@@ -166,7 +166,8 @@ impl Tally {
             "received": self.received,
             "loss_percent": loss,
             "rtt_milliseconds": statistics.map(|[min, average, max, deviation]| json!({
-                "min": min, "avg": average, "max": max, "mdev": deviation,
+                "min": to_microseconds(min), "avg": to_microseconds(average), "max": to_microseconds(max),
+                "mdev": to_microseconds(deviation),
             })),
         }));
     }
@@ -184,6 +185,11 @@ impl Tally {
 
 fn as_milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
+}
+
+/// Without the digits that are the arithmetic's and not the clock's.
+fn to_microseconds(milliseconds: f64) -> f64 {
+    (milliseconds * 1000.0).round() / 1000.0
 }
 
 /// As iputils writes times: three digits that count.

@@ -113,4 +113,7 @@ fn ping_in_json_has_an_object_for_each_reply_and_one_for_all() {
         (&objects[0]["sequence"], &objects[1]["ttl"], &objects[2]["received"]),
         (&1.into(), &64.into(), &2.into())
     );
+    let time = objects[0]["milliseconds"].to_string();
+    let digits = time.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    assert!(digits <= 3, "microseconds and no noise of the arithmetic: {time}");
 }

@@ -194,6 +194,9 @@ fn connect_as_words(host: &str, address: SocketAddr, source: &io::Error) -> Stri
             format!("TCP: no answer from {place}: {source}; is the host up, and does a firewall drop the packets?")
         }
         io::ErrorKind::ConnectionReset => format!("TCP: {place} reset the connection as it was made; try again"),
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
+            format!("TCP: no connection to {place}: {source}; is the address right, and does a route lead there?")
+        }
         _ => format!("TCP: no connection to {place}: {source}"),
     }
 }
