@@ -3,13 +3,15 @@
 //! The engine is the consumer of a connection's send ring: it looks at spans of it, sends them, perhaps again, and
 //! consumes what the peer has acknowledged. The application is the consumer of the receive ring.
 
+use alloc::sync::Arc;
 use core::cell::Cell;
 use core::fmt;
 use core::ptr::NonNull;
 
 use wire::checksum::Sum;
 
-use crate::header::{CLOSED, CONSUMER_GONE, FINISHED, Header, PRODUCER_GONE};
+use crate::budget::Budget;
+use crate::header::{CLOSED, CONSUMER_GONE, FINISHED, Header, PRODUCER_GONE, entries, on_heap, set_budget};
 use crate::layout::{Epoch, MAX_LOG2};
 use crate::region::{self, NotARing, Region};
 use crate::span::{Span, Spans};
@@ -159,6 +161,22 @@ impl Consumer {
         self.head
     }
 
+    /// Lets the producer have at most `bytes` in the ring from now on, if its own limit does not say less; what it holds
+    /// beyond stays. Without it the producer's limit alone counts.
+    pub fn grant(&self, bytes: usize) {
+        // Relaxed: a bound of what is to come.
+        self.header().grant.store(u32::try_from(bytes).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// Lets the ring's memory be taken from `budget` from now on, unless it is taken from another one already. Nothing
+    /// happens in a shared region, whose memory is there from the beginning.
+    pub fn set_budget(&self, budget: &Arc<Budget>) {
+        if self.region_log2 == 0 {
+            // SAFETY: our header, on the heap.
+            unsafe { set_budget(self.header, budget) };
+        }
+    }
+
     /// Tells the producer that nothing more will be read.
     pub fn close(&mut self) {
         self.header().flags.fetch_or(CLOSED, Ordering::Release);
@@ -231,7 +249,7 @@ impl Consumer {
         let (pointer, len) = if self.region_log2 == 0 {
             // SAFETY: on the heap the producer is this program's; it made a table with chunks for all slots of an
             // epoch before it published a byte in it, and keeps them while a byte is unread.
-            unsafe { (*self.header().table.load(Ordering::Relaxed)).slot(slot) }
+            unsafe { (*on_heap(self.header).table.load(Ordering::Relaxed)).slot(slot) }
         } else {
             // SAFETY: `epoch_of` admits sizes up to the region's.
             unsafe { region::slot(self.header, self.region_log2, slot) }
@@ -243,7 +261,7 @@ impl Consumer {
     #[cfg(loom)]
     fn shadow(&self, position: u64, len: usize) {
         // SAFETY: as in `piece`.
-        let table = unsafe { &*self.header().table.load(Ordering::Relaxed) };
+        let table = unsafe { &*on_heap(self.header).table.load(Ordering::Relaxed) };
         if let Some((epoch, _)) = self.epoch_of(position) {
             table.shadow.read(epoch.slot(position), len);
         }
@@ -251,7 +269,8 @@ impl Consumer {
 
     /// The epoch with the greatest start at or before the position, and where the other takes over.
     fn epoch_of(&self, position: u64) -> Option<(Epoch, u64)> {
-        let [first, second] = &self.header().entries;
+        // SAFETY: a byte is unread, so a heap ring has memory, and keeps it at least as long.
+        let [first, second] = unsafe { entries(self.header, self.region_log2 == 0) };
         let ((first_start, first_word), (second_start, second_word)) = (first.load(), second.load());
         let second_is_later = second_start > first_start;
         let (older, newer) = if second_is_later {

@@ -1,4 +1,7 @@
-//! The words that both halves share: positions, epochs, flags. One cache line, and all that an idle ring costs.
+//! The words that both halves share: positions, epochs, flags. A cache line or less, and all that an idle ring costs.
+//!
+//! A heap ring and a shared region begin with the same words ([`Header`]). What else a heap ring has ([`HeapHeader`])
+//! is its memory, and its epochs lie there; a region has them behind the words ([`RegionHeader`]).
 //!
 //! Each word has one writer, but for the flags, in which either half sets bits of its own. In a shared region the
 //! other process can write any of them at any time, so neither half reads back what it wrote itself (the one
@@ -6,8 +9,10 @@
 //! where it is read.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::ptr::NonNull;
 
+use crate::budget::Budget;
 use crate::layout::{ABSENT, Epoch};
 use crate::memory;
 use crate::memory::Table;
@@ -22,8 +27,8 @@ pub(crate) const CLOSED: u32 = 4;
 /// The consumer was dropped.
 pub(crate) const CONSUMER_GONE: u32 = 8;
 
-/// "WhR1": the layout below, in a shared region. A change of layout changes the digit.
-pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"WhR1");
+/// "WhR2": the layout below, in a shared region. A change of layout changes the digit.
+pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"WhR2");
 
 /// An [`Epoch`] as it is shared: its start, and its base and size in one word.
 #[repr(C)]
@@ -33,7 +38,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { start: AtomicU64::new(ABSENT), word: AtomicU64::new(0) }
     }
 
@@ -59,58 +64,139 @@ impl Entry {
     }
 }
 
-/// The shared words of a ring.
+/// The words that every ring has.
 #[repr(C)]
 pub(crate) struct Header {
     /// Position of the next byte to read. Written by the consumer.
     pub(crate) head: AtomicU64,
     /// Position after the last byte published. Written by the producer.
     pub(crate) tail: AtomicU64,
-    /// The current epoch and the one before it, in either order. Written by the producer.
-    pub(crate) entries: [Entry; 2],
-    /// The chunks of a heap ring; null while it has no memory. Not used in a shared region.
-    pub(crate) table: AtomicPtr<Table>,
     /// `FINISHED` and its companions. On the heap the second half to be gone frees the ring.
     pub(crate) flags: AtomicU32,
-    /// [`MAGIC`] in a shared region.
+    /// What the consumer lets the producer have in the ring at most, besides the producer's own limit.
+    pub(crate) grant: AtomicU32,
+}
+
+/// A heap ring: the words, and where its memory is.
+#[repr(C)]
+pub(crate) struct HeapHeader {
+    words: Header,
+    /// The chunks; null while it has no memory.
+    pub(crate) table: AtomicPtr<Table>,
+    /// Who is asked before memory is taken; null for nobody. Set once, and then holds a reference.
+    pub(crate) budget: AtomicPtr<Budget>,
+}
+
+/// A ring in a shared region: the words, and the epochs.
+#[repr(C)]
+pub(crate) struct RegionHeader {
+    words: Header,
+    /// [`MAGIC`].
     pub(crate) magic: AtomicU32,
+    reserved: AtomicU32,
+    /// The current epoch and the one before it, in either order. Written by the producer.
+    pub(crate) entries: [Entry; 2],
 }
 
 #[cfg(all(not(loom), target_pointer_width = "64"))]
-const _: () = assert!(size_of::<Header>() == 64);
+const _: () = assert!(size_of::<HeapHeader>() == 40 && size_of::<RegionHeader>() == 64);
 
 impl Header {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             head: AtomicU64::new(0),
             tail: AtomicU64::new(0),
-            entries: [Entry::new(), Entry::new()],
-            table: AtomicPtr::new(core::ptr::null_mut()),
             flags: AtomicU32::new(0),
+            grant: AtomicU32::new(u32::MAX),
+        }
+    }
+}
+
+impl RegionHeader {
+    pub(crate) fn new() -> Self {
+        Self {
+            words: Header::new(),
             magic: AtomicU32::new(MAGIC),
+            reserved: AtomicU32::new(0),
+            entries: [Entry::new(), Entry::new()],
         }
     }
 }
 
 /// Makes the header of a heap ring.
 pub(crate) fn allocate() -> NonNull<Header> {
+    let header = HeapHeader {
+        words: Header::new(),
+        table: AtomicPtr::new(core::ptr::null_mut()),
+        budget: AtomicPtr::new(core::ptr::null_mut()),
+    };
     // Box makes the allocation; `leave` turns it back.
-    NonNull::from(Box::leak(Box::new(Header::new())))
+    NonNull::from(Box::leak(Box::new(header))).cast()
+}
+
+/// The rest of a heap ring's header.
+///
+/// # Safety
+/// `header` is that of a living half, and [`allocate`] made it.
+pub(crate) unsafe fn on_heap<'a>(header: NonNull<Header>) -> &'a HeapHeader {
+    // SAFETY: the caller's promise; the pointer is that of the whole HeapHeader.
+    unsafe { header.cast().as_ref() }
+}
+
+/// The rest of a region's header.
+///
+/// # Safety
+/// `header` is that of a living half in a [`Region`](crate::Region).
+pub(crate) unsafe fn in_region<'a>(header: NonNull<Header>) -> &'a RegionHeader {
+    // SAFETY: the caller's promise; the region begins with a RegionHeader.
+    unsafe { header.cast().as_ref() }
+}
+
+/// The epochs of a ring.
+///
+/// # Safety
+/// `header` is that of a living half; where it is on the heap, the ring has memory, which lasts as long as 'a.
+pub(crate) unsafe fn entries<'a>(header: NonNull<Header>, is_on_heap: bool) -> &'a [Entry; 2] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if is_on_heap { &(*on_heap(header).table.load(Ordering::Relaxed)).entries } else { &in_region(header).entries }
+    }
+}
+
+/// Puts a heap ring's memory on an account, if it is on none yet.
+///
+/// # Safety
+/// As for [`on_heap`].
+pub(crate) unsafe fn set_budget(header: NonNull<Header>, budget: &Arc<Budget>) {
+    let raw = Arc::into_raw(Arc::clone(budget)).cast_mut();
+    // SAFETY: the caller's promise.
+    let slot = unsafe { &on_heap(header).budget };
+    // Release: whoever reads the pointer sees the budget behind it.
+    if slot.compare_exchange(core::ptr::null_mut(), raw, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        // SAFETY: made from an Arc right above, and stored nowhere.
+        drop(unsafe { Arc::from_raw(raw) });
+    }
 }
 
 /// Says that a half is gone, and on the heap frees the ring when the other is as well.
 ///
 /// # Safety
-/// `header` is that of a living half, which is not used afterwards; `on_heap` tells whether [`allocate`] made it.
-pub(crate) unsafe fn leave(header: NonNull<Header>, on_heap: bool, mine: u32, other: u32) {
+/// `header` is that of a living half, which is not used afterwards; `is_on_heap` tells whether [`allocate`] made it.
+pub(crate) unsafe fn leave(header: NonNull<Header>, is_on_heap: bool, mine: u32, other: u32) {
     // SAFETY: the caller's half is alive until here.
     let flags = unsafe { header.as_ref() }.flags.fetch_or(mine, Ordering::AcqRel);
-    if !on_heap || flags & other == 0 {
+    if !is_on_heap || flags & other == 0 {
         return;
     }
-    // SAFETY: both halves are gone; AcqRel orders all that the other did before this. The header came from a Box.
+    // SAFETY: both halves are gone; AcqRel orders all that the other did before this. The header came from a Box, and a
+    // budget that is not null from an Arc, whose reference nobody else gives back.
     unsafe {
-        memory::free(&header.as_ref().table);
-        drop(Box::from_raw(header.as_ptr()));
+        let heap = on_heap(header);
+        let budget = heap.budget.load(Ordering::Relaxed);
+        memory::free(&heap.table, budget.as_ref());
+        if !budget.is_null() {
+            drop(Arc::from_raw(budget));
+        }
+        drop(Box::from_raw(header.cast::<HeapHeader>().as_ptr()));
     }
 }

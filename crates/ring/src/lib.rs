@@ -22,6 +22,7 @@
 
 extern crate alloc;
 
+mod budget;
 mod consumer;
 mod copy;
 pub mod datagram;
@@ -34,12 +35,13 @@ mod region;
 mod span;
 mod sync;
 
+pub use budget::Budget;
 pub use consumer::Consumer;
 pub use producer::{Producer, RawPiece, Reserved};
 pub use region::{NotARing, Region};
 pub use span::{MAX_SPANS, Span, Spans, copy_range, copy_range_and_sum, sum_range, total_len};
 
-/// Makes a ring on the heap that holds up to `limit` bytes. Besides the halves (64 and 32 bytes) it takes 64 bytes
+/// Makes a ring on the heap that holds up to `limit` bytes. Besides the halves (64 and 32 bytes) it takes 40 bytes
 /// until the first byte is written. Both halves are `Send`, neither is `Sync`.
 pub fn heap(limit: usize) -> (Producer, Consumer) {
     heap_with_first_chunk(limit, 1 << memory::FIRST_LOG2)

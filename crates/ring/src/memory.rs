@@ -6,12 +6,15 @@
 
 use alloc::alloc::{alloc_zeroed, dealloc};
 use core::alloc::Layout;
+use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
+use crate::budget::Budget;
+use crate::header::Entry;
 use crate::sync::{AtomicPtr, Ordering};
 
 /// How many times a ring can double, plus one for the first chunk.
-pub(crate) const CHUNKS: usize = 25;
+pub(crate) const CHUNKS: usize = 26;
 
 /// The first chunk when a ring begins with few bytes: a page.
 pub(crate) const FIRST_LOG2: u8 = 12;
@@ -21,6 +24,10 @@ pub(crate) const FIRST_LOG2: u8 = 12;
 pub(crate) struct Table {
     /// The size of chunk 0, as a power of two. Does not change while the table lives.
     first_log2: u8,
+    /// Bytes that are on the ring's budget.
+    charged: Cell<usize>,
+    /// The current epoch and the one before it, in either order. Written by the producer.
+    pub(crate) entries: [Entry; 2],
     chunks: [AtomicPtr<u8>; CHUNKS],
     /// Stands for the bytes in model checking; see [`Shadow`].
     #[cfg(loom)]
@@ -31,6 +38,8 @@ impl Table {
     fn new(first_log2: u8) -> Self {
         Self {
             first_log2,
+            charged: Cell::new(0),
+            entries: [Entry::new(), Entry::new()],
             chunks: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             #[cfg(loom)]
             shadow: Shadow::new(),
@@ -45,8 +54,32 @@ impl Table {
         (index, slot - begin, begin + len - slot)
     }
 
-    /// Allocates the chunks of slots `[0, 1 << log2)` that do not exist; false when the allocator has no more.
-    fn cover(&self, log2: u8) -> bool {
+    /// Asks for the memory of slots `[0, 1 << log2)`; false when the budget has no more.
+    fn charge(&self, log2: u8, budget: Option<&Budget>) -> bool {
+        let wanted = (1usize << log2).saturating_sub(Budget::RESERVED);
+        let Some(budget) = budget.filter(|_| wanted > self.charged.get()) else { return true };
+        // What was taken before the ring had a budget is not on it, and does not come onto it.
+        let had = self.charged.get().max(self.len().saturating_sub(Budget::RESERVED));
+        let more = wanted.saturating_sub(had);
+        let granted = budget.grow(more);
+        if granted {
+            self.charged.set(self.charged.get() + more);
+        }
+        granted
+    }
+
+    /// Bytes of memory.
+    fn len(&self) -> usize {
+        let existing = |&(_, chunk): &(usize, &AtomicPtr<u8>)| !chunk.load(Ordering::Relaxed).is_null();
+        self.chunks.iter().enumerate().filter(existing).map(|(index, _)| chunk_len(self.first_log2, index)).sum()
+    }
+
+    /// Allocates the chunks of slots `[0, 1 << log2)` that do not exist; false when the allocator or the budget has no
+    /// more.
+    fn cover(&self, log2: u8, budget: Option<&Budget>) -> bool {
+        if !self.charge(log2, budget) {
+            return false;
+        }
         let last = usize::from(log2.saturating_sub(self.first_log2)).min(CHUNKS - 1);
         for (index, entry) in self.chunks[..=last].iter().enumerate() {
             if !entry.load(Ordering::Relaxed).is_null() {
@@ -97,7 +130,7 @@ fn chunk_layout(first_log2: u8, index: usize) -> Option<Layout> {
 /// # Safety
 /// Called by the producer alone; `table` is null or holds a table made here and not freed. `log2` is at most
 /// [`largest_log2`] of the first chunk.
-pub(crate) unsafe fn grow(table: &AtomicPtr<Table>, log2: u8) -> bool {
+pub(crate) unsafe fn grow(table: &AtomicPtr<Table>, log2: u8, budget: Option<&Budget>) -> bool {
     let mut pointer = table.load(Ordering::Relaxed);
     if pointer.is_null() {
         let layout = Layout::new::<Table>();
@@ -112,14 +145,14 @@ pub(crate) unsafe fn grow(table: &AtomicPtr<Table>, log2: u8) -> bool {
         table.store(pointer, Ordering::Relaxed);
     }
     // SAFETY: not null, so a table that lives until `free`, which only the producer or the last half calls.
-    if unsafe { &*pointer }.cover(log2) {
+    if unsafe { &*pointer }.cover(log2, budget) {
         return true;
     }
     // A table without its first chunk has settled a size that cannot be had: the next attempt may choose another.
     // SAFETY: as above; without a first chunk there is no unread byte.
     unsafe {
         if (*pointer).chunks[0].load(Ordering::Relaxed).is_null() {
-            free(table);
+            free(table, budget);
         }
     }
     false
@@ -134,7 +167,7 @@ pub(crate) fn largest_log2(first_log2: u8) -> u8 {
 ///
 /// # Safety
 /// No byte is unread and no span is held, or both halves are gone; called by the producer or the last half alone.
-pub(crate) unsafe fn free(table: &AtomicPtr<Table>) {
+pub(crate) unsafe fn free(table: &AtomicPtr<Table>, budget: Option<&Budget>) {
     let pointer = table.load(Ordering::Relaxed);
     if pointer.is_null() {
         return;
@@ -145,6 +178,9 @@ pub(crate) unsafe fn free(table: &AtomicPtr<Table>) {
         let table = unsafe { &*pointer };
         #[cfg(loom)]
         table.shadow.written(0, Shadow::SLOTS);
+        if let Some(budget) = budget {
+            budget.give_back(table.charged.get());
+        }
         for (index, chunk) in table.chunks.iter().enumerate() {
             let chunk = chunk.load(Ordering::Relaxed);
             if let (false, Some(layout)) = (chunk.is_null(), chunk_layout(table.first_log2, index)) {
@@ -170,9 +206,7 @@ pub(crate) unsafe fn allocated(table: &AtomicPtr<Table>) -> usize {
         return 0;
     }
     // SAFETY: not null, so a table that lives until the producer frees it.
-    let table = unsafe { &*pointer };
-    let existing = |&(_, chunk): &(usize, &AtomicPtr<u8>)| !chunk.load(Ordering::Relaxed).is_null();
-    table.chunks.iter().enumerate().filter(existing).map(|(index, _)| chunk_len(table.first_log2, index)).sum()
+    unsafe { &*pointer }.len()
 }
 
 /// Under loom, a cell for every eight bytes: loom follows accesses to its own cells only, not to raw memory, so each

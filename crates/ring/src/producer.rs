@@ -6,13 +6,15 @@
 mod reserved;
 mod room;
 
+use alloc::sync::Arc;
 use core::cell::Cell;
 use core::fmt;
 use core::ptr::NonNull;
 
 use wire::checksum::Sum;
 
-use crate::header::{CLOSED, CONSUMER_GONE, FINISHED, Header, PRODUCER_GONE};
+use crate::budget::Budget;
+use crate::header::{self, CLOSED, CONSUMER_GONE, Entry, FINISHED, Header, PRODUCER_GONE, in_region, on_heap};
 use crate::region::{NotARing, Region};
 use crate::span::Span;
 use crate::sync::Ordering;
@@ -194,6 +196,15 @@ impl Producer {
         self.limit = limit.min(1 << self.largest_log2());
     }
 
+    /// Lets the ring's memory be taken from `budget` from now on, unless it is taken from another one already. Nothing
+    /// happens in a shared region, whose memory is there from the beginning.
+    pub fn set_budget(&self, budget: &Arc<Budget>) {
+        if self.region_log2 == 0 {
+            // SAFETY: our header, on the heap.
+            unsafe { header::set_budget(self.header, budget) };
+        }
+    }
+
     /// Says that no byte follows those published. From then on the ring takes none.
     pub fn finish(&mut self) {
         self.finished = true;
@@ -225,14 +236,16 @@ impl Producer {
         if self.poisoned.get() || !self.is_drained() {
             return false;
         }
-        let header = self.header();
-        for entry in &header.entries {
-            entry.clear();
-        }
-        if self.region_log2 == 0 {
+        if self.region_log2 != 0 {
+            // SAFETY: our header, in a region.
+            unsafe { in_region(self.header) }.entries.iter().for_each(Entry::clear);
+        } else {
             // SAFETY: head has caught up with tail, so the consumer, which looks at memory only for unread bytes,
             // does not; spans borrow it from looking to consuming, so none is held.
-            unsafe { memory::free(&header.table) };
+            unsafe {
+                let heap = on_heap(self.header);
+                memory::free(&heap.table, heap.budget.load(Ordering::Acquire).as_ref());
+            }
         }
         self.log2 = 0;
         true
@@ -247,7 +260,7 @@ impl Producer {
     pub fn capacity_allocated(&self) -> usize {
         match (self.region_log2, self.log2) {
             // SAFETY: we are the producer.
-            (0, _) => unsafe { memory::allocated(&self.header().table) },
+            (0, _) => unsafe { memory::allocated(&on_heap(self.header).table) },
             (_, 0) => 0,
             (_, log2) => 1 << log2,
         }
@@ -296,7 +309,7 @@ impl Producer {
     #[cfg(loom)]
     fn shadow(&self, position: u64, len: usize) {
         // SAFETY: as in `piece`.
-        let table = unsafe { &*self.header().table.load(Ordering::Relaxed) };
+        let table = unsafe { &*on_heap(self.header).table.load(Ordering::Relaxed) };
         table.shadow.written(self.slot_of(position).0, len);
     }
 
@@ -317,7 +330,7 @@ impl Producer {
 impl Drop for Producer {
     fn drop(&mut self) {
         // SAFETY: this half is not used any more.
-        unsafe { crate::header::leave(self.header, self.region_log2 == 0, PRODUCER_GONE, CONSUMER_GONE) };
+        unsafe { header::leave(self.header, self.region_log2 == 0, PRODUCER_GONE, CONSUMER_GONE) };
     }
 }
 

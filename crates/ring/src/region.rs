@@ -10,7 +10,7 @@
 use core::fmt;
 use core::ptr::NonNull;
 
-use crate::header::{Header, MAGIC};
+use crate::header::{Header, MAGIC, RegionHeader, in_region};
 use crate::layout::{MAX_LOG2, MIN_LOG2, log2_for};
 use crate::sync::Ordering;
 
@@ -63,13 +63,13 @@ impl Region {
     /// Writes the header of an empty ring. The owner of the memory calls it once, before either half is made.
     pub fn create(&self) {
         // SAFETY: `new` saw that header and alignment fit, and its caller promised that the memory is ours.
-        unsafe { self.header.write(Header::new()) };
+        unsafe { self.header.cast::<RegionHeader>().write(RegionHeader::new()) };
     }
 
     /// Whether [`Region::create`] was called by a version with this layout.
     pub(crate) fn check(&self) -> Result<(), NotARing> {
         // SAFETY: as in `create`; any bits are valid in atomics of integers and pointers.
-        let magic = unsafe { self.header.as_ref() }.magic.load(Ordering::Acquire);
+        let magic = unsafe { in_region(self.header) }.magic.load(Ordering::Acquire);
         if magic == MAGIC { Ok(()) } else { Err(NotARing) }
     }
 }

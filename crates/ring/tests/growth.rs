@@ -1,6 +1,6 @@
 //! Memory: none until it is needed, more when it is, and back again; and the room that is promised.
 
-use wharf_ring as ring;
+use wharf_ring::{self as ring, Budget};
 
 const PAGE: usize = 4096;
 
@@ -296,4 +296,76 @@ fn bytes_out_of_order_do_not_grow_a_ring_whose_reader_has_moved_on() {
         assert_eq!(consumer.read(&mut bytes), 3000);
     }
     assert_eq!(producer.capacity_allocated(), PAGE);
+}
+
+#[test]
+fn what_the_consumer_grants_bounds_the_ring_and_takes_nothing_back() {
+    let (mut producer, mut consumer) = ring::heap(1 << 20);
+    consumer.grant(10_000);
+    assert_eq!(producer.free(), 10_000);
+    assert_eq!(producer.write(&[1; 20_000]), 10_000);
+    consumer.grant(4_000);
+    assert_eq!((producer.free(), producer.write(b"x")), (0, 0));
+    assert_eq!(consumer.len(), 10_000, "what is there stays");
+    consumer.consume(8_000);
+    assert_eq!(producer.write(&[1; 20_000]), 2_000);
+    consumer.grant(2 << 20);
+    assert_eq!(producer.free(), (1 << 20) - 4_000, "the producer's own limit holds");
+}
+
+#[test]
+fn rings_on_a_budget_stay_within_it_and_each_has_what_was_reserved() {
+    let budget = Budget::new(100_000);
+    let rings: Vec<_> = (0..20)
+        .map(|_| {
+            assert!(budget.reserve(Budget::RESERVED));
+            let (producer, consumer) = ring::heap(1 << 20);
+            consumer.set_budget(&budget);
+            (producer, consumer)
+        })
+        .collect();
+    let mut taken = Vec::new();
+    for (mut producer, consumer) in rings {
+        while producer.write(&[7; 700]) > 0 {}
+        assert!(producer.len() >= Budget::RESERVED, "each has room for something");
+        taken.push(producer.capacity_allocated());
+        std::mem::forget((producer, consumer));
+    }
+    assert!(taken.iter().sum::<usize>() <= 100_000, "{taken:?}");
+    assert!(budget.used() <= budget.limit() && budget.refusals() > 0);
+    assert!(taken[0] > taken[19], "the first took what there was: {taken:?}");
+}
+
+#[test]
+fn memory_that_goes_back_is_on_the_budget_again() {
+    let budget = Budget::new(1 << 20);
+    let (mut producer, mut consumer) = ring::heap(1 << 20);
+    producer.set_budget(&budget);
+    producer.set_budget(&Budget::new(0));
+    producer.write(&[1; 300_000]);
+    assert_eq!(budget.used(), (1 << 19) - Budget::RESERVED);
+    consumer.consume(consumer.len());
+    assert!(producer.release());
+    assert_eq!(budget.used(), 0);
+    producer.write(&[1; 3_000]);
+    assert_eq!(budget.used(), PAGE - Budget::RESERVED);
+    drop((producer, consumer));
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn a_ring_without_memory_to_spare_begins_with_what_was_reserved_and_grows_when_there_is() {
+    let budget = Budget::new(16 * PAGE);
+    assert!(budget.reserve(16 * PAGE), "all of it is somebody else's");
+    let (mut producer, mut consumer) = ring::heap(1 << 16);
+    producer.set_budget(&budget);
+    let bytes: Vec<u8> = (0..20_000u32).map(|i| (i % 251) as u8).collect();
+    let mut written = producer.write(&bytes);
+    assert!((1_000..=Budget::RESERVED).contains(&written), "{written}");
+    budget.give_back(16 * PAGE);
+    written += producer.write(&bytes[written..]);
+    assert_eq!(written, bytes.len());
+    let mut read = vec![0; bytes.len()];
+    assert_eq!(consumer.read(&mut read), bytes.len());
+    assert_eq!(read, bytes);
 }

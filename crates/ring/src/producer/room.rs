@@ -3,6 +3,8 @@
 use core::ptr::NonNull;
 
 use super::Producer;
+use crate::budget::Budget;
+use crate::header::{self, Entry, on_heap};
 use crate::layout::{ALIGN, Epoch, MAX_LOG2, log2_for};
 use crate::sync::Ordering;
 use crate::{memory, region};
@@ -31,13 +33,21 @@ impl Producer {
         self.log2 != 0 && self.head.get() < self.start
     }
 
+    /// What may lie between head and the last byte placed: our limit, or less if the consumer grants less.
+    fn limit_now(&self) -> u64 {
+        // Relaxed, and taken for what it is: a consumer that lies harms its own stream only.
+        let grant = self.header().grant.load(Ordering::Relaxed);
+        if grant == u32::MAX { self.limit as u64 } else { (self.limit as u64).min(u64::from(grant)) }
+    }
+
     /// The position up to which bytes could be placed, growing if need be.
     pub(super) fn room_end(&self) -> u64 {
-        let by_limit = self.head.get() + self.limit as u64;
+        let limit = self.limit_now();
+        let by_limit = self.head.get() + limit;
         if !self.is_pending() {
             return by_limit;
         }
-        let log2 = log2_for(self.limit as u64).min(self.largest_log2()).max(self.log2);
+        let log2 = log2_for(limit).min(self.largest_log2()).max(self.log2);
         by_limit.min(self.base + (1 << log2))
     }
 
@@ -112,12 +122,19 @@ impl Producer {
 
     /// The first memory, of a ring that is empty.
     fn begin(&mut self, end: u64) -> bool {
-        let log2 = log2_for(end - self.tail).max(self.first_log2);
-        if !self.allocate(log2) {
-            return false;
+        let least = log2_for(end - self.tail);
+        let log2 = least.max(self.first_log2);
+        if self.allocate(log2) {
+            self.rewind(log2);
+            return true;
         }
-        self.rewind(log2);
-        true
+        // There is no memory to spare, but for what was set aside for this ring.
+        let reserved = Budget::RESERVED_LOG2;
+        let fits = self.region_log2 == 0 && least <= reserved && reserved < log2 && self.allocate(reserved);
+        if fits {
+            self.rewind(reserved);
+        }
+        fits
     }
 
     /// See `layout`, "rewind". Only for a drained ring.
@@ -127,7 +144,7 @@ impl Producer {
         self.base = self.tail & !(ALIGN - 1);
         self.current = 0;
         let epoch = Epoch { start: self.start, base: self.base, log2 };
-        let [first, second] = &self.header().entries;
+        let [first, second] = self.entries();
         first.store(epoch);
         second.clear();
     }
@@ -152,7 +169,7 @@ impl Producer {
         self.log2 = log2;
         self.current ^= 1;
         let epoch = Epoch { start: self.start, base: self.base, log2 };
-        self.header().entries[usize::from(self.current)].store(epoch);
+        self.entries()[usize::from(self.current)].store(epoch);
         true
     }
 
@@ -163,8 +180,14 @@ impl Producer {
         self.base = base;
         self.log2 = log2;
         let epoch = Epoch { start: self.start, base, log2 };
-        self.header().entries[usize::from(self.current)].store_word(epoch.word());
+        self.entries()[usize::from(self.current)].store_word(epoch.word());
         true
+    }
+
+    /// The epochs, of a ring that has memory.
+    fn entries(&self) -> &[Entry; 2] {
+        // SAFETY: our header, and called only after `allocate`, whose memory lasts until `release`.
+        unsafe { header::entries(self.header, self.region_log2 == 0) }
     }
 
     /// Makes the slots of a size have memory.
@@ -174,7 +197,11 @@ impl Producer {
             return log2 <= self.region_log2;
         }
         // SAFETY: we are the producer, and the limit keeps sizes within `largest_log2`.
-        unsafe { memory::grow(&self.header().table, log2) }
+        unsafe {
+            let heap = on_heap(self.header);
+            // Acquire: the budget behind the pointer.
+            memory::grow(&heap.table, log2, heap.budget.load(Ordering::Acquire).as_ref())
+        }
     }
 
     /// The slot of a position at or after the tail that `prepare` has covered, and how many positions follow it
@@ -188,7 +215,7 @@ impl Producer {
         // An append is pending and the byte still belongs to the epoch before. Its base is read back from the
         // header; its size is private, so that not even a wrong base leads outside.
         let size = self.start - self.base;
-        let (_, word) = self.header().entries[usize::from(self.current ^ 1)].load();
+        let (_, word) = self.entries()[usize::from(self.current ^ 1)].load();
         let slot = position.wrapping_sub(word >> 6) & (size - 1);
         (slot as usize, (size - slot).min(self.start - position))
     }
@@ -198,7 +225,7 @@ impl Producer {
         let (slot, run) = self.slot_of(position);
         let (pointer, len) = if self.region_log2 == 0 {
             // SAFETY: `log2 != 0` after `prepare`, so `grow` has made a table that covers the size.
-            unsafe { (*self.header().table.load(Ordering::Relaxed)).slot(slot) }
+            unsafe { (*on_heap(self.header).table.load(Ordering::Relaxed)).slot(slot) }
         } else {
             // SAFETY: sizes are at most the region's.
             unsafe { region::slot(self.header, self.region_log2, slot) }
