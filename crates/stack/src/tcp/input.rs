@@ -277,6 +277,11 @@ impl Connection {
     /// Cuts what was received before and what lies beyond the window.
     fn trim(&mut self, segment: &mut Incoming<'_>, behind: u32, beyond: u32) {
         let cut = (behind as usize).min(segment.payload.len());
+        if cut > 0 && self.flags.has(Flags::SACK) {
+            // RFC 2883 section 4: the part that came twice, in the next acknowledgement.
+            let seq = segment.header.seq;
+            self.duplicate = Some((seq, seq + cut as u32));
+        }
         segment.payload = &segment.payload[cut..];
         segment.header.seq += cut as u32;
         segment.stored = false;

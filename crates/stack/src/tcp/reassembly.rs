@@ -26,7 +26,6 @@ pub(crate) struct Reassembly {
 impl Reassembly {
     /// Notes that `[start, end)` is in the ring; false when there are too many holes already.
     pub(crate) fn insert(&mut self, start: SeqNum, end: SeqNum) -> bool {
-        self.note(start);
         // The first range that ends at or after `start`: the only ones that can touch it come from there on.
         let from = self.ranges.partition_point(|range| range.1.before(start));
         let to = from + self.ranges[from..].partition_point(|range| range.0.at_or_before(end));
@@ -35,36 +34,41 @@ impl Reassembly {
                 return false;
             }
             self.ranges.insert(from, (start, end));
+            self.note(start, end);
             return true;
         }
         let first = self.ranges[from].0;
         let last = self.ranges[to - 1].1;
-        self.ranges[from] = (first.earlier(start), last.later(end));
+        let joined = (first.earlier(start), last.later(end));
+        self.ranges[from] = joined;
         self.ranges.drain(from + 1..to);
+        self.note(joined.0, joined.1);
         true
     }
 
-    /// Puts the range of `at` first among those that changed lately.
-    fn note(&mut self, at: SeqNum) {
-        let known = self.recent.iter().position(|other| *other == Some(at)).unwrap_or(REPORTED - 1);
-        self.recent[..=known].rotate_right(1);
-        self.recent[0] = Some(at);
+    /// Puts the range `[start, end)` first among those that changed lately. What it has swallowed leaves room for others.
+    fn note(&mut self, start: SeqNum, end: SeqNum) {
+        let mut kept = [None; REPORTED];
+        kept[0] = Some(start);
+        let others = self.recent.iter().flatten().filter(|at| at.before(start) || at.at_or_after(end));
+        for (place, &at) in kept[1..].iter_mut().zip(others) {
+            *place = Some(at);
+        }
+        self.recent = kept;
     }
 
     /// Ranges that changed lately, the latest first, each once.
     pub(crate) fn recent(&self) -> impl Iterator<Item = (SeqNum, SeqNum)> + '_ {
-        let range_of =
-            |at: SeqNum| self.ranges.iter().find(move |range| range.0.at_or_before(at) && at.before(range.1));
-        self.recent.iter().enumerate().filter_map(move |(index, at)| {
-            let range = range_of((*at)?)?;
-            let seen = self.recent[..index].iter().flatten().any(|&other| range_of(other) == Some(range));
-            (!seen).then_some(*range)
-        })
+        self.recent
+            .iter()
+            .flatten()
+            .filter_map(|&at| self.ranges.iter().find(|range| range.0.at_or_before(at) && at.before(range.1)).copied())
     }
 
-    /// Whether all of `[start, end)` is there already.
-    pub(crate) fn contains(&self, start: SeqNum, end: SeqNum) -> bool {
-        start != end && self.ranges.iter().any(|range| range.0.at_or_before(start) && range.1.at_or_after(end))
+    /// The first part of `[start, end)` that is there already.
+    pub(crate) fn overlap(&self, start: SeqNum, end: SeqNum) -> Option<(SeqNum, SeqNum)> {
+        let range = self.ranges.iter().find(|range| range.1.after(start) && range.0.before(end))?;
+        Some((range.0.later(start), range.1.earlier(end)))
     }
 
     /// `next` has arrived in order; returns where the contiguous data ends now, and forgets what it passes. Nothing that
@@ -73,6 +77,9 @@ impl Reassembly {
         let passed = self.ranges.partition_point(|range| range.0.at_or_before(next));
         let end = self.ranges[..passed].last().map_or(next, |range| range.1.later(next));
         self.ranges.drain(..passed);
+        for at in &mut self.recent {
+            *at = at.filter(|at| at.after(end));
+        }
         self.fin.map_or(end, |fin| fin.earlier(end))
     }
 

@@ -90,8 +90,9 @@ impl Connection {
         }
         let start = segment.header.seq;
         let end = start + segment.payload.len() as u32;
-        if self.reassembly.as_ref().is_some_and(|reassembly| reassembly.contains(start, end)) {
-            self.duplicate = Some((start, end));
+        // RFC 2883 section 4: a segment beyond a gap that came before, or a part of it that did.
+        if let Some(twice) = self.reassembly.as_ref().and_then(|reassembly| reassembly.overlap(start, end)) {
+            self.duplicate = Some(twice);
         }
         let reassembly = self.reassembly.get_or_insert_with(|| Box::new(Reassembly::default()));
         if start != end && !reassembly.insert(start, end) {
