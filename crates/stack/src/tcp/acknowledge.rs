@@ -1,7 +1,7 @@
 //! What an acknowledgement does (RFC 9293 section 3.10.7.4, fifth step): frees what arrived, moves the window, and
 //! tells recovery and congestion control.
 
-use wire::tcp::{SeqNum, TcpFlags};
+use wire::tcp::{SackBlocks, SeqNum, TcpFlags};
 
 use crate::Discard;
 use crate::event::Readiness;
@@ -28,8 +28,23 @@ impl Connection {
         let window_changed = self.update_window(segment);
         if ack.at_or_after(self.snd.una) && self.flight() > 0 {
             self.on_current_ack(env, segment, window_changed);
+        } else if ack == self.snd.una && self.recovery.is_some() {
+            self.on_late_report(env, segment, window_changed);
         }
         Ok(())
+    }
+
+    /// An acknowledgement while nothing is outstanding: what it says of duplicates is about what was sent last.
+    fn on_late_report(&mut self, env: &Env<'_>, segment: &Incoming<'_>, window_changed: bool) {
+        let ack = segment.header.ack;
+        let mut raw = [(SeqNum(0), SeqNum(0)); SackBlocks::MAX];
+        let blocks = raw_blocks(&segment.header.options.sack, &mut raw);
+        let duplicate = segment.payload.is_empty() && !window_changed;
+        let (mss, srtt) = (self.segment_size(), self.rtt.smoothed().unwrap_or_default());
+        let feedback = Feedback { now: env.now, ack, una: ack, nxt: self.snd.nxt, blocks, duplicate, mss, srtt };
+        if let Some(recovery) = &mut self.recovery {
+            recovery.on_late_report(&feedback, &mut self.congestion);
+        }
     }
 
     /// RFC 9293 section 3.10.7.4: takes SND.WND from a segment that is not older than the one that set it last.
@@ -79,14 +94,9 @@ impl Connection {
             // RFC 1122 section 4.2.2.17: a peer that answers may keep its window closed for ever, also to a lone FIN.
             recovery.on_refused();
         }
-        let mut raw = [(SeqNum(0), SeqNum(0)); 4];
-        let mut count = 0;
-        for block in blocks.iter().take(raw.len()) {
-            raw[count] = block;
-            count += 1;
-        }
-        let feedback =
-            Feedback { now: env.now, ack, una, nxt: self.snd.nxt, blocks: &raw[..count], duplicate, mss, srtt };
+        let mut raw = [(SeqNum(0), SeqNum(0)); SackBlocks::MAX];
+        let blocks = raw_blocks(blocks, &mut raw);
+        let feedback = Feedback { now: env.now, ack, una, nxt: self.snd.nxt, blocks, duplicate, mss, srtt };
         let sample = match &mut self.recovery {
             Some(recovery) => recovery.on_feedback(&feedback, &mut self.congestion),
             None => None,
@@ -145,4 +155,12 @@ impl Connection {
             self.rtt.sample(elapsed);
         }
     }
+}
+
+/// The blocks of an option, laid out in `room`.
+fn raw_blocks<'a>(blocks: &SackBlocks, room: &'a mut [(SeqNum, SeqNum); SackBlocks::MAX]) -> &'a [(SeqNum, SeqNum)] {
+    for (place, block) in room.iter_mut().zip(blocks.iter()) {
+        *place = block;
+    }
+    &room[..blocks.len()]
 }

@@ -8,6 +8,7 @@
 //! | text, FIN, the receive window, when to acknowledge | `receive`, `reassembly` |
 //! | what to send next, Nagle, silly windows | `output`, `ready` |
 //! | loss: what is in flight, what is lost, what to do about it | `scoreboard`, `rack`, `recovery`, `retransmit`, `rtt` |
+//! | the flight's last segments; losses that were none | `tail_probe`, `undo` |
 //! | how much may be in flight | `congestion` |
 //! | a closed window; a silent peer | `persist`, `keep_alive` |
 //! | RFC 7323 | `timestamps` |
@@ -45,9 +46,11 @@ mod reset;
 mod retransmit;
 mod rtt;
 mod scoreboard;
+mod tail_probe;
 mod time_wait;
 mod timers;
 mod timestamps;
+mod undo;
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;

@@ -8,8 +8,6 @@ use wire::tcp::SeqNum;
 use crate::tcp::scoreboard::{Arrival, Delivered, Judgement, Scoreboard, sent_after};
 use crate::time::Instant;
 
-/// RFC 8985 section 6.2 step 4: the widest reordering window, as a multiple of a quarter of the smallest round trip.
-const WIDEST: u8 = 16;
 /// RFC 8985 section 6.2 step 4: recoveries after which a widened window is narrowed again.
 const PERSIST: u8 = 16;
 
@@ -59,7 +57,8 @@ impl Rack {
 
     /// RFC 8985 section 6.2 step 4: the peer reported a duplicate: what was thought lost had only been late.
     pub(crate) fn on_duplicate_reported(&mut self) {
-        self.multiple = (self.multiple + 1).min(WIDEST);
+        // Bounded by SRTT in the end, and here by what counts it.
+        self.multiple = self.multiple.saturating_add(1);
         self.persist = PERSIST;
     }
 
@@ -76,7 +75,8 @@ impl Rack {
         if !self.reordering_seen && (in_recovery || many_sacked) {
             return Duration::ZERO;
         }
-        (min_rtt / 4 * u32::from(self.multiple)).min(srtt)
+        // RFC 8985 section 6.2 step 4: min (RACK.reo_wnd_mult * RACK.min_RTT / 4, SRTT).
+        (min_rtt * u32::from(self.multiple) / 4).min(srtt)
     }
 
     /// RFC 8985 section 6.2 step 5: marks what is lost. Returns how many bytes, and after what time to look again.
@@ -106,6 +106,15 @@ impl Rack {
             Judgement::Waits
         });
         (marked, again)
+    }
+
+    /// RFC 8985 section 6.3: the retransmission timer has expired. Marks what was sent long enough ago to be lost, whatever
+    /// has arrived meanwhile.
+    pub(crate) fn mark_on_timeout(&self, now: Instant, board: &mut Scoreboard, conditions: &Conditions) {
+        let Conditions { in_recovery, many_sacked, min_rtt, srtt } = *conditions;
+        // Where nothing was measured yet, everything is older than the nothing that is known.
+        let patience = self.rtt + self.window(in_recovery, many_sacked, min_rtt, srtt);
+        board.mark_lost(|run| if now.since(run.sent_at) >= patience { Judgement::Lost } else { Judgement::Waits });
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! With SACK, losses are found by time (`rack`), and the last segments of a flight are probed for (tail-loss probe, RFC
 //! 8985 section 7). Without it, three duplicate ACKs and then each partial ACK name one segment (RFC 5681, RFC 6582).
-//! While losses are repaired the window follows proportional rate reduction (RFC 6937). After a time-out everything counts
-//! as lost, unless F-RTO (RFC 5682) shows that it was only late.
+//! While losses are repaired the window follows proportional rate reduction (RFC 6937). After a time-out what was sent a
+//! round trip ago counts as lost, unless F-RTO (RFC 5682) shows that it was only late. A reduction for what had only been
+//! late is taken back (`undo`).
 //!
 //! Exists while a connection sends; an idle connection has none.
 
@@ -14,12 +15,12 @@ use wire::tcp::SeqNum;
 use crate::tcp::congestion::{Ack, Congestion};
 use crate::tcp::rack::{Conditions, Rack};
 use crate::tcp::scoreboard::{Delivered, Scoreboard};
+use crate::tcp::tail_probe::{self, Answer, TailProbe};
+use crate::tcp::undo::Undo;
 use crate::time::Instant;
 
 /// Duplicate ACKs that mean a loss (RFC 5681 section 3.2).
 const THRESHOLD: u32 = 3;
-/// RFC 8985 section 7.2: the longest that a receiver delays its acknowledgement.
-const WORST_DELAYED_ACK: Duration = Duration::from_millis(200);
 
 /// What the sender is doing about losses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +70,9 @@ pub(crate) struct Recovery {
     timeouts: u8,
     /// RFC 5682: after a time-out, nothing more is sent again until it is known whether it was real.
     doubt: bool,
-    /// TLP.end_seq, and TLP.is_retrans.
-    probe: Option<(SeqNum, bool)>,
+    probe: Option<TailProbe>,
+    /// The last reduction, as long as it may prove to have been for nothing.
+    undo: Option<Undo>,
     /// What the connection's probe deadline stands for.
     pub alarm: Alarm,
     /// A tail-loss probe is to be sent now.
@@ -98,6 +100,16 @@ pub(crate) struct Feedback<'a> {
     pub srtt: Duration,
 }
 
+impl Feedback<'_> {
+    /// What the peer reports to have got twice: RFC 2883 section 4, the first block, if it lies below the ACK or within the
+    /// second.
+    fn duplicate_report(&self) -> Option<(SeqNum, SeqNum)> {
+        let (&first, rest) = self.blocks.split_first()?;
+        let within = rest.first().is_some_and(|outer| first.0.at_or_after(outer.0) && first.1.at_or_before(outer.1));
+        (first.0.before(first.1) && (first.1.at_or_before(self.ack) || within)).then_some(first)
+    }
+}
+
 impl Recovery {
     /// Nothing is in flight; what is sent next begins at `una`.
     pub(crate) fn new(una: SeqNum, sack: bool) -> Self {
@@ -106,12 +118,14 @@ impl Recovery {
             rack: Rack::new(una),
             sack,
             mode: Mode::Open,
-            point: una,
+            // RFC 6582 section 3.2 step 1: nothing has been repaired yet that duplicate ACKs could be about.
+            point: una - 1,
             reduction: Reduction::default(),
             duplicates: 0,
             timeouts: 0,
             doubt: false,
             probe: None,
+            undo: None,
             alarm: Alarm::Probe,
             probe_due: false,
             min_rtt: None,
@@ -161,6 +175,10 @@ impl Recovery {
 
     /// What is to be sent again next.
     pub(crate) fn next_lost(&self) -> Option<(SeqNum, SeqNum)> {
+        // RFC 5682 section 2.1 step 2b: the new segments are out, and the next ACK tells; until then nothing old goes.
+        if self.prefers_new() && self.board.end().after(self.point) {
+            return None;
+        }
         self.board.next_lost()
     }
 
@@ -185,6 +203,15 @@ impl Recovery {
     pub(crate) fn on_resent(&mut self, now: Instant, start: SeqNum, end: SeqNum) {
         self.board.on_resent(now, start, end);
         self.count_out(end - start);
+        if let Some(undo) = &mut self.undo
+            && self.mode != Mode::Open
+        {
+            undo.on_resent(end - start);
+        }
+        if self.prefers_new() {
+            // RFC 5682 section 2.1 step 2b: there was nothing new to send, and so no ACK will tell.
+            self.doubt = false;
+        }
     }
 
     fn count_out(&mut self, len: u32) {
@@ -202,7 +229,7 @@ impl Recovery {
     /// A tail-loss probe was sent, and SND.NXT is `nxt` now.
     pub(crate) fn on_probe_sent(&mut self, nxt: SeqNum, resent: bool) {
         self.probe_due = false;
-        self.probe = Some((nxt, resent));
+        self.probe = Some(TailProbe { end: nxt, resent });
     }
 
     /// An acknowledgement arrived. Returns the round trip that it measured without ambiguity.
@@ -212,7 +239,8 @@ impl Recovery {
         let before = self.pipe(mss);
         let outstanding = self.board.outstanding();
         let mut delivered = Delivered::default();
-        let late = self.take_in(feedback, &mut delivered);
+        let report = feedback.duplicate_report();
+        let late = self.take_in(feedback, report.is_some(), &mut delivered);
 
         let rtt = delivered.unambiguous.map(|arrival| now.since(arrival.sent_at));
         if let Some(rtt) = rtt {
@@ -220,12 +248,13 @@ impl Recovery {
         }
         let min_rtt = self.min_rtt().unwrap_or(srtt);
         self.rack.update(now, &delivered, min_rtt);
-        self.settle_probe(feedback, before, congestion);
+        self.settle_probe(feedback, report, outstanding, congestion);
 
-        if late && self.mode == Mode::Timeout {
+        if late {
             self.was_spurious(congestion);
         }
         self.detect(now, mss, srtt);
+        self.on_duplicate_reported(report, ack, nxt, congestion);
         if advanced {
             self.timeouts = 0;
         }
@@ -241,9 +270,11 @@ impl Recovery {
             }
             Mode::Open | Mode::Timeout => {}
         }
+        let was_fast = self.mode == Mode::Fast;
         if self.mode != Mode::Open && ack.at_or_after(self.point) {
-            self.leave(congestion, mss);
-        } else if self.mode != Mode::Fast && advanced {
+            self.leave(nxt, congestion, mss);
+        }
+        if !was_fast && advanced {
             let acked = ack - una;
             congestion.on_ack(&Ack { now, acked, flight: before, mss, rtt, srtt, una: ack, nxt });
             if self.doubt {
@@ -254,49 +285,98 @@ impl Recovery {
         rtt
     }
 
-    /// Enters what the peer has into the scoreboard. Returns whether something arrived that had been given up and never
-    /// sent again.
-    fn take_in(&mut self, feedback: &Feedback<'_>, delivered: &mut Delivered) -> bool {
-        let Feedback { ack, una, nxt, blocks, duplicate, mss, .. } = *feedback;
-        let lost_before = self.board.lost();
+    /// Enters what the peer has into the scoreboard. Returns whether that shows the last time-out to have been spurious.
+    fn take_in(&mut self, feedback: &Feedback<'_>, reported: bool, delivered: &mut Delivered) -> bool {
+        let Feedback { ack, una, blocks, duplicate, mss, .. } = *feedback;
         if ack.after(una) {
             self.board.on_ack(ack, delivered);
             self.duplicates = 0;
         }
-        let mut fresh = blocks;
-        if let [first, rest @ ..] = blocks
-            // RFC 2883 section 4: the first block reports a duplicate if it lies below the ACK or within the second.
-            && (first.1.at_or_before(ack)
-                || rest.first().is_some_and(|outer| first.0.at_or_after(outer.0) && first.1.at_or_before(outer.1)))
-        {
-            fresh = rest;
-            if ack.at_or_after(self.duplicate_round) {
-                self.rack.on_duplicate_reported();
-                self.duplicate_round = nxt;
-            }
-        }
         if self.sack {
-            for &(start, end) in fresh {
-                self.board.on_sack(start, end, delivered);
-            }
+            let fresh = blocks.get(usize::from(reported)..).unwrap_or_default();
+            self.take_in_blocks(una, fresh, delivered);
         } else if duplicate {
             self.duplicates = self.duplicates.saturating_add(1);
-            if self.mode == Mode::Open && self.duplicates == THRESHOLD && ack.at_or_after(self.point) {
+            // RFC 6582 section 3.2 step 1: not for what was in flight when the last recovery began.
+            if self.mode == Mode::Open && self.duplicates == THRESHOLD && ack.after(self.point) {
                 self.board.mark_first_lost(mss);
             }
         } else if ack.after(una) && self.mode == Mode::Fast && ack.before(self.point) {
             // RFC 6582 section 3.2 step 3: a partial ACK names the next hole.
             self.board.mark_first_lost(mss);
         }
-        let late = self.doubt && self.board.lost() < lost_before && delivered.unambiguous.is_some();
-        if ack.after(una) && !late && self.doubt && self.timeouts == 0 {
-            // RFC 5682 section 2.1 step 3a: the second ACK did not tell either: the time-out was real.
+        self.doubt && self.resolve_doubt(feedback, delivered)
+    }
+
+    /// Enters SACK blocks, the lowest first: their order is that of their reports (RFC 2018 section 4), and after a lost ACK
+    /// it would look like reordering in the network.
+    fn take_in_blocks(&mut self, una: SeqNum, blocks: &[(SeqNum, SeqNum)], delivered: &mut Delivered) {
+        let mut sorted = [(una, una); 4];
+        let count = blocks.len().min(sorted.len());
+        sorted[..count].copy_from_slice(&blocks[..count]);
+        sorted[..count].sort_unstable_by_key(|block| block.0 - una);
+        for &(start, end) in &sorted[..count] {
+            self.board.on_sack(start, end, delivered);
+        }
+    }
+
+    /// RFC 5682: what an ACK after a time-out says about it. Returns whether it was spurious.
+    fn resolve_doubt(&mut self, feedback: &Feedback<'_>, delivered: &Delivered) -> bool {
+        let Feedback { ack, una, nxt, blocks, duplicate, .. } = *feedback;
+        if self.timeouts > 0 {
+            if ack.after(una) {
+                // RFC 5682 section 3.1 step 2: RecoveryPoint is what was sent up to now; what is new follows it.
+                self.point = nxt;
+            } else if duplicate && !self.sack {
+                // RFC 5682 section 2.1 step 2a: a duplicate ACK tells that something is missing. With SACK the wait goes
+                // on (section 3.1 step 2).
+                self.doubt = false;
+            }
+            return false;
+        }
+        let beyond = ack.after(self.point) || blocks.iter().any(|block| block.1.after(self.point));
+        if delivered.unambiguous.is_some() && !beyond {
+            // RFC 5682 section 3.1 step 3b: what was sent before the time-out, and not again, has arrived.
+            return true;
+        }
+        if ack.after(una) || duplicate {
+            // RFC 5682 section 3.1 step 3a: the time-out was real.
             self.doubt = false;
         }
-        if duplicate && ack == una {
-            self.doubt = false;
+        false
+    }
+
+    /// RFC 2883: the peer got something twice.
+    fn on_duplicate_reported(
+        &mut self,
+        report: Option<(SeqNum, SeqNum)>,
+        ack: SeqNum,
+        nxt: SeqNum,
+        congestion: &mut Congestion,
+    ) {
+        if self.undo.is_some_and(|undo| undo.is_outdated(ack)) {
+            self.undo = None;
         }
-        late && self.timeouts == 0
+        let Some((start, end)) = report else { return };
+        // RFC 8985 section 6.2 step 4: once a round trip.
+        if ack.at_or_after(self.duplicate_round) {
+            self.rack.on_duplicate_reported();
+            self.duplicate_round = nxt;
+        }
+        if let Some(undo) = &mut self.undo
+            && undo.on_duplicate(start, end)
+            && self.board.lost() == 0
+        {
+            // RFC 9438 section 4.9.2: nothing of what was sent again had been lost.
+            self.was_spurious(congestion);
+        }
+    }
+
+    /// An acknowledgement came while nothing was in flight: it can tell of duplicates.
+    pub(crate) fn on_late_report(&mut self, feedback: &Feedback<'_>, congestion: &mut Congestion) {
+        let report = feedback.duplicate_report();
+        self.settle_probe(feedback, report, 0, congestion);
+        self.on_duplicate_reported(report, feedback.ack, feedback.nxt, congestion);
     }
 
     fn note_min_rtt(&mut self, now: Instant, rtt: Duration) {
@@ -306,16 +386,23 @@ impl Recovery {
     }
 
     /// RFC 8985 section 7.4: what the answer to a tail-loss probe says.
-    fn settle_probe(&mut self, feedback: &Feedback<'_>, flight: u32, congestion: &mut Congestion) {
-        let Some((end, resent)) = self.probe else { return };
-        if feedback.ack.before(end) {
+    fn settle_probe(
+        &mut self,
+        feedback: &Feedback<'_>,
+        report: Option<(SeqNum, SeqNum)>,
+        flight: u32,
+        congestion: &mut Congestion,
+    ) {
+        let Some(probe) = self.probe else { return };
+        let bare = feedback.duplicate && feedback.blocks.is_empty();
+        let answer = probe.judge(feedback.ack, report, bare);
+        if answer == Answer::Pending {
             return;
         }
         self.probe = None;
-        let duplicate_reported = feedback.blocks.first().is_some_and(|block| block.1.at_or_before(feedback.ack));
-        if resent && !duplicate_reported && self.mode == Mode::Open {
-            // The probe repaired a loss, which is a loss all the same.
-            congestion.on_loss(flight.max(feedback.mss), feedback.mss);
+        if answer == Answer::Repaired && self.mode == Mode::Open {
+            self.undo = None;
+            congestion.on_loss(flight, feedback.mss);
             congestion.set_window(congestion.slow_start_threshold());
         }
     }
@@ -325,18 +412,23 @@ impl Recovery {
         if !self.sack {
             return None;
         }
-        let conditions = Conditions {
+        let conditions = self.conditions(mss, srtt);
+        self.rack.detect(now, &mut self.board, &conditions).1
+    }
+
+    fn conditions(&self, mss: u32, srtt: Duration) -> Conditions {
+        Conditions {
             in_recovery: self.mode != Mode::Open,
             many_sacked: self.board.sacked() >= THRESHOLD * mss,
             min_rtt: self.min_rtt().unwrap_or(srtt),
             srtt,
-        };
-        self.rack.detect(now, &mut self.board, &conditions).1
+        }
     }
 
     /// RFC 6937 section 3: recovery begins.
     fn enter(&mut self, nxt: SeqNum, flight: u32, mss: u32, arrived: u32, congestion: &mut Congestion) {
         self.mode = Mode::Fast;
+        self.undo = Some(Undo::new(nxt - flight));
         self.point = nxt;
         self.reduction = Reduction { flight, delivered: 0, out: 0 };
         self.probe = None;
@@ -367,21 +459,25 @@ impl Recovery {
     }
 
     /// Everything that was outstanding when the loss was found has arrived.
-    fn leave(&mut self, congestion: &mut Congestion, mss: u32) {
+    fn leave(&mut self, nxt: SeqNum, congestion: &mut Congestion, mss: u32) {
         if self.mode == Mode::Fast {
             // RFC 6937 section 3: at the end, cwnd is ssthresh.
             congestion.set_window(congestion.slow_start_threshold().max(mss));
-            self.rack.on_recovered();
+        }
+        self.rack.on_recovered();
+        if let Some(undo) = &mut self.undo {
+            undo.on_recovered(nxt);
         }
         self.mode = Mode::Open;
         self.doubt = false;
         self.duplicates = 0;
     }
 
-    /// RFC 5682 section 3: the time-out was for nothing, and so was the reduction.
+    /// Nothing had been lost, and the reduction was for nothing.
     fn was_spurious(&mut self, congestion: &mut Congestion) {
         self.board.mark_none_lost();
         congestion.undo();
+        self.undo = None;
         self.mode = Mode::Open;
         self.doubt = false;
     }
@@ -392,15 +488,36 @@ impl Recovery {
     }
 
     /// The retransmission timer expired.
-    pub(crate) fn on_timeout(&mut self, nxt: SeqNum, mss: u32, congestion: &mut Congestion) {
+    pub(crate) fn on_timeout(
+        &mut self,
+        now: Instant,
+        nxt: SeqNum,
+        mss: u32,
+        srtt: Duration,
+        congestion: &mut Congestion,
+    ) {
         let first = self.timeouts == 0;
         let flight = self.board.outstanding();
-        // RFC 2018 section 8: the peer may have dropped what it reported; a second time-out says that it did.
-        self.board.mark_all_lost(!first);
+        // RFC 2018 section 8: the peer may have dropped what it reported. It has if it asks for what it reported, and a
+        // second time-out says so too. The segment at SND.UNA goes again either way.
+        if !self.sack || !first || self.board.begins_sacked() {
+            self.board.mark_all_lost(true);
+        } else {
+            self.board.mark_first_lost(mss);
+            let conditions = self.conditions(mss, srtt);
+            self.rack.mark_on_timeout(now, &mut self.board, &conditions);
+        }
         self.timeouts = self.timeouts.saturating_add(1);
         // RFC 5682 section 2.1 step 1: in doubt, if no recovery was under way.
         self.doubt = first && self.mode == Mode::Open;
-        congestion.on_timeout(flight, mss, first && self.mode != Mode::Timeout);
+        if first {
+            self.undo = (self.mode == Mode::Open).then(|| Undo::new(nxt - flight));
+        }
+        congestion.on_timeout(flight, mss, first);
+        if self.pipe(mss) > 0 {
+            // RFC 5681 section 3.1: a loss window of one segment, beside what was sent too lately to be given up.
+            congestion.set_window(congestion.window() + self.pipe(mss));
+        }
         self.mode = Mode::Timeout;
         self.point = nxt;
         self.duplicates = 0;
@@ -420,13 +537,15 @@ impl Recovery {
             self.alarm = Alarm::Reordering;
             return now + left;
         }
-        // RFC 8985 section 7.2: SACK, no recovery, no other probe, something in flight.
-        if !self.sack || self.mode != Mode::Open || self.probe.is_some() || self.board.is_empty() || srtt.is_zero() {
+        // RFC 8985 section 7.2: SACK, no recovery, no other probe, something in flight, and nothing beyond a gap.
+        let allowed = self.sack && self.mode == Mode::Open && self.probe.is_none() && self.board.sacked() == 0;
+        if !allowed || self.board.is_empty() {
             return Instant::NEVER;
         }
         self.alarm = Alarm::Probe;
-        let alone = self.board.pipe() <= mss;
-        let patience = 2 * srtt + if alone { WORST_DELAYED_ACK } else { Duration::from_millis(2) };
+        let measured = (!srtt.is_zero()).then_some(srtt);
+        let patience = tail_probe::patience(measured, self.board.outstanding() <= mss);
+        // RFC 8985 section 7.2: no later than the retransmission timer, in whose place the probe then goes.
         (now + patience).min(rto_at)
     }
 

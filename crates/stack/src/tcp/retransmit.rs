@@ -5,6 +5,7 @@ use crate::config::TcpConfig;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::error::TcpError;
 use crate::tcp::phase::Phase;
+use crate::tcp::recovery::Alarm;
 use crate::time::Instant;
 
 impl Connection {
@@ -21,10 +22,10 @@ impl Connection {
             self.fail(TcpError::TimedOut);
             return;
         }
-        let (nxt, mss) = (self.snd.nxt, self.segment_size());
+        let (nxt, mss, srtt) = (self.snd.nxt, self.segment_size(), self.rtt.smoothed().unwrap_or_default());
         // RFC 6298 sections 5.4 and 5.5: the earliest segment again, with twice the time-out.
         if let Some(recovery) = &mut self.recovery {
-            recovery.on_timeout(nxt, mss, &mut self.congestion);
+            recovery.on_timeout(now, nxt, mss, srtt, &mut self.congestion);
         }
         self.rtt.back_off();
     }
@@ -48,6 +49,11 @@ impl Connection {
             Some(recovery) if !recovery.is_idle() => recovery.next_alarm(now, mss, srtt, rto_at),
             _ => Instant::NEVER,
         };
+    }
+
+    /// Whether a tail-loss probe is due together with the retransmission timer, and goes in its place.
+    pub(crate) fn probe_comes_first(&self, now: Instant) -> bool {
+        self.deadlines.alarm <= now && self.recovery.as_ref().is_some_and(|recovery| recovery.alarm == Alarm::Probe)
     }
 
     /// The alarm has gone off.

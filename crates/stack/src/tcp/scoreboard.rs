@@ -96,7 +96,8 @@ impl Scoreboard {
         Self { runs: VecDeque::new(), start: una, sacked: 0, lost: 0, resent: 0, forward: una }
     }
 
-    fn end(&self) -> SeqNum {
+    /// SND.MAX: one past the last byte sent.
+    pub(crate) fn end(&self) -> SeqNum {
         self.runs.back().map_or(self.start, |run| run.end)
     }
 
@@ -118,6 +119,11 @@ impl Scoreboard {
     /// Bytes believed lost and not yet sent again.
     pub(crate) fn lost(&self) -> u32 {
         self.lost
+    }
+
+    /// Whether the peer has reported the very byte that it asks for: then it has dropped what it reported.
+    pub(crate) fn begins_sacked(&self) -> bool {
+        self.runs.front().is_some_and(|run| run.fate == Fate::Sacked)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -97,6 +97,9 @@ impl Connection {
             self.flags.clear(Flags::RESOLVING);
             if self.flags.has(Flags::PERSISTING) {
                 self.on_persist_timeout(now, config);
+            } else if self.probe_comes_first(now) {
+                // RFC 8985 section 7.3: sending the probe, or failing to, starts the timer again.
+                self.deadlines.retransmit = now + self.rtt.rto(config.rto_min, config.rto_max);
             } else {
                 self.on_retransmission_timeout(now, config);
             }

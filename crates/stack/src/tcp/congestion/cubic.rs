@@ -89,6 +89,13 @@ impl Cubic {
         (u64::from(flight) * BETA_NUMERATOR / BETA_DENOMINATOR) as u32
     }
 
+    /// RFC 9438 section 4.8: the reduction was a time-out's. The curve of the next congestion avoidance begins at the window
+    /// that slow start leaves, with K zero.
+    pub(crate) fn on_timeout(&mut self) {
+        self.w_max = 0;
+    }
+
+    /// The epoch means nothing any more; the next acknowledgement in congestion avoidance begins another.
     pub(crate) fn end_epoch(&mut self) {
         self.epoch = Instant::NEVER;
     }

@@ -86,8 +86,17 @@ pub(crate) struct Congestion {
 struct Working {
     hystart: Hystart,
     avoidance: Avoidance,
-    /// Window and threshold before the last reduction, should it prove to have been for nothing.
-    prior: Option<(u32, u32)>,
+    /// Everything as it was before the last reduction, should that prove to have been for nothing.
+    prior: Option<Prior>,
+}
+
+/// What a reduction changes.
+#[derive(Clone, Debug)]
+struct Prior {
+    cwnd: u32,
+    ssthresh: u32,
+    hystart: Hystart,
+    avoidance: Avoidance,
 }
 
 impl Working {
@@ -185,7 +194,12 @@ impl Congestion {
     pub(crate) fn on_loss(&mut self, flight: u32, mss: u32) {
         let Self { cwnd, ssthresh, algorithm, working } = self;
         let working = working.get_or_insert_with(|| Box::new(Working::new(*algorithm)));
-        working.prior = Some((*cwnd, *ssthresh));
+        working.prior = Some(Prior {
+            cwnd: *cwnd,
+            ssthresh: *ssthresh,
+            hystart: working.hystart.clone(),
+            avoidance: working.avoidance.clone(),
+        });
         // RFC 5681 section 3.2 step 2: what limited transmit sent beyond the window does not count.
         let flight = flight.min(*cwnd);
         *ssthresh = match &mut working.avoidance {
@@ -207,6 +221,9 @@ impl Congestion {
         // RFC 5681 section 3.1 (4): ssthresh is set when a segment is first resent by the timer, not again.
         if first {
             self.on_loss(flight, mss);
+            if let Some(Avoidance::Cubic(cubic)) = self.working.as_mut().map(|working| &mut working.avoidance) {
+                cubic.on_timeout();
+            }
         }
         // RFC 5681 section 3.1: the loss window is one segment.
         self.cwnd = mss;
@@ -214,10 +231,13 @@ impl Congestion {
 
     /// The last reduction was for nothing: what was believed lost has arrived.
     pub(crate) fn undo(&mut self) {
-        if let Some((cwnd, ssthresh)) = self.working.as_mut().and_then(|working| working.prior.take()) {
-            self.cwnd = self.cwnd.max(cwnd);
-            self.ssthresh = ssthresh;
-        }
+        let Some(working) = &mut self.working else { return };
+        let Some(prior) = working.prior.take() else { return };
+        // RFC 9438 section 4.9: window, threshold, and the cubic curve with its epoch, unless the window has grown beyond.
+        self.cwnd = self.cwnd.max(prior.cwnd);
+        self.ssthresh = prior.ssthresh;
+        working.hystart = prior.hystart;
+        working.avoidance = prior.avoidance;
     }
 
     /// A SYN or SYN-ACK was lost.
