@@ -50,12 +50,14 @@ pub struct Seen {
     pub window: u16,
     /// The options.
     pub options: TcpOptions,
+    /// The SACK blocks in their order, relative to the puppet's ISN.
+    pub sack: Vec<(u32, u32)>,
     /// The text.
     pub text: Vec<u8>,
 }
 
 impl Seen {
-    /// A line like "0.200 1:1461 ack 1 PSH win 64240", to compare a whole exchange with.
+    /// A line like "0.200 P. 1:1461 ack 1", to compare a whole exchange with; with SACK blocks " sack 1461:2921" follows.
     #[must_use]
     pub fn line(&self) -> String {
         let mut flags = String::new();
@@ -68,7 +70,13 @@ impl Seen {
             flags.push('.');
         }
         let end = self.seq.wrapping_add(self.text.len() as u32);
-        format!("{}.{:03} {flags} {}:{end} ack {}", self.at.as_secs(), self.at.subsec_millis(), self.seq, self.ack)
+        let (seconds, millis) = (self.at.as_secs(), self.at.subsec_millis());
+        let mut line = format!("{seconds}.{millis:03} {flags} {}:{end} ack {}", self.seq, self.ack);
+        for (index, (start, end)) in self.sack.iter().enumerate() {
+            line.push_str(if index == 0 { " sack " } else { " " });
+            line.push_str(&format!("{start}:{end}"));
+        }
+        line
     }
 }
 
@@ -80,13 +88,22 @@ pub struct Seg {
     flags: TcpFlags,
     window: u16,
     options: TcpOptions,
+    sack: Vec<(u32, u32)>,
     text: Vec<u8>,
 }
 
 /// A segment that begins at `seq`, relative to the puppet's ISN.
 #[must_use]
 pub fn seg(seq: u32) -> Seg {
-    Seg { seq, ack: None, flags: TcpFlags(0), window: 65_535, options: TcpOptions::NONE, text: Vec::new() }
+    Seg {
+        seq,
+        ack: None,
+        flags: TcpFlags(0),
+        window: 65_535,
+        options: TcpOptions::NONE,
+        sack: Vec::new(),
+        text: Vec::new(),
+    }
 }
 
 impl Seg {
@@ -129,6 +146,20 @@ impl Seg {
     #[must_use]
     pub fn scale(mut self, shift: u8) -> Self {
         self.options.window_scale = Some(shift);
+        self
+    }
+
+    /// With the option that permits SACK.
+    #[must_use]
+    pub fn sack_permitted(mut self) -> Self {
+        self.options.sack_permitted = true;
+        self
+    }
+
+    /// With these SACK blocks, relative to the engine's ISN, at most four.
+    #[must_use]
+    pub fn sack(mut self, blocks: &[(u32, u32)]) -> Self {
+        self.sack = blocks.to_vec();
         self
     }
 
@@ -418,6 +449,9 @@ impl Puppet {
     }
 
     /// The whole frame of a segment, complete with checksums.
+    ///
+    /// # Panics
+    /// If the segment has more SACK blocks than an option holds.
     #[must_use]
     pub fn frame(&self, segment: &Seg) -> Vec<u8> {
         let from = SocketAddrV4::new(PUPPET, PUPPET_PORT);
@@ -425,11 +459,18 @@ impl Puppet {
     }
 
     /// [`frame`](Self::frame) from and to others than the puppet and its connection.
+    ///
+    /// # Panics
+    /// If the segment has more SACK blocks than an option holds.
     #[must_use]
     pub fn frame_between(&self, from: SocketAddrV4, to: SocketAddrV4, segment: &Seg) -> Vec<u8> {
         let mut flags = segment.flags;
         if segment.ack.is_some() {
             flags |= TcpFlags::ACK;
+        }
+        let mut options = segment.options;
+        for &(start, end) in &segment.sack {
+            assert!(options.sack.push(self.engine_isn + start, self.engine_isn + end), "at most four blocks");
         }
         let header = TcpHeader {
             src_port: from.port(),
@@ -439,7 +480,7 @@ impl Puppet {
             flags,
             window: segment.window,
             urgent: 0,
-            options: segment.options,
+            options,
         };
         let mut tcp = vec![0; header.len()];
         header.emit(&mut tcp);
@@ -526,6 +567,7 @@ impl Puppet {
             flags: header.flags,
             window: header.window,
             options: header.options,
+            sack: header.options.sack.iter().map(|(start, end)| (start - PUPPET_ISN, end - PUPPET_ISN)).collect(),
             text,
         })
     }
