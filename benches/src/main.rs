@@ -2,8 +2,15 @@
 //!
 //! `wharf-bench FAMILY` runs a family; `docs/performance.md` says what each of its names means and what came out.
 
+mod allocator;
+mod baseline;
 mod callgrind;
+mod case;
+mod crowd;
+mod idle;
 mod machine;
+mod mem;
+mod micro;
 mod pair;
 mod report;
 mod sampling;
@@ -15,7 +22,11 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
+use case::Case;
 use report::Report;
+
+#[global_allocator]
+static ALLOCATOR: allocator::Counting = allocator::Counting;
 
 /// Measures Wharf beside its peers, in the same run.
 ///
@@ -45,11 +56,19 @@ struct Arguments {
 enum Family {
     /// Two hosts in one thread, joined by a queue: Wharf and smoltcp
     Pair(pair::Options),
+    /// What idle connections cost: a poll and the next deadline, and bulk beside them, with 10, 1,000 and 100,000 of them
+    Idle(idle::Options),
+    /// Bytes of an idle connection, a listener, a connection in TIME-WAIT; or a million connections in one engine
+    Mem(mem::Options),
+    /// Single steps: sums, copies, rings, headers, look-up, timers
+    Micro(micro::Options),
     /// One TCP stream to and from the kernel over TAP: Wharf and smoltcp
     Tap(tap::Options),
+    /// Compare instructions and bytes with the committed figures, or commit new ones; needs valgrind
+    Baseline(baseline::Options),
     /// Only work, without a measurement: what --ir runs under callgrind
     #[command(hide = true)]
-    Work(pair::WorkOptions),
+    Work(case::WorkOptions),
 }
 
 fn enough_pairs(argument: &str) -> Result<usize, String> {
@@ -74,17 +93,33 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     let mut report = Report::new(arguments.json, arguments.samples);
     let known: Vec<&str> = match &arguments.family {
-        Family::Pair(_) => pair::CASES.iter().map(|case| case.name).collect(),
+        Family::Pair(_) => pair::names(),
+        Family::Idle(_) => idle::names(),
         Family::Tap(_) => tap::CASES.iter().map(|case| case.name).collect(),
-        Family::Work(_) => Vec::new(),
+        Family::Mem(_) => mem::names(),
+        Family::Micro(_) => micro::names(),
+        Family::Baseline(_) | Family::Work(_) => Vec::new(),
     };
     if let Some(unknown) = arguments.only.iter().find(|only| !known.contains(&only.as_str())) {
         bail!("the family has no measurement {unknown}, only {}", known.join(", "));
     }
     let chosen = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
+    let pairs = arguments.pairs;
     match &arguments.family {
-        Family::Pair(options) => pair::run(options, arguments.pairs, chosen, &mut report),
-        Family::Tap(options) => tap::run(options, arguments.pairs, chosen, &mut report),
-        Family::Work(options) => pair::work(options),
+        Family::Pair(options) => pair::run(options, pairs, chosen, &mut report),
+        Family::Idle(options) => idle::run(options, pairs, chosen, &mut report),
+        Family::Tap(options) => tap::run(options, pairs, chosen, &mut report),
+        Family::Mem(options) => mem::run(options, chosen, &mut report),
+        Family::Micro(options) => micro::run(options, pairs, chosen, &mut report),
+        Family::Baseline(options) => baseline::run(&counted(false), options),
+        Family::Work(options) => case::work(&counted(options.timestamps), options),
     }
+}
+
+/// Everything whose instructions are counted.
+fn counted(timestamps: bool) -> Vec<Case> {
+    let mut cases = pair::cases(timestamps);
+    cases.extend(idle::cases());
+    cases.extend(micro::cases());
+    cases
 }

@@ -6,7 +6,7 @@ mod tests;
 
 use std::io::{self, Write};
 
-use crate::sampling::Compared;
+use crate::sampling::{Compared, Series};
 
 /// One figure, and the peer's beside it.
 pub(crate) struct Figure {
@@ -16,14 +16,20 @@ pub(crate) struct Figure {
     pub unit: &'static str,
     /// Wharf's.
     pub value: f64,
-    /// Who the peer is: `smoltcp 0.14`.
-    pub peer: &'static str,
-    /// The peer's.
-    pub peer_value: f64,
+    /// The peer's, where there is a peer.
+    pub peer: Option<Peer>,
     /// The largest sample over the smallest, of whichever side it is more; exactly 1 for a count that repeats.
     pub spread: f64,
-    /// Wharf's over the peer's; `None` where the samples lie too far apart to say.
+    /// Wharf's over the peer's; `None` where there is no peer or the samples lie too far apart to say.
     pub ratio: Option<f64>,
+}
+
+/// The peer of a figure.
+pub(crate) struct Peer {
+    /// Who it is: `smoltcp 0.14`.
+    pub name: &'static str,
+    /// Its value.
+    pub value: f64,
 }
 
 impl Figure {
@@ -33,22 +39,16 @@ impl Figure {
             name,
             unit,
             value: samples.own.median(),
-            peer,
-            peer_value: samples.peer.median(),
+            peer: Some(Peer { name: peer, value: samples.peer.median() }),
             spread: samples.spread(),
             ratio: samples.ratio(),
         }
     }
 
     /// Counts that are the same every time.
-    pub(crate) fn counted(
-        name: &'static str,
-        unit: &'static str,
-        peer: &'static str,
-        value: f64,
-        peer_value: f64,
-    ) -> Self {
-        Self { name, unit, value, peer, peer_value, spread: 1.0, ratio: Some(value / peer_value) }
+    pub(crate) fn counted(name: &'static str, unit: &'static str, value: f64, peer: Option<Peer>) -> Self {
+        let ratio = peer.as_ref().map(|peer| value / peer.value);
+        Self { name, unit, value, peer, spread: 1.0, ratio }
     }
 }
 
@@ -85,6 +85,17 @@ impl Report {
         self.add(&Figure::sampled(name, unit, peer, samples))
     }
 
+    /// Prints a figure that has no peer. Where the samples lie too far apart, the spread says so.
+    ///
+    /// # Errors
+    /// When standard output or standard error takes no more.
+    pub(crate) fn add_alone(&mut self, name: &'static str, unit: &'static str, samples: &Series) -> io::Result<()> {
+        if self.samples {
+            writeln!(io::stderr().lock(), "{name} wharf:{samples}")?;
+        }
+        self.add(&Figure { name, unit, value: samples.median(), peer: None, spread: samples.spread(), ratio: None })
+    }
+
     /// Prints a figure.
     ///
     /// # Errors
@@ -101,15 +112,16 @@ impl Report {
                 "measurement", "wharf", "unit", "peer", "", "ratio", "max/min"
             )?;
         }
-        let ratio = figure.ratio.map_or_else(|| "none".to_owned(), |ratio| format!("{ratio:.3}"));
+        let none = if figure.peer.is_some() { "none" } else { "-" };
+        let ratio = figure.ratio.map_or_else(|| none.to_owned(), |ratio| format!("{ratio:.3}"));
         writeln!(
             out,
             "{:<24}{:>14}  {:<14}{:>14}  {:<20}{:>8}{:>9.2}",
             figure.name,
             readable(figure.value),
             figure.unit,
-            readable(figure.peer_value),
-            figure.peer,
+            figure.peer.as_ref().map_or_else(|| "-".to_owned(), |peer| readable(peer.value)),
+            figure.peer.as_ref().map_or("", |peer| peer.name),
             ratio,
             figure.spread
         )
@@ -122,15 +134,15 @@ pub(crate) fn json_line(figure: &Figure) -> String {
         "name": figure.name,
         "value": rounded(figure.value),
         "unit": figure.unit,
-        "peer": figure.peer,
-        "peer_value": rounded(figure.peer_value),
+        "peer": figure.peer.as_ref().map(|peer| peer.name),
+        "peer_value": figure.peer.as_ref().map(|peer| rounded(peer.value)),
         "ratio": figure.ratio.map(rounded),
     })
     .to_string()
 }
 
 /// Digits that no measurement here can vouch for make figures harder to compare.
-fn rounded(value: f64) -> f64 {
+pub(crate) fn rounded(value: f64) -> f64 {
     (value * 1_000.0).round() / 1_000.0
 }
 

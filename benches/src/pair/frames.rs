@@ -10,7 +10,7 @@ const SMALL_BUFFER: usize = 1_514;
 
 /// A frame, and what the sending device was asked to do to it.
 #[derive(Debug)]
-pub(super) struct Frame {
+pub(crate) struct Frame {
     buffer: Box<[u8]>,
     len: usize,
     /// Payload bytes a segment, for a frame that stands for several.
@@ -20,14 +20,14 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.buffer[..self.len]
     }
 }
 
 /// One end of the wire.
 #[derive(Debug)]
-pub(super) struct Port {
+pub(crate) struct Port {
     large: bool,
     /// Frames under way to the other end.
     out: VecDeque<Frame>,
@@ -40,26 +40,42 @@ pub(super) struct Port {
 }
 
 /// The part of a port that sends, apart from the part that receives.
-pub(super) struct Sender<'a> {
+pub(crate) struct Sender<'a> {
     large: bool,
     out: &'a mut VecDeque<Frame>,
     free: &'a mut Vec<Frame>,
 }
 
 /// A frame taken in, and where its buffer goes afterwards.
-pub(super) struct Receipt<'a> {
+pub(crate) struct Receipt<'a> {
     frame: Frame,
     spent: &'a mut Vec<Frame>,
 }
 
 impl Port {
+    /// Takes a frame that was sent, in place of the other end.
+    pub(crate) fn take_sent(&mut self) -> Option<Frame> {
+        self.out.pop_front()
+    }
+
+    /// Gives back the buffer of a frame that was taken.
+    pub(crate) fn recycle(&mut self, frame: Frame) {
+        self.free.push(frame);
+    }
+
+    /// Lets a frame of `len` bytes arrive, which `write` fills in, in place of the other end.
+    pub(crate) fn deliver(&mut self, len: usize, write: impl FnOnce(&mut [u8])) {
+        let Self { large, arrived, spent, .. } = self;
+        Sender { large: *large, out: arrived, free: spent }.send(len, None, false, write);
+    }
+
     /// A port for frames of 64 KiB, or of MTU 1500.
-    pub(super) fn new(large: bool) -> Self {
+    pub(crate) fn new(large: bool) -> Self {
         Self { large, out: VecDeque::new(), arrived: VecDeque::new(), spent: Vec::new(), free: Vec::new() }
     }
 
     /// Takes over what the other end has sent, and gives it its buffers back. Returns whether anything came.
-    pub(super) fn exchange(&mut self, from: &mut Self) -> bool {
+    pub(crate) fn exchange(&mut self, from: &mut Self) -> bool {
         from.free.append(&mut self.spent);
         if from.out.is_empty() {
             return false;
@@ -72,12 +88,12 @@ impl Port {
         true
     }
 
-    pub(super) fn sender(&mut self) -> Sender<'_> {
+    pub(crate) fn sender(&mut self) -> Sender<'_> {
         Sender { large: self.large, out: &mut self.out, free: &mut self.free }
     }
 
     /// The next frame that arrived, and the means to answer it.
-    pub(super) fn receive(&mut self) -> Option<(Receipt<'_>, Sender<'_>)> {
+    pub(crate) fn receive(&mut self) -> Option<(Receipt<'_>, Sender<'_>)> {
         let frame = self.arrived.pop_front()?;
         let Self { large, out, spent, free, .. } = self;
         Some((Receipt { frame, spent }, Sender { large: *large, out, free }))
@@ -86,7 +102,7 @@ impl Port {
 
 impl Sender<'_> {
     /// Sends a frame of `len` bytes, which `write` fills in.
-    pub(super) fn send<R>(
+    pub(crate) fn send<R>(
         self,
         len: usize,
         segment_size: Option<u16>,
@@ -108,7 +124,7 @@ impl Sender<'_> {
 
 impl Receipt<'_> {
     /// Reads the frame, and lets its buffer go.
-    pub(super) fn read<R>(self, read: impl FnOnce(&Frame) -> R) -> R {
+    pub(crate) fn read<R>(self, read: impl FnOnce(&Frame) -> R) -> R {
         let result = read(&self.frame);
         self.spent.push(self.frame);
         result

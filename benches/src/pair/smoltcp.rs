@@ -12,18 +12,19 @@ use super::{Offload, Pair, Setup, is_of_stream, source};
 const PORT: u16 = 7;
 
 /// One host.
-struct Host {
-    interface: Interface,
-    sockets: SocketSet<'static>,
-    socket: SocketHandle,
-    device: Ethernet,
+pub(crate) struct Host {
+    pub interface: Interface,
+    pub sockets: SocketSet<'static>,
+    /// The socket of the work.
+    pub socket: SocketHandle,
+    pub device: Ethernet,
 }
 
 /// Two hosts: the first is the client and the sender.
-pub(super) struct Hosts {
-    now: Instant,
+pub(crate) struct Hosts {
+    pub now: Instant,
     setup: Setup,
-    hosts: [Host; 2],
+    pub hosts: [Host; 2],
     next_port: u16,
     /// Bytes sent and received over the bulk connection.
     sent: u64,
@@ -33,7 +34,7 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
-    pub(super) fn new(setup: Setup) -> Self {
+    pub(crate) fn new(setup: Setup) -> Self {
         let now = Instant::from_secs(1);
         Self {
             now,
@@ -192,7 +193,8 @@ const fn address(number: u8) -> IpAddress {
     IpAddress::v4(192, 0, 2, number)
 }
 
-fn host(now: Instant, number: u8, setup: Setup) -> Host {
+/// A host: number 1 is 192.0.2.1.
+pub(crate) fn host(now: Instant, number: u8, setup: Setup) -> Host {
     let mut device = Ethernet { port: Port::new(setup.offload == Offload::Segmentation), offload: setup.offload };
     let mut config = Config::new(EthernetAddress([0x02, 0, 0, 0, 0, number]).into());
     config.random_seed = u64::from(number);
@@ -213,8 +215,8 @@ fn socket(setup: Setup) -> Socket<'static> {
 }
 
 /// One end of the queue as smoltcp sees it.
-struct Ethernet {
-    port: Port,
+pub(crate) struct Ethernet {
+    pub port: Port,
     offload: Offload,
 }
 
@@ -246,7 +248,8 @@ impl Device for Ethernet {
     }
 }
 
-struct Incoming<'a>(Receipt<'a>);
+/// A frame that arrived.
+pub(crate) struct Incoming<'a>(Receipt<'a>);
 
 impl phy::RxToken for Incoming<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
@@ -254,7 +257,8 @@ impl phy::RxToken for Incoming<'_> {
     }
 }
 
-struct Outgoing<'a> {
+/// Room for a frame to send.
+pub(crate) struct Outgoing<'a> {
     sender: Sender<'a>,
     segment_size: Option<u16>,
 }

@@ -16,32 +16,57 @@ use super::{Offload, Pair, Setup, is_of_stream, source};
 const PORT: u16 = 7;
 
 /// One host.
-struct Host {
-    stack: Stack,
-    interface: InterfaceId,
-    device: Ethernet,
+pub(crate) struct Host {
+    pub stack: Stack,
+    pub interface: InterfaceId,
+    pub device: Ethernet,
     /// What happened that the applications have not looked at yet.
     happened: Happened,
 }
 
 /// The events that the applications here wait for.
 #[derive(Default)]
-struct Happened {
+pub(crate) struct Happened {
     accept: bool,
     stream: bool,
 }
 
 /// An application's end of a connection.
-struct Socket {
-    id: ConnectionId,
-    rings: ApplicationRings,
+pub(crate) struct Socket {
+    pub id: ConnectionId,
+    pub rings: ApplicationRings,
+}
+
+impl Host {
+    /// Takes in what has arrived at the device.
+    pub(crate) fn take_in(&mut self, now: Instant) {
+        let Self { stack, interface, device, .. } = self;
+        device.receive(usize::MAX, &mut |frame| stack.handle_frame(now, *interface, frame));
+    }
+
+    /// Drains the engine: timers that are due, frames, events.
+    pub(crate) fn drain(&mut self, now: Instant) {
+        let Self { stack, interface, device, happened } = self;
+        if stack.poll_timeout() <= now {
+            stack.handle_timeout(now);
+        }
+        let all = stack.poll_transmit(now, *interface, device);
+        debug_assert!(all, "the queue has no end");
+        while let Some(event) = stack.poll_event() {
+            match event {
+                Event::Accept(_) => happened.accept = true,
+                Event::Tcp(..) => happened.stream = true,
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Two hosts: the first is the client and the sender.
-pub(super) struct Hosts {
-    now: Instant,
+pub(crate) struct Hosts {
+    pub now: Instant,
     setup: Setup,
-    hosts: [Host; 2],
+    pub hosts: [Host; 2],
     listener: ListenerId,
     /// The connection for bulk and messages: each host's end.
     sockets: Option<[Socket; 2]>,
@@ -53,7 +78,7 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
-    pub(super) fn new(setup: Setup) -> Self {
+    pub(crate) fn new(setup: Setup) -> Self {
         let now = Instant::from_secs(1);
         let mut hosts = [host(now, 1, setup), host(now, 2, setup)];
         let mut options = ListenOptions::default();
@@ -78,26 +103,12 @@ impl Hosts {
         let (first, second) = self.hosts.split_at_mut(1);
         let (own, peer) = if host == 0 { (&mut first[0], &mut second[0]) } else { (&mut second[0], &mut first[0]) };
         own.device.port.exchange(&mut peer.device.port);
-        let Host { stack, interface, device, .. } = own;
-        let (now, interface) = (self.now, *interface);
-        device.receive(usize::MAX, &mut |frame| stack.handle_frame(now, interface, frame));
+        own.take_in(self.now);
     }
 
-    /// Drains a host: timers that are due, frames, events.
+    /// Drains a host.
     fn egress(&mut self, host: usize) {
-        let Host { stack, interface, device, happened } = &mut self.hosts[host];
-        if stack.poll_timeout() <= self.now {
-            stack.handle_timeout(self.now);
-        }
-        let all = stack.poll_transmit(self.now, *interface, device);
-        debug_assert!(all, "the queue has no end");
-        while let Some(event) = stack.poll_event() {
-            match event {
-                Event::Accept(_) => happened.accept = true,
-                Event::Tcp(..) => happened.stream = true,
-                _ => {}
-            }
-        }
+        self.hosts[host].drain(self.now);
     }
 
     /// Passes what the hosts have to say to and fro until `done` returns something.
@@ -228,7 +239,7 @@ impl Pair for Hosts {
     }
 }
 
-const fn ip(number: u8) -> IpAddr {
+pub(crate) const fn ip(number: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(192, 0, 2, number))
 }
 
@@ -236,16 +247,22 @@ const fn address(number: u8) -> SocketAddr {
     SocketAddr::new(ip(number), PORT)
 }
 
+/// A host: number 1 is 192.0.2.1.
 fn host(now: Instant, number: u8, setup: Setup) -> Host {
-    let segmentation = setup.offload == Offload::Segmentation;
-    let mut capabilities = Capabilities::plain(MacAddr([0x02, 0, 0, 0, 0, number]), 1_500);
-    capabilities.tx_checksum = setup.offload != Offload::Nothing;
-    capabilities.tx_segmentation = segmentation.then_some(65_535);
-    let device = Ethernet { port: Port::new(segmentation), capabilities };
     let mut config = Config::default();
     config.tcp.timestamps = setup.timestamps;
     // So short that a connection's whole life falls into the measurement, its end included.
     config.tcp.time_wait = Duration::from_millis(1);
+    host_with(now, number, setup.offload, config)
+}
+
+/// A host with an engine of these settings.
+pub(crate) fn host_with(now: Instant, number: u8, offload: Offload, config: Config) -> Host {
+    let segmentation = offload == Offload::Segmentation;
+    let mut capabilities = Capabilities::plain(mac(number), 1_500);
+    capabilities.tx_checksum = offload != Offload::Nothing;
+    capabilities.tx_segmentation = segmentation.then_some(65_535);
+    let device = Ethernet { port: Port::new(segmentation), capabilities };
     let mut stack = Stack::new(config, [number; 32]);
     let mut interface = InterfaceConfig::new("pair0", capabilities);
     interface.address_check = AddressCheck::OFF;
@@ -255,9 +272,14 @@ fn host(now: Instant, number: u8, setup: Setup) -> Host {
     Host { stack, interface, device, happened: Happened::default() }
 }
 
+/// The address on the link of host `number`.
+pub(crate) const fn mac(number: u8) -> MacAddr {
+    MacAddr([0x02, 0, 0, 0, 0, number])
+}
+
 /// One end of the queue as Wharf sees it.
-struct Ethernet {
-    port: Port,
+pub(crate) struct Ethernet {
+    pub port: Port,
     capabilities: Capabilities,
 }
 

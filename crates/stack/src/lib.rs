@@ -18,6 +18,8 @@ pub mod event;
 mod handle;
 pub mod ip;
 pub mod link;
+#[cfg(feature = "measure")]
+pub mod measure;
 mod network;
 pub mod ports;
 mod stack;

@@ -84,3 +84,12 @@ impl Demux {
         }
     }
 }
+
+#[cfg(feature = "measure")]
+impl super::Tcp {
+    pub(crate) fn measure_look_up(&mut self, local: SocketAddr, remote: SocketAddr) -> bool {
+        let (local_port, remote_port) = (local.port(), remote.port());
+        let flow = Flow { local: local.ip(), remote: remote.ip(), local_port, remote_port };
+        self.demux.find(&self.connections, &flow).is_some()
+    }
+}
