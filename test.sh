@@ -11,7 +11,7 @@ cd "$(dirname "$0")"
 
 # Seconds of fuzzing, shared by all targets.
 FUZZ_SECONDS=${FUZZ_SECONDS:-60}
-ALL_STEPS=(format layers named_tests no_std clippy doc unit loom fuzz build interop)
+ALL_STEPS=(format layers named_tests no_std clippy doc unit loom fuzz ir build interop)
 
 die() {
     printf '%s\n' "$@" >&2
@@ -26,6 +26,7 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 # program:package
 NEEDED=(
     cc:gcc ip:iproute2 unshare:util-linux mount:mount
+    valgrind:valgrind
     nginx:nginx-light dnsmasq:dnsmasq-base udhcpd:udhcpd curl:curl ping:iputils-ping strace:strace tshark:tshark
 )
 
@@ -75,6 +76,9 @@ step_unit() { cargo test --workspace --exclude wharf-interop --locked; }
 step_loom() {
     RUSTFLAGS="--cfg loom" cargo test --release --package wharf-ring --test loom --locked --target-dir "$target/loom"
 }
+
+# Instructions and bytes against those in benches/baseline.json.
+step_ir() { cargo run --release --locked --package wharf-bench -- baseline check; }
 
 step_fuzz() { fuzz/run.sh "$FUZZ_SECONDS"; }
 
