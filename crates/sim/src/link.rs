@@ -46,6 +46,9 @@ pub struct LinkModel {
     pub duplicate: f64,
     /// The probability that a bit of the frame is turned over.
     pub corrupt: f64,
+    /// Bytes that wait for the wire above which a frame of an ECN-capable transport is marked (RFC 3168's CE); `None` marks
+    /// none.
+    pub mark: Option<usize>,
 }
 
 impl LinkModel {
@@ -67,6 +70,8 @@ pub struct LinkStats {
     pub arrived: u64,
     /// Frames lost on the wire.
     pub lost: u64,
+    /// Frames that were marked.
+    pub marked: u64,
     /// Frames that found the queue full.
     pub overflowed: u64,
     /// Frames that were held back.
@@ -163,6 +168,10 @@ impl Link {
     pub fn send(&mut self, now: Instant, frame: Frame, chance: &mut Chance) {
         self.stats.sent += 1;
         self.stats.sent_bytes += frame.bytes.len() as u64;
+        let mut frame = frame;
+        if self.model.mark.is_some_and(|most| self.waiting(now) > most) && mark(&mut frame.bytes) {
+            self.stats.marked += 1;
+        }
         let Some(left_at) = self.serialize(now, frame.bytes.len()) else {
             self.stats.overflowed += 1;
             return;
@@ -179,7 +188,6 @@ impl Link {
         } else {
             self.last_arrival = at;
         }
-        let mut frame = frame;
         if chance.happens(self.model.corrupt) && !frame.bytes.is_empty() {
             self.stats.corrupted += 1;
             let bit = chance.below(frame.bytes.len() as u64 * 8);
@@ -198,12 +206,17 @@ impl Link {
         self.in_flight.push(Reverse(InFlight { at, number: self.numbers, frame }));
     }
 
+    /// Bytes that wait for the wire.
+    fn waiting(&self, now: Instant) -> usize {
+        let Some(rate) = self.model.rate else { return 0 };
+        (self.free_at.since(now).as_nanos() * u128::from(rate) / 8_000_000_000) as usize
+    }
+
     /// When the frame's last bit has left; `None` if the queue has no room for it.
     fn serialize(&mut self, now: Instant, len: usize) -> Option<Instant> {
         let Some(rate) = self.model.rate else { return Some(now) };
         let start = self.free_at.max(now);
-        let waiting = (start.since(now).as_nanos() * u128::from(rate) / 8_000_000_000) as usize;
-        if self.model.queue.is_some_and(|most| waiting + len > most) {
+        if self.model.queue.is_some_and(|most| self.waiting(now) + len > most) {
             return None;
         }
         let nanos = (len as u128 * 8_000_000_000).div_ceil(u128::from(rate)) as u64;
@@ -220,5 +233,25 @@ impl Link {
                 self.bad
             }
         }
+    }
+}
+
+/// Sets CE in the IP header of an Ethernet frame, if its transport is ECN-capable (RFC 3168 section 5).
+fn mark(frame: &mut [u8]) -> bool {
+    match frame.get(12..14) {
+        Some([0x08, 0x00]) if frame.len() >= 34 && frame[15] & 3 != 0 => {
+            frame[15] |= 3;
+            frame[24..26].fill(0);
+            let end = 14 + usize::from(frame[14] & 15) * 4;
+            let sum = wire::checksum::sum(&frame[14..end.min(frame.len())]).finish();
+            frame[24..26].copy_from_slice(&sum.to_be_bytes());
+            true
+        }
+        // IPv6 has the two bits in the upper half of its second byte, and no checksum.
+        Some([0x86, 0xdd]) if frame.len() >= 54 && frame[15] & 0x30 != 0 => {
+            frame[15] |= 0x30;
+            true
+        }
+        _ => false,
     }
 }

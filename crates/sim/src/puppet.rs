@@ -54,6 +54,8 @@ pub struct Seen {
     pub sack: Vec<(u32, u32)>,
     /// The text.
     pub text: Vec<u8>,
+    /// The IP header's TOS byte: DSCP and ECN.
+    pub tos: u8,
 }
 
 impl Seen {
@@ -61,7 +63,14 @@ impl Seen {
     #[must_use]
     pub fn line(&self) -> String {
         let mut flags = String::new();
-        for (bit, name) in [(TcpFlags::SYN, "S"), (TcpFlags::FIN, "F"), (TcpFlags::RST, "R"), (TcpFlags::PSH, "P")] {
+        for (bit, name) in [
+            (TcpFlags::SYN, "S"),
+            (TcpFlags::FIN, "F"),
+            (TcpFlags::RST, "R"),
+            (TcpFlags::PSH, "P"),
+            (TcpFlags::ECE, "E"),
+            (TcpFlags::CWR, "W"),
+        ] {
             if self.flags.contains(bit) {
                 flags.push_str(name);
             }
@@ -90,6 +99,7 @@ pub struct Seg {
     options: TcpOptions,
     sack: Vec<(u32, u32)>,
     text: Vec<u8>,
+    tos: u8,
 }
 
 /// A segment that begins at `seq`, relative to the puppet's ISN.
@@ -103,6 +113,7 @@ pub fn seg(seq: u32) -> Seg {
         options: TcpOptions::NONE,
         sack: Vec::new(),
         text: Vec::new(),
+        tos: 0,
     }
 }
 
@@ -160,6 +171,13 @@ impl Seg {
     #[must_use]
     pub fn sack(mut self, blocks: &[(u32, u32)]) -> Self {
         self.sack = blocks.to_vec();
+        self
+    }
+
+    /// In a packet with this TOS byte; zero otherwise.
+    #[must_use]
+    pub fn tos(mut self, tos: u8) -> Self {
+        self.tos = tos;
         self
     }
 
@@ -486,7 +504,7 @@ impl Puppet {
         header.emit(&mut tcp);
         tcp.extend_from_slice(&segment.text);
         TcpHeader::fill_checksum(&mut tcp, IpAddr::V4(*from.ip()), IpAddr::V4(*to.ip()));
-        frame_between(*from.ip(), *to.ip(), Protocol::TCP, &tcp)
+        frame_with_tos(*from.ip(), *to.ip(), Protocol::TCP, segment.tos, &tcp)
     }
 
     /// What the engine has sent since the last call.
@@ -549,7 +567,7 @@ impl Puppet {
         for index in before..self.device.frames.len() {
             self.device.frames[index].0 = self.now;
             // The engine's SYN tells its initial sequence number.
-            if let Some((header, _)) = parse(&self.device.frames[index].1)
+            if let Some((header, ..)) = parse(&self.device.frames[index].1)
                 && header.flags.contains(TcpFlags::SYN)
             {
                 self.engine_isn = header.seq;
@@ -558,7 +576,7 @@ impl Puppet {
     }
 
     fn see(&self, at: Instant, frame: &[u8]) -> Option<Seen> {
-        let (header, text) = parse(frame)?;
+        let (header, text, tos) = parse(frame)?;
         let ack = if header.flags.contains(TcpFlags::ACK) { header.ack - PUPPET_ISN } else { 0 };
         Some(Seen {
             at: at.since(self.start),
@@ -569,6 +587,7 @@ impl Puppet {
             options: header.options,
             sack: header.options.sack.iter().map(|(start, end)| (start - PUPPET_ISN, end - PUPPET_ISN)).collect(),
             text,
+            tos,
         })
     }
 }
@@ -582,7 +601,11 @@ pub fn frame_of(protocol: Protocol, payload: &[u8]) -> Vec<u8> {
 /// An Ethernet frame from the puppet's station to the engine's, with an IPv4 packet between any two addresses.
 #[must_use]
 pub fn frame_between(from: Ipv4Addr, to: Ipv4Addr, protocol: Protocol, payload: &[u8]) -> Vec<u8> {
-    let ip = Ipv4Header::new(from, to, protocol, 64, payload.len());
+    frame_with_tos(from, to, protocol, 0, payload)
+}
+
+fn frame_with_tos(from: Ipv4Addr, to: Ipv4Addr, protocol: Protocol, tos: u8, payload: &[u8]) -> Vec<u8> {
+    let ip = Ipv4Header { tos, ..Ipv4Header::new(from, to, protocol, 64, payload.len()) };
     let ethernet = EthernetHeader { dst: ENGINE_MAC, src: PUPPET_MAC, vlan: None, ethertype: EtherType::IPV4 };
     let mut frame = vec![0; ethernet.len() + ip.len()];
     let at = ethernet.emit(&mut frame);
@@ -591,8 +614,8 @@ pub fn frame_between(from: Ipv4Addr, to: Ipv4Addr, protocol: Protocol, payload: 
     frame
 }
 
-/// The TCP segment in a frame of the engine, its checksum verified.
-fn parse(frame: &[u8]) -> Option<(TcpHeader, Vec<u8>)> {
+/// The TCP segment in a frame of the engine, its checksum verified, and the TOS byte that it came with.
+fn parse(frame: &[u8]) -> Option<(TcpHeader, Vec<u8>, u8)> {
     let (ethernet, packet) = EthernetHeader::parse(frame).ok()?;
     if ethernet.ethertype != EtherType::IPV4 {
         return None;
@@ -603,7 +626,7 @@ fn parse(frame: &[u8]) -> Option<(TcpHeader, Vec<u8>)> {
     }
     TcpHeader::verify(payload, IpAddr::V4(ip.src), IpAddr::V4(ip.dst)).expect("the engine sends valid checksums");
     let (header, text) = TcpHeader::parse(payload).expect("the engine sends valid TCP headers");
-    Some((header, text.to_vec()))
+    Some((header, text.to_vec(), ip.tos))
 }
 
 /// A device that keeps what it is given.

@@ -6,6 +6,7 @@ mod tcp_basics;
 mod tcp_bounds;
 mod tcp_close;
 mod tcp_delayed_ack;
+mod tcp_ecn;
 mod tcp_goodput;
 mod tcp_handshake;
 mod tcp_icmp;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use sim::world::{A, B, Setup};
 use sim::{Chance, LinkModel, Loss, Stream, World};
 use stack::Instant;
+use stack::tcp::Ecn;
 
 /// Networks in a run.
 const NETWORKS: u64 = 1000;
@@ -39,6 +40,7 @@ fn random_link(chance: &mut Chance) -> LinkModel {
         reorder_delay: up_to(chance, [30; 3]),
         duplicate: [0.0, 0.01, 0.1][chance.below(3) as usize],
         corrupt: [0.0, 0.005, 0.05][chance.below(3) as usize],
+        mark: Some(5_000),
     }
 }
 
@@ -106,6 +108,9 @@ fn run(seed: u64) {
     setup.back = random_link(&mut chance);
     setup.mtu = [576, 1500, 1500, 9000][chance.below(4) as usize];
     setup.offload = chance.below(4) == 0;
+    for config in &mut setup.config {
+        config.tcp.ecn = if seed.is_multiple_of(2) { Ecn::Active } else { Ecn::Passive };
+    }
     // A queue that no frame fits is a broken link, not a slow one.
     let largest = if setup.offload { 1 << 16 } else { setup.mtu as usize + 18 };
     for link in [&mut setup.forth, &mut setup.back] {

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::tcp::Algorithm;
+use crate::tcp::{Algorithm, Ecn};
 
 pub use crate::link::neighbors::NeighborConfig;
 
@@ -75,6 +75,8 @@ pub struct TcpConfig {
     pub sack: bool,
     /// The congestion control of sockets that ask for none. Default CUBIC.
     pub congestion: Algorithm,
+    /// Explicit congestion notification (RFC 3168) for sockets that do not say. Default: where the peer asks for it.
+    pub ecn: Ecn,
 }
 
 impl Default for TcpConfig {
@@ -96,6 +98,7 @@ impl Default for TcpConfig {
             timestamps: true,
             sack: true,
             congestion: Algorithm::Cubic,
+            ecn: Ecn::Passive,
         }
     }
 }

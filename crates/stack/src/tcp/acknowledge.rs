@@ -41,7 +41,8 @@ impl Connection {
         let blocks = raw_blocks(&segment.header.options.sack, &mut raw);
         let duplicate = segment.payload.is_empty() && !window_changed;
         let (mss, srtt) = (self.segment_size(), self.rtt.smoothed().unwrap_or_default());
-        let feedback = Feedback { now: env.now, ack, una: ack, nxt: self.snd.nxt, blocks, duplicate, mss, srtt };
+        let feedback =
+            Feedback { now: env.now, ack, una: ack, nxt: self.snd.nxt, blocks, duplicate, echo: false, mss, srtt };
         if let Some(recovery) = &mut self.recovery {
             recovery.on_late_report(&feedback, &mut self.congestion);
         }
@@ -94,9 +95,10 @@ impl Connection {
             // RFC 1122 section 4.2.2.17: a peer that answers may keep its window closed for ever, also to a lone FIN.
             recovery.on_refused();
         }
+        let echo = self.is_echo(segment);
         let mut raw = [(SeqNum(0), SeqNum(0)); SackBlocks::MAX];
         let blocks = raw_blocks(blocks, &mut raw);
-        let feedback = Feedback { now: env.now, ack, una, nxt: self.snd.nxt, blocks, duplicate, mss, srtt };
+        let feedback = Feedback { now: env.now, ack, una, nxt: self.snd.nxt, blocks, duplicate, echo, mss, srtt };
         let sample = match &mut self.recovery {
             Some(recovery) => recovery.on_feedback(&feedback, &mut self.congestion),
             None => None,

@@ -17,6 +17,7 @@ use crate::tcp::ListenerId;
 use crate::tcp::congestion::Congestion;
 use crate::tcp::demux::Flow;
 use crate::tcp::error::TcpError;
+use crate::tcp::ledger::Ledger;
 use crate::tcp::options::{ApplicationRings, SocketOptions};
 use crate::tcp::phase::Phase;
 use crate::tcp::reassembly::Reassembly;
@@ -105,6 +106,14 @@ impl Flags {
     pub(crate) const PERSISTING: Self = Self(1 << 15);
     /// Both sides agreed to SACK (RFC 2018).
     pub(crate) const SACK: Self = Self(1 << 16);
+    /// Both sides agreed to ECN (RFC 3168).
+    pub(crate) const ECN: Self = Self(1 << 17);
+    /// A SYN that asked for ECN came to nothing: the next one does not ask.
+    pub(crate) const ECN_GIVEN_UP: Self = Self(1 << 18);
+    /// A mark has arrived: every segment says so with ECE until the peer answers with CWR.
+    pub(crate) const ECN_ECHO: Self = Self(1 << 19);
+    /// The window was reduced, and the peer is to be told by CWR.
+    pub(crate) const CWR_DUE: Self = Self(1 << 20);
 
     pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -184,6 +193,8 @@ pub(crate) struct Connection {
     pub soft_error: Option<TcpError>,
     /// Segments that were sent again.
     pub retransmissions: u32,
+    /// What else was counted, once there was something to count.
+    pub ledger: Option<Box<Ledger>>,
 }
 
 /// A connection that came in, before the application accepts it.
@@ -265,6 +276,7 @@ impl Connection {
             error: None,
             soft_error: None,
             retransmissions: 0,
+            ledger: None,
         }
     }
 

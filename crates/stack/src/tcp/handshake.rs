@@ -83,6 +83,7 @@ impl Connection {
         if header.options.sack_permitted && config.sack {
             self.flags.set(Flags::SACK);
         }
+        self.agree_on_ecn(header.flags, config);
         self.congestion = Congestion::new(self.congestion.algorithm(), self.segment_size());
         if self.flags.has(Flags::SYN_RESENT) {
             self.congestion.on_syn_lost(self.segment_size());
@@ -114,7 +115,11 @@ impl Connection {
             if !has_ack {
                 return Err(Discard::TcpBadReset.into());
             }
-            self.fail(TcpError::Refused);
+            if self.give_up_ecn(env.config) {
+                self.flags.set(Flags::SYN_DUE);
+            } else {
+                self.fail(TcpError::Refused);
+            }
             return Ok(());
         }
         if !header.flags.contains(TcpFlags::SYN) {

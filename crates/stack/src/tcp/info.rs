@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::tcp::congestion::Algorithm;
-use crate::tcp::connection::Connection;
+use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::phase::Phase;
 
 /// A connection's inner figures.
@@ -54,6 +54,12 @@ pub struct TcpInfo {
     pub retransmissions: u32,
     /// Time-outs in a row.
     pub timeouts: u8,
+    /// Whether both sides agreed to explicit congestion notification (RFC 3168).
+    pub ecn: bool,
+    /// Segments that arrived with a router's mark (CE).
+    pub marks_received: u32,
+    /// Acknowledgements that echoed such a mark (ECE).
+    pub echoes_received: u32,
     /// Whether timestamps are in use.
     pub timestamps: bool,
     /// The shifts of the peer's windows and of ours; `None` when windows are not scaled.
@@ -86,11 +92,11 @@ impl TcpInfo {
             congestion: connection.congestion.algorithm(),
             retransmissions: connection.retransmissions,
             timeouts: connection.recovery.as_ref().map_or(0, |recovery| recovery.timeouts()),
+            ecn: connection.flags.has(Flags::ECN),
+            marks_received: connection.ledger.as_ref().map_or(0, |ledger| ledger.marks_received),
+            echoes_received: connection.ledger.as_ref().map_or(0, |ledger| ledger.echoes_received),
             timestamps: connection.timestamps.is_agreed(),
-            window_scale: connection
-                .flags
-                .has(crate::tcp::connection::Flags::SCALED)
-                .then_some((connection.snd.scale, connection.rcv.scale)),
+            window_scale: connection.flags.has(Flags::SCALED).then_some((connection.snd.scale, connection.rcv.scale)),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::ip::{Cast, Delivery};
 use crate::tcp::challenge::ChallengeLimit;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::demux::Flow;
+use crate::tcp::ecn;
 use crate::tcp::error::TcpError;
 use crate::tcp::phase::Phase;
 use crate::tcp::reset::Reset;
@@ -30,6 +31,8 @@ pub(crate) struct Incoming<'a> {
     pub was_syn: bool,
     /// How many segments of the peer it stands for, at least one: a device may have put several together.
     pub segments: u8,
+    /// It met congestion on its way (RFC 3168's CE).
+    pub marked: bool,
 }
 
 impl Incoming<'_> {
@@ -96,7 +99,7 @@ impl Tcp {
             if unverified && !(header_sum() + sum(payload)).is_valid() {
                 return Err(Discard::TcpChecksum);
             }
-            let incoming = Incoming { header, payload, stored: false, was_syn, segments: 1 };
+            let incoming = Incoming { header, payload, stored: false, was_syn, segments: 1, marked: false };
             return self.on_stray(now, context, delivery, flow, &incoming);
         };
         let Some(connection) = self.connections.at_mut(index) else { return Err(Discard::TcpNoConnection) };
@@ -118,7 +121,8 @@ impl Tcp {
             Some(size) if size > 0 => payload.len().div_ceil(usize::from(size)).clamp(1, 255) as u8,
             _ => 1,
         };
-        let mut incoming = Incoming { header, payload, stored, was_syn, segments };
+        let marked = ecn::is_marked(delivery.tos);
+        let mut incoming = Incoming { header, payload, stored, was_syn, segments, marked };
         let completes = header.flags.contains(TcpFlags::ACK) && !header.flags.contains(TcpFlags::RST);
         if connection.phase == Phase::SynReceived && completes && self.listener_is_full(index) {
             return Err(Discard::TcpBacklog);
@@ -176,6 +180,9 @@ impl Connection {
             return Err(Discard::TcpBadAck.into());
         }
         self.last_heard = env.now;
+        if self.flags.has(Flags::ECN) {
+            self.on_ecn_marks(segment);
+        }
         if let Some(option) = segment.header.options.timestamps
             && self.timestamps.is_agreed()
         {

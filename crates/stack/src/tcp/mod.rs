@@ -10,6 +10,7 @@
 //! | loss: what is in flight, what is lost, what to do about it | `scoreboard`, `rack`, `recovery`, `retransmit`, `rtt` |
 //! | the flight's last segments; losses that were none | `tail_probe`, `undo` |
 //! | how much may be in flight | `congestion` |
+//! | what routers say by marks | `ecn` |
 //! | a closed window; a silent peer | `persist`, `keep_alive` |
 //! | RFC 7323 | `timestamps` |
 //! | resets, and the limit on answers to forged segments | `reset`, `challenge` |
@@ -25,6 +26,7 @@ mod commands;
 mod congestion;
 mod connection;
 mod demux;
+mod ecn;
 mod error;
 mod handshake;
 mod icmp;
@@ -32,6 +34,7 @@ mod info;
 mod input;
 mod isn;
 mod keep_alive;
+mod ledger;
 mod listener;
 mod options;
 mod output;
@@ -60,6 +63,7 @@ use core::net::IpAddr;
 pub use commands::ConnectOptions;
 pub use commands::Refusal;
 pub use congestion::Algorithm;
+pub use ecn::Ecn;
 pub use error::{ConnectError, TcpError};
 pub use info::TcpInfo;
 pub use listener::{Accepted, ListenOptions, RingSource};

@@ -5,6 +5,7 @@ use core::time::Duration;
 use ring::{Consumer, Producer};
 
 use crate::tcp::congestion::Algorithm;
+use crate::tcp::ecn::Ecn;
 
 /// Settings of one connection; a listener's pass to what it accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct SocketOptions {
     pub user_timeout: Option<Duration>,
     /// IP_TTL and IPV6_UNICAST_HOPS.
     pub hop_limit: u8,
-    /// IP_TOS and IPV6_TCLASS: the DSCP bits.
+    /// IP_TOS and IPV6_TCLASS: the DSCP bits. Those of ECN are the connection's own and are ignored here.
     pub tos: u8,
     /// SO_LINGER with a time of zero: closing resets the connection.
     pub reset_on_close: bool,
@@ -26,6 +27,8 @@ pub struct SocketOptions {
     pub congestion: Option<Algorithm>,
     /// TCP_MAXSEG: an upper bound of the segment size, announced and obeyed.
     pub max_segment: Option<u16>,
+    /// Explicit congestion notification; `None` takes the engine's. Of effect before the handshake.
+    pub ecn: Option<Ecn>,
 }
 
 impl Default for SocketOptions {
@@ -39,6 +42,7 @@ impl Default for SocketOptions {
             reset_on_close: false,
             congestion: None,
             max_segment: None,
+            ecn: None,
         }
     }
 }

@@ -248,6 +248,7 @@ impl Connection {
             let own = super::mss_of(net.mtu(self.interface), self.flow.remote);
             let announced = self.options.max_segment.map_or(own, |most| most.min(own));
             options = self.syn_options(now, announced, config);
+            flags |= self.ecn_of_syn(config);
         } else {
             options.timestamps = self.timestamps.is_agreed().then(|| self.timestamps.option(now));
             if plan.kind == Kind::Ack && self.flags.has(Flags::SACK) {
@@ -261,6 +262,16 @@ impl Connection {
         if plan.len > 0 && plan.kind != Kind::Syn && offset + plan.len as usize == self.send.len() {
             // RFC 9293 section 3.9.1.2: the end of what was written.
             flags |= TcpFlags::PSH;
+        }
+        // Text that was never sent before, all of it.
+        let new = plan.len > 0 && plan.kind != Kind::Syn && plan.seq == self.snd.nxt;
+        if self.flags.has(Flags::ECN) && plan.kind != Kind::Syn {
+            if self.flags.has(Flags::ECN_ECHO) {
+                flags |= TcpFlags::ECE;
+            }
+            if new && self.owes_cwr() {
+                flags |= TcpFlags::CWR;
+            }
         }
         let is_first_syn = plan.kind == Kind::Syn && self.phase == Phase::SynSent;
         let header = TcpHeader {
@@ -282,7 +293,7 @@ impl Connection {
             source: self.flow.local,
             destination: self.flow.remote,
             hop_limit: self.options.hop_limit,
-            tos: self.options.tos,
+            tos: self.tos(new && plan.kind != Kind::Probe),
             header: &bytes[..header_len],
             payload: spans.as_slice(),
             payload_len: spans.len(),
@@ -297,6 +308,9 @@ impl Connection {
             Transmitted::DeviceFull | Transmitted::Resolving(_) | Transmitted::Unreachable => return transmitted,
         };
         let fin = plan.fin && !cut && sent == plan.len;
+        if flags.contains(TcpFlags::CWR) && plan.kind != Kind::Syn {
+            self.on_cwr_sent();
+        }
         self.on_sent(now, Plan { len: sent, fin, ..plan }, edge, config);
         transmitted
     }

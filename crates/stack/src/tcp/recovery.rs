@@ -31,6 +31,8 @@ enum Mode {
     Fast,
     /// Repairing what the retransmission timer told of.
     Timeout,
+    /// None are known, but the peer has echoed a router's mark: slowing down.
+    Marked,
 }
 
 /// What the probe timer stands for.
@@ -81,6 +83,8 @@ pub(crate) struct Recovery {
     min_rtt: Option<(Duration, Instant)>,
     /// RFC 8985 section 6.2 step 4: reports of duplicates count once a round trip.
     duplicate_round: SeqNum,
+    /// The window was reduced, which a peer that agreed to ECN has not been told yet.
+    pub reduced: bool,
 }
 
 /// How long the smallest round trip is believed.
@@ -96,6 +100,8 @@ pub(crate) struct Feedback<'a> {
     pub blocks: &'a [(SeqNum, SeqNum)],
     /// It is a duplicate in the sense of RFC 5681 section 2.
     pub duplicate: bool,
+    /// It echoes a router's mark (RFC 3168).
+    pub echo: bool,
     pub mss: u32,
     pub srtt: Duration,
 }
@@ -130,6 +136,7 @@ impl Recovery {
             probe_due: false,
             min_rtt: None,
             duplicate_round: una,
+            reduced: false,
         }
     }
 
@@ -155,7 +162,7 @@ impl Recovery {
 
     /// Whether losses are being repaired.
     pub(crate) fn is_active(&self) -> bool {
-        self.mode != Mode::Open
+        matches!(self.mode, Mode::Fast | Mode::Timeout)
     }
 
     /// Whether the network was seen to reorder.
@@ -215,7 +222,7 @@ impl Recovery {
     }
 
     fn count_out(&mut self, len: u32) {
-        if self.mode == Mode::Fast {
+        if matches!(self.mode, Mode::Fast | Mode::Marked) {
             self.reduction.out = self.reduction.out.saturating_add(len);
         }
     }
@@ -260,7 +267,13 @@ impl Recovery {
         }
         match self.mode {
             Mode::Open if self.board.lost() > 0 => self.enter(nxt, outstanding, mss, delivered.bytes, congestion),
-            Mode::Fast => {
+            Mode::Marked if self.board.lost() > 0 => {
+                // RFC 3168 section 6.1.2: one reduction a window, whatever tells of it.
+                self.mode = Mode::Fast;
+                self.reduce(advanced, mss, delivered.bytes, congestion);
+                congestion.set_window(congestion.window().max(self.pipe(mss) + mss));
+            }
+            Mode::Fast | Mode::Marked => {
                 let counted = if self.sack || !feedback.duplicate { delivered.bytes } else { mss };
                 self.reduce(advanced, mss, counted, congestion);
                 if advanced && !self.sack && self.board.lost() > 0 {
@@ -268,13 +281,19 @@ impl Recovery {
                     congestion.set_window(congestion.window().max(self.pipe(mss) + mss));
                 }
             }
+            // RFC 3168 section 6.1.2: once a window; what acknowledges no more than was sent before the last reduction says
+            // nothing new, as the peer has not seen CWR yet.
+            Mode::Open if feedback.echo && ack.after(self.point) => {
+                self.slow_down(nxt, outstanding, mss, congestion);
+                self.reduce(advanced, mss, delivered.bytes, congestion);
+            }
             Mode::Open | Mode::Timeout => {}
         }
-        let was_fast = self.mode == Mode::Fast;
+        let reducing = matches!(self.mode, Mode::Fast | Mode::Marked);
         if self.mode != Mode::Open && ack.at_or_after(self.point) {
             self.leave(nxt, congestion, mss);
         }
-        if !was_fast && advanced {
+        if !reducing && advanced {
             let acked = ack - una;
             congestion.on_ack(&Ack { now, acked, flight: before, mss, rtt, srtt, una: ack, nxt });
             if self.doubt {
@@ -298,7 +317,8 @@ impl Recovery {
         } else if duplicate {
             self.duplicates = self.duplicates.saturating_add(1);
             // RFC 6582 section 3.2 step 1: not for what was in flight when the last recovery began.
-            if self.mode == Mode::Open && self.duplicates == THRESHOLD && ack.after(self.point) {
+            let news = self.mode == Mode::Marked || (self.mode == Mode::Open && ack.after(self.point));
+            if news && self.duplicates == THRESHOLD {
                 self.board.mark_first_lost(mss);
             }
         } else if ack.after(una) && self.mode == Mode::Fast && ack.before(self.point) {
@@ -403,6 +423,7 @@ impl Recovery {
         if answer == Answer::Repaired && self.mode == Mode::Open {
             self.undo = None;
             congestion.on_loss(flight, feedback.mss);
+            self.reduced = true;
             congestion.set_window(congestion.slow_start_threshold());
         }
     }
@@ -418,7 +439,7 @@ impl Recovery {
 
     fn conditions(&self, mss: u32, srtt: Duration) -> Conditions {
         Conditions {
-            in_recovery: self.mode != Mode::Open,
+            in_recovery: self.is_active(),
             many_sacked: self.board.sacked() >= THRESHOLD * mss,
             min_rtt: self.min_rtt().unwrap_or(srtt),
             srtt,
@@ -434,10 +455,21 @@ impl Recovery {
         self.probe = None;
         self.probe_due = false;
         congestion.on_loss(flight, mss);
+        self.reduced = true;
         self.reduce(false, mss, arrived, congestion);
         // RFC 6937 section 3: the first retransmission always goes.
         let least = self.pipe(mss) + mss;
         congestion.set_window(congestion.window().max(least));
+    }
+
+    /// The peer echoes a router's mark: RFC 3168 section 6.1.2, a reduction as for a loss.
+    fn slow_down(&mut self, nxt: SeqNum, flight: u32, mss: u32, congestion: &mut Congestion) {
+        self.mode = Mode::Marked;
+        self.undo = None;
+        self.point = nxt;
+        self.reduction = Reduction { flight, delivered: 0, out: 0 };
+        congestion.on_loss(flight, mss);
+        self.reduced = true;
     }
 
     /// RFC 6937 section 3: what may be sent after an acknowledgement in recovery.
@@ -460,11 +492,13 @@ impl Recovery {
 
     /// Everything that was outstanding when the loss was found has arrived.
     fn leave(&mut self, nxt: SeqNum, congestion: &mut Congestion, mss: u32) {
-        if self.mode == Mode::Fast {
+        if matches!(self.mode, Mode::Fast | Mode::Marked) {
             // RFC 6937 section 3: at the end, cwnd is ssthresh.
             congestion.set_window(congestion.slow_start_threshold().max(mss));
         }
-        self.rack.on_recovered();
+        if self.mode != Mode::Marked {
+            self.rack.on_recovered();
+        }
         if let Some(undo) = &mut self.undo {
             undo.on_recovered(nxt);
         }
@@ -509,7 +543,7 @@ impl Recovery {
         }
         self.timeouts = self.timeouts.saturating_add(1);
         // RFC 5682 section 2.1 step 1: in doubt, if no recovery was under way.
-        self.doubt = first && self.mode == Mode::Open;
+        self.doubt = first && !self.is_active();
         if first {
             self.undo = (self.mode == Mode::Open).then(|| Undo::new(nxt - flight));
         }
@@ -519,6 +553,7 @@ impl Recovery {
             congestion.set_window(congestion.window() + self.pipe(mss));
         }
         self.mode = Mode::Timeout;
+        self.reduced = true;
         self.point = nxt;
         self.duplicates = 0;
         self.probe = None;
@@ -538,7 +573,7 @@ impl Recovery {
             return now + left;
         }
         // RFC 8985 section 7.2: SACK, no recovery, no other probe, something in flight, and nothing beyond a gap.
-        let allowed = self.sack && self.mode == Mode::Open && self.probe.is_none() && self.board.sacked() == 0;
+        let allowed = self.sack && !self.is_active() && self.probe.is_none() && self.board.sacked() == 0;
         if !allowed || self.board.is_empty() {
             return Instant::NEVER;
         }
@@ -563,8 +598,10 @@ impl Recovery {
             Alarm::Reordering => {
                 let flight = self.board.outstanding();
                 self.detect(now, mss, srtt);
-                if self.mode == Mode::Open && self.board.lost() > 0 {
-                    self.enter(nxt, flight, mss, 0, congestion);
+                match self.mode {
+                    Mode::Open if self.board.lost() > 0 => self.enter(nxt, flight, mss, 0, congestion),
+                    Mode::Marked if self.board.lost() > 0 => self.mode = Mode::Fast,
+                    _ => {}
                 }
             }
         }

@@ -35,6 +35,7 @@ impl Connection {
             self.fail(TcpError::TimedOut);
             return;
         }
+        self.give_up_ecn(config);
         self.rtt.back_off();
         self.congestion.on_syn_lost(u32::from(self.mss));
         self.flags.set(Flags::SYN_RESENT);

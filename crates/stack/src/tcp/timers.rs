@@ -78,6 +78,9 @@ impl Connection {
         }
         self.congestion.rest();
         if self.recovery.as_ref().is_some_and(|recovery| recovery.is_idle()) {
+            if self.flags.has(Flags::ECN) && self.owes_cwr() {
+                self.flags.set(Flags::CWR_DUE);
+            }
             self.recovery = None;
         }
         if self.reassembly.is_none() {
