@@ -123,6 +123,11 @@ impl Events {
     }
 
     pub(crate) fn pop(&mut self) -> Option<Event> {
-        self.queue.pop_front()
+        let event = self.queue.pop_front();
+        if self.queue.is_empty() && self.queue.capacity() > 1_024 {
+            // A burst's room is not needed until the next one.
+            self.queue = VecDeque::new();
+        }
+        event
     }
 }

@@ -80,23 +80,72 @@ struct Slot<V> {
 
 enum Tenant<V> {
     Present(V),
-    /// The next free slot's index, or `u32::MAX` at the end of the list.
+    /// The next free slot of the chunk, or `END`.
     Free(u32),
+}
+
+/// Slots of a chunk, as a power of two.
+const CHUNK_BITS: u32 = 6;
+const CHUNK: usize = 1 << CHUNK_BITS;
+const END: u32 = u32::MAX;
+
+/// Slots that come and go together. So a table grows without moving what is in it and without ever having twice the
+/// memory that it needs, and gives back what a burst has left behind.
+struct Chunk<V> {
+    slots: Vec<Slot<V>>,
+    /// The first free slot among `slots`.
+    free: u32,
+    used: u32,
+    /// The generation of slots to come: above those of the slots that went with the chunk's memory.
+    floor: u32,
+}
+
+impl<V> Chunk<V> {
+    const fn new() -> Self {
+        Self { slots: Vec::new(), free: END, used: 0, floor: 1 }
+    }
+
+    fn has_room(&self) -> bool {
+        (self.used as usize) < CHUNK
+    }
+
+    fn insert(&mut self, value: V) -> (u32, u32) {
+        self.used += 1;
+        if self.free == END {
+            let index = self.slots.len() as u32;
+            self.slots.push(Slot { generation: self.floor, tenant: Tenant::Present(value) });
+            return (index, self.floor);
+        }
+        let index = self.free;
+        let slot = &mut self.slots[index as usize];
+        if let Tenant::Free(next) = slot.tenant {
+            self.free = next;
+        }
+        slot.tenant = Tenant::Present(value);
+        (index, slot.generation)
+    }
+
+    fn give_memory_back(&mut self) {
+        self.floor = self.slots.iter().map(|slot| slot.generation).fold(self.floor, u32::max);
+        self.slots = Vec::new();
+        self.free = END;
+    }
 }
 
 /// A table of `V`s named by `Handle<T>`; constant-time insertion, look-up and removal.
 pub(crate) struct Table<T, V> {
-    slots: Vec<Slot<V>>,
-    free: u32,
+    chunks: Vec<Chunk<V>>,
+    /// Chunks with room, those last that had some last.
+    open: Vec<u32>,
+    /// A chunk that is empty and kept, lest one object that comes and goes take its memory along each time.
+    spare: Option<u32>,
     len: usize,
     kind: PhantomData<fn(T)>,
 }
 
-const END: u32 = u32::MAX;
-
 impl<T, V> Table<T, V> {
     pub(crate) const fn new() -> Self {
-        Self { slots: Vec::new(), free: END, len: 0, kind: PhantomData }
+        Self { chunks: Vec::new(), open: Vec::new(), spare: None, len: 0, kind: PhantomData }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -105,43 +154,73 @@ impl<T, V> Table<T, V> {
 
     pub(crate) fn insert(&mut self, value: V) -> Handle<T> {
         self.len += 1;
-        if self.free == END {
-            let index = self.slots.len() as u32;
-            self.slots.push(Slot { generation: 1, tenant: Tenant::Present(value) });
-            return Handle { index, generation: 1, kind: PhantomData };
+        let number = match self.open.last() {
+            Some(&number) => number,
+            None => {
+                let number = self.chunks.len() as u32;
+                self.chunks.push(Chunk::new());
+                self.open.push(number);
+                number
+            }
+        };
+        if self.spare == Some(number) {
+            self.spare = None;
         }
-        let index = self.free;
-        let slot = &mut self.slots[index as usize];
-        if let Tenant::Free(next) = slot.tenant {
-            self.free = next;
+        let chunk = &mut self.chunks[number as usize];
+        if chunk.slots.capacity() == 0 && number > 0 {
+            chunk.slots.reserve_exact(CHUNK);
         }
-        slot.tenant = Tenant::Present(value);
-        Handle { index, generation: slot.generation, kind: PhantomData }
+        let (index, generation) = chunk.insert(value);
+        if !chunk.has_room() {
+            self.open.pop();
+        }
+        Handle { index: number << CHUNK_BITS | index, generation, kind: PhantomData }
     }
 
     pub(crate) fn remove(&mut self, handle: Handle<T>) -> Option<V> {
-        let slot = self.slots.get_mut(handle.index as usize)?;
+        let number = handle.index >> CHUNK_BITS;
+        let chunk = self.chunks.get_mut(number as usize)?;
+        let index = handle.index & (CHUNK as u32 - 1);
+        let slot = chunk.slots.get_mut(index as usize)?;
         if slot.generation != handle.generation || matches!(slot.tenant, Tenant::Free(_)) {
             return None;
         }
-        let Tenant::Present(value) = core::mem::replace(&mut slot.tenant, Tenant::Free(self.free)) else {
+        let Tenant::Present(value) = core::mem::replace(&mut slot.tenant, Tenant::Free(chunk.free)) else {
             return None;
         };
         slot.generation = slot.generation.wrapping_add(1).max(1);
-        self.free = handle.index;
+        chunk.free = index;
+        if !chunk.has_room() {
+            self.open.push(number);
+        }
+        chunk.used -= 1;
         self.len -= 1;
+        if chunk.used == 0 {
+            match self.spare {
+                Some(_) => chunk.give_memory_back(),
+                None => self.spare = Some(number),
+            }
+        }
         Some(value)
     }
 
+    fn slot(&self, index: u32) -> Option<&Slot<V>> {
+        self.chunks.get((index >> CHUNK_BITS) as usize)?.slots.get(index as usize & (CHUNK - 1))
+    }
+
+    fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<V>> {
+        self.chunks.get_mut((index >> CHUNK_BITS) as usize)?.slots.get_mut(index as usize & (CHUNK - 1))
+    }
+
     pub(crate) fn get(&self, handle: Handle<T>) -> Option<&V> {
-        match self.slots.get(handle.index as usize)? {
+        match self.slot(handle.index)? {
             Slot { generation, tenant: Tenant::Present(value) } if *generation == handle.generation => Some(value),
             _ => None,
         }
     }
 
     pub(crate) fn get_mut(&mut self, handle: Handle<T>) -> Option<&mut V> {
-        match self.slots.get_mut(handle.index as usize)? {
+        match self.slot_mut(handle.index)? {
             Slot { generation, tenant: Tenant::Present(value) } if *generation == handle.generation => Some(value),
             _ => None,
         }
@@ -150,7 +229,7 @@ impl<T, V> Table<T, V> {
     /// The object in slot `index`, whatever its generation: for tables inside the engine that are cleaned when
     /// the object goes.
     pub(crate) fn at(&self, index: u32) -> Option<&V> {
-        match &self.slots.get(index as usize)?.tenant {
+        match &self.slot(index)?.tenant {
             Tenant::Present(value) => Some(value),
             Tenant::Free(_) => None,
         }
@@ -158,7 +237,7 @@ impl<T, V> Table<T, V> {
 
     /// As [`at`](Self::at), to change it.
     pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut V> {
-        match &mut self.slots.get_mut(index as usize)?.tenant {
+        match &mut self.slot_mut(index)?.tenant {
             Tenant::Present(value) => Some(value),
             Tenant::Free(_) => None,
         }
@@ -166,7 +245,7 @@ impl<T, V> Table<T, V> {
 
     /// The full handle of the object in slot `index`.
     pub(crate) fn handle_at(&self, index: u32) -> Option<Handle<T>> {
-        let slot = self.slots.get(index as usize)?;
+        let slot = self.slot(index)?;
         matches!(slot.tenant, Tenant::Present(_)).then_some(Handle {
             index,
             generation: slot.generation,
@@ -175,11 +254,17 @@ impl<T, V> Table<T, V> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Handle<T>, &V)> {
-        self.slots.iter().enumerate().filter_map(|(index, slot)| match &slot.tenant {
-            Tenant::Present(value) => {
-                Some((Handle { index: index as u32, generation: slot.generation, kind: PhantomData }, value))
-            }
-            Tenant::Free(_) => None,
+        self.chunks.iter().zip(0_u32..).flat_map(|(chunk, number)| {
+            chunk.slots.iter().zip(0_u32..).filter_map(move |(slot, index)| match &slot.tenant {
+                Tenant::Present(value) => {
+                    let index = number << CHUNK_BITS | index;
+                    Some((Handle { index, generation: slot.generation, kind: PhantomData }, value))
+                }
+                Tenant::Free(_) => None,
+            })
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,8 @@ const LEVELS: usize = 8;
 /// A level-0 slot covers 2^16 ns.
 const TICK_BITS: u32 = 16;
 const NONE: u32 = u32::MAX;
+/// Entries that are kept although no timer is armed.
+const KEPT: usize = 1_024;
 
 /// Names an armed timer; [`TimerId::NONE`] names none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,6 +223,11 @@ impl<K: Copy> Wheel<K> {
         entry.next = self.free;
         self.free = index;
         self.armed -= 1;
+        if self.armed == 0 && self.entries.len() > KEPT {
+            // Nobody holds an id now: what a burst of timers took goes back.
+            self.entries = Vec::new();
+            self.free = NONE;
+        }
     }
 }
 

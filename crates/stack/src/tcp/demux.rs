@@ -9,6 +9,9 @@ use crate::handle::Table;
 use crate::tcp::ConnectionKind;
 use crate::tcp::connection::Connection;
 
+/// Room that is kept although there is no connection.
+const KEPT: usize = 1_024;
+
 /// The four-tuple, from this side's point of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Flow {
@@ -78,6 +81,10 @@ impl Demux {
     pub(crate) fn remove(&mut self, index: u32, flow: &Flow) {
         if let Ok(entry) = self.table.find_entry(flow.hash(self.key), |&other| other == index) {
             entry.remove();
+        }
+        if self.table.is_empty() && self.table.capacity() > KEPT {
+            // What a burst took goes back.
+            self.table = HashTable::new();
         }
         if self.last.is_some_and(|(_, last)| last == index) {
             self.last = None;

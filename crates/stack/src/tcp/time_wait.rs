@@ -3,7 +3,8 @@
 //! A connection in TIME-WAIT is a few dozen bytes here and nothing anywhere else. All wait equally long, so they stand
 //! in one queue in the order of their ends, and no timer is needed but the first one's.
 
-use alloc::collections::VecDeque;
+mod queue;
+
 use core::hash::Hasher;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
@@ -18,6 +19,7 @@ use crate::entropy::Entropy;
 use crate::network::{Network, Packet};
 use crate::tcp::demux::Flow;
 use crate::tcp::input::Incoming;
+use crate::tcp::time_wait::queue::{Entry, Queue};
 use crate::time::Instant;
 
 /// Entries that were taken out of turn and not yet swept out, at most, besides as many as live.
@@ -32,22 +34,10 @@ pub(crate) struct Remains {
     pub ts_recent: Option<u32>,
 }
 
-struct Entry<A> {
-    ends: Instant,
-    local: A,
-    remote: A,
-    local_port: u16,
-    remote_port: u16,
-    remains: Remains,
-    /// False once the entry was taken out of turn.
-    alive: bool,
-}
-
 /// The connections of one address family.
 struct Family<A> {
-    /// In the order of their ends; the front one has the number `first`.
-    queue: VecDeque<Entry<A>>,
-    first: u32,
+    /// In the order of their ends.
+    queue: Queue<A>,
     /// Numbers of entries by four-tuple.
     table: HashTable<u32>,
     /// Entries in `table`.
@@ -94,10 +84,10 @@ impl TimeWait {
         let ends = now + self.span;
         match (flow.local, flow.remote) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => {
-                self.v4.insert(self.keys, entry(ends, local, remote, flow, remains));
+                self.v4.insert(self.keys, ends, Entry::new(local, remote, flow, remains));
             }
             (IpAddr::V6(local), IpAddr::V6(remote)) => {
-                self.v6.insert(self.keys, entry(ends, local, remote, flow, remains));
+                self.v6.insert(self.keys, ends, Entry::new(local, remote, flow, remains));
             }
             _ => {}
         }
@@ -223,10 +213,6 @@ fn hash<A: Address>(keys: (u64, u64), local: A, remote: A, local_port: u16, remo
     hasher.finish()
 }
 
-fn entry<A>(ends: Instant, local: A, remote: A, flow: &Flow, remains: Remains) -> Entry<A> {
-    Entry { ends, local, remote, local_port: flow.local_port, remote_port: flow.remote_port, remains, alive: true }
-}
-
 impl<A: Address> Entry<A> {
     fn hash(&self, keys: (u64, u64)) -> u64 {
         hash(keys, self.local, self.remote, self.local_port, self.remote_port)
@@ -242,39 +228,32 @@ impl<A: Address> Entry<A> {
 
 impl<A: Address> Family<A> {
     fn new() -> Self {
-        Self { queue: VecDeque::new(), first: 0, table: HashTable::new(), alive: 0 }
+        Self { queue: Queue::new(), table: HashTable::new(), alive: 0 }
     }
 
-    fn at(&self, number: u32) -> Option<&Entry<A>> {
-        self.queue.get(number.wrapping_sub(self.first) as usize)
-    }
-
-    fn insert(&mut self, keys: (u64, u64), entry: Entry<A>) {
-        let number = self.first.wrapping_add(self.queue.len() as u32);
+    fn insert(&mut self, keys: (u64, u64), ends: Instant, entry: Entry<A>) {
         let hash = entry.hash(keys);
-        self.queue.push_back(entry);
+        let number = self.queue.push(ends, entry);
         self.alive += 1;
-        let (queue, first) = (&self.queue, self.first);
-        self.table.insert_unique(hash, number, |&other| {
-            queue.get(other.wrapping_sub(first) as usize).map_or(0, |entry| entry.hash(keys))
-        });
+        let queue = &self.queue;
+        self.table.insert_unique(hash, number, |&other| queue.at(other).map_or(0, |entry| entry.hash(keys)));
     }
 
     fn find(&self, keys: (u64, u64), local: A, remote: A, flow: &Flow) -> Option<Remains> {
         let hash = hash(keys, local, remote, flow.local_port, flow.remote_port);
-        let number = self.table.find(hash, |&number| self.at(number).is_some_and(|e| e.is(local, remote, flow)))?;
-        self.at(*number).map(|entry| entry.remains)
+        let is_it = |number: &u32| self.queue.at(*number).is_some_and(|entry| entry.is(local, remote, flow));
+        let number = self.table.find(hash, is_it)?;
+        self.queue.at(*number).map(Entry::remains)
     }
 
     fn remove(&mut self, keys: (u64, u64), local: A, remote: A, flow: &Flow) {
         let hash = hash(keys, local, remote, flow.local_port, flow.remote_port);
-        let (queue, first) = (&mut self.queue, self.first);
-        let found = self.table.find_entry(hash, |&number| {
-            queue.get(number.wrapping_sub(first) as usize).is_some_and(|e| e.is(local, remote, flow))
-        });
+        let queue = &mut self.queue;
+        let found =
+            self.table.find_entry(hash, |&number| queue.at(number).is_some_and(|entry| entry.is(local, remote, flow)));
         if let Ok(found) = found {
             let (number, _) = found.remove();
-            if let Some(entry) = queue.get_mut(number.wrapping_sub(first) as usize) {
+            if let Some(entry) = queue.at_mut(number) {
                 entry.alive = false;
             }
             self.alive -= 1;
@@ -289,45 +268,41 @@ impl<A: Address> Family<A> {
 
     /// Drops every entry that was taken out of turn.
     fn sweep(&mut self, keys: (u64, u64)) {
-        self.queue.retain(|entry| entry.alive);
-        self.table.clear();
-        let (queue, first) = (&self.queue, self.first);
-        let hash_of = |number: u32| queue.get(number.wrapping_sub(first) as usize).map_or(0, |entry| entry.hash(keys));
-        for offset in 0..queue.len() as u32 {
-            let number = first.wrapping_add(offset);
-            self.table.insert_unique(hash_of(number), number, |&other| hash_of(other));
+        let mut old = core::mem::replace(self, Self::new());
+        while let Some((ends, &entry)) = old.queue.front() {
+            old.queue.pop();
+            if entry.alive {
+                self.insert(keys, ends, entry.renewed());
+            }
         }
     }
 
     /// Drops entries at the front that were taken out of turn.
     fn trim(&mut self) {
-        while self.queue.front().is_some_and(|entry| !entry.alive) {
-            self.queue.pop_front();
-            self.first = self.first.wrapping_add(1);
-        }
-        // Memory of a burst is given back when most of it stands empty.
-        if self.queue.capacity() > 1024 && self.queue.len() < self.queue.capacity() / 4 {
-            self.queue.shrink_to(self.queue.len() * 2);
+        while self.queue.front().is_some_and(|(_, entry)| !entry.alive) {
+            self.queue.pop();
         }
     }
 
     fn drop_oldest(&mut self, keys: (u64, u64)) {
-        let Some(entry) = self.queue.pop_front() else { return };
-        let number = self.first;
-        self.first = self.first.wrapping_add(1);
+        let Some((number, entry)) = self.queue.pop() else { return };
         if let Ok(found) = self.table.find_entry(entry.hash(keys), |&other| other == number) {
             found.remove();
             self.alive -= 1;
         }
         self.trim();
+        if self.alive == 0 {
+            // What a burst took goes back.
+            self.table = HashTable::new();
+        }
     }
 
     fn next_end(&self) -> Instant {
-        self.queue.front().map_or(Instant::NEVER, |entry| entry.ends)
+        self.queue.front().map_or(Instant::NEVER, |(ends, _)| ends)
     }
 
     fn expire(&mut self, keys: (u64, u64), now: Instant) {
-        while self.queue.front().is_some_and(|entry| entry.ends <= now) {
+        while self.next_end() <= now {
             self.drop_oldest(keys);
         }
     }
