@@ -122,6 +122,11 @@ impl Events {
         self.queue.push_back(event);
     }
 
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Event> {
         let event = self.queue.pop_front();
         if self.queue.is_empty() && self.queue.capacity() > 1_024 {

@@ -7,7 +7,7 @@
 //! `ip/output`, `ip/forward`, `ip/icmp`.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::discard::{Discard, Discards};
 use crate::entropy::Entropy;
 use crate::handle::Table;
+use crate::ip::addresses::Addresses;
 use crate::ip::icmp::limit::TokenBucket;
 use crate::ip::identification::Identifications;
 use crate::ip::path_mtu::PathMtus;
@@ -144,7 +145,7 @@ pub(crate) struct Network {
     pub interfaces: Table<InterfaceKind, Interface>,
     pub loopback: InterfaceId,
     /// Every address that is in use, apart from 127.0.0.0/8, and the interface it is on.
-    pub addresses: BTreeMap<IpAddr, InterfaceId>,
+    pub addresses: Addresses,
     pub routes: Routes,
     pub neighbors: Neighbors,
     pub path_mtus: PathMtus,
@@ -172,7 +173,7 @@ impl Network {
         Self {
             interfaces,
             loopback,
-            addresses: BTreeMap::new(),
+            addresses: Addresses::default(),
             routes: Routes::new(),
             neighbors: Neighbors::new(config.neighbors.clone(), entropy.key()),
             path_mtus: PathMtus::new(),
@@ -195,6 +196,12 @@ impl Network {
     /// Counts a packet that went no further.
     pub(crate) fn discard(&mut self, reason: Discard) {
         self.discards.count(reason);
+    }
+
+    /// Whether there is something that the upper half has not heard yet.
+    #[inline]
+    pub(crate) fn has_notices(&self) -> bool {
+        !self.notices.is_empty()
     }
 
     /// What the upper half has not heard yet.

@@ -120,7 +120,7 @@ impl Stack {
     /// has had its share of this call; call again when it can take more.
     pub fn poll_transmit(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
         self.settle(now);
-        let done = self.transmit(now, interface, device);
+        let done = !self.has_output(interface) || self.transmit(now, interface, device);
         device.flush();
         self.settle(now);
         done
@@ -135,7 +135,12 @@ impl Stack {
     }
 
     /// What happened since the last call.
+    #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
+        if self.events.is_empty() { None } else { self.next_event() }
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
         loop {
             let complete = match self.events.pop()? {
                 Event::Udp(id, _) => self.udp.complete_event(id),
@@ -186,6 +191,14 @@ impl Stack {
         self.net.report(now, delivery.interface, &delivery.packet, delivery.link_multicast, report);
     }
 
+    /// Whether [`transmit`](Self::transmit) would have something to do.
+    #[inline]
+    fn has_output(&self, interface: InterfaceId) -> bool {
+        self.tcp.has_output(interface)
+            || self.udp.is_blocked()
+            || self.net.interfaces.get(interface).is_some_and(|link| !link.is_idle())
+    }
+
     fn transmit(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
         for _ in 0..TRANSMIT_ROUNDS {
             let Some(link) = self.net.interfaces.get_mut(interface) else { return true };
@@ -203,7 +216,9 @@ impl Stack {
             if !transports_first && !self.transmit_tcp(now, interface, device) {
                 return false;
             }
-            self.udp_resume(now);
+            if self.udp.is_blocked() {
+                self.udp_resume(now);
+            }
             if self.net.interfaces.get(interface).is_none_or(|link| link.is_idle()) {
                 return true;
             }
@@ -218,14 +233,18 @@ impl Stack {
     }
 
     /// Carries on what a call has set off inside the engine.
+    #[inline]
     pub(crate) fn settle(&mut self, now: Instant) {
-        self.pass_notices(now);
+        if self.net.has_notices() {
+            self.pass_notices(now);
+        }
         if self.loopback_waits() {
             self.run_loopback(now);
             self.pass_notices(now);
         }
     }
 
+    #[inline]
     fn loopback_waits(&self) -> bool {
         let lo = self.net.loopback;
         !self.loopback.is_empty()

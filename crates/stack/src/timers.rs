@@ -10,6 +10,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use crate::time::Instant;
 
@@ -52,6 +53,9 @@ pub(crate) struct Wheel<K> {
     current: u64,
     occupied: [u64; LEVELS],
     heads: Box<[u32; SLOTS * LEVELS]>,
+    /// What [`next_deadline`](Self::next_deadline) last found, until something takes it away: it is asked for after every
+    /// batch, and seldom changes.
+    earliest: Cell<Option<Instant>>,
 }
 
 fn tick(at: Instant) -> u64 {
@@ -67,6 +71,7 @@ impl<K: Copy> Wheel<K> {
             current: 0,
             occupied: [0; LEVELS],
             heads: Box::new([NONE; SLOTS * LEVELS]),
+            earliest: Cell::new(Some(Instant::NEVER)),
         }
     }
 
@@ -110,7 +115,16 @@ impl<K: Copy> Wheel<K> {
 
     /// When to call [`pop_expired`](Self::pop_expired) next: exact for timers less than about 4 ms away, and never
     /// late for the others; `NEVER` when none is armed.
+    #[inline]
     pub(crate) fn next_deadline(&self) -> Instant {
+        self.earliest.get().unwrap_or_else(|| {
+            let found = self.find_next_deadline();
+            self.earliest.set(Some(found));
+            found
+        })
+    }
+
+    fn find_next_deadline(&self) -> Instant {
         let Some((level, slot)) = self.first_slot() else { return Instant::NEVER };
         if level > 0 {
             return Instant::from_nanos(self.slot_start(level, slot) << TICK_BITS);
@@ -149,6 +163,8 @@ impl<K: Copy> Wheel<K> {
             }
             self.cascade(level, slot, start);
         }
+        // Slots are counted from `current`, so that another may come first, or the same be nearer.
+        self.earliest.set(None);
         self.current = self
             .current
             .max(self.first_slot().map_or(now_tick, |(level, slot)| now_tick.min(self.slot_start(level, slot))));
@@ -157,6 +173,7 @@ impl<K: Copy> Wheel<K> {
 
     /// Spreads a slot whose time has begun over the levels below.
     fn cascade(&mut self, level: usize, slot: usize, start: u64) {
+        self.earliest.set(None);
         self.current = self.current.max(start);
         let place = level * SLOTS + slot;
         let mut at = core::mem::replace(&mut self.heads[place], NONE);
@@ -199,10 +216,25 @@ impl<K: Copy> Wheel<K> {
         }
         self.heads[place] = index;
         self.occupied[level as usize] |= 1 << slot;
+        let waits_until = self.waits_until(place, self.entries[index as usize].deadline);
+        if self.earliest.get().is_some_and(|earliest| waits_until < earliest) {
+            self.earliest.set(Some(waits_until));
+        }
+    }
+
+    /// When the wheel must be looked at on account of a timer in `place`.
+    fn waits_until(&self, place: usize, deadline: Instant) -> Instant {
+        match place / SLOTS {
+            0 => deadline,
+            level => Instant::from_nanos(self.slot_start(level, place % SLOTS) << TICK_BITS),
+        }
     }
 
     fn unlink(&mut self, index: u32) {
-        let Entry { next, prev, place, .. } = self.entries[index as usize];
+        let Entry { next, prev, place, deadline, .. } = self.entries[index as usize];
+        if self.earliest.get() == Some(self.waits_until(place as usize, deadline)) {
+            self.earliest.set(None);
+        }
         if next != NONE {
             self.entries[next as usize].prev = prev;
         }

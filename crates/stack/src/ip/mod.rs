@@ -1,11 +1,13 @@
 //! IPv4 and IPv6: `input` validates and reassembles, `output` addresses and fragments, `icmp` answers and reports.
 //!
-//! `routes` is the table and `route` the choice of path and source; `forward` passes on what is not for us; `path_mtu`
-//! remembers what ICMP said of paths; `identification` numbers datagrams; `echo` holds the sockets behind ping.
+//! `addresses` are our own, `routes` is the table and `route` the choice of path and source; `forward` passes on what is
+//! not for us; `path_mtu` remembers what ICMP said of paths; `identification` numbers datagrams; `echo` holds the
+//! sockets behind ping.
 //!
 //! IPv6 is carried everywhere; its protocols (NDP, ICMPv6, extension headers) are not spoken yet, so that it works
 //! inside the engine (::1 and own addresses) and is refused, counted, on links.
 
+pub(crate) mod addresses;
 pub mod echo;
 pub(crate) mod forward;
 pub(crate) mod fragment;

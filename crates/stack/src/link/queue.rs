@@ -51,6 +51,8 @@ impl Queue {
 /// An interface's queues.
 pub(crate) struct Queues {
     queues: [Queue; 3],
+    /// Frames in all of them.
+    waiting: usize,
 }
 
 impl Queues {
@@ -61,11 +63,13 @@ impl Queues {
                 Queue::new(CONTROL_FRAMES, CONTROL_BYTES),
                 Queue::new(DATA_FRAMES, DATA_BYTES),
             ],
+            waiting: 0,
         }
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.queues.iter().all(|queue| queue.frames.is_empty())
+        self.waiting == 0
     }
 
     /// Whether a packet of `len` bytes finds room in the queue of data; one finds it always when that is empty.
@@ -80,6 +84,7 @@ impl Queues {
         }
         queue.bytes += frame.len();
         queue.frames.push_back(frame);
+        self.waiting += 1;
         Ok(())
     }
 
@@ -88,15 +93,21 @@ impl Queues {
         let queue = &mut self.queues[Class::Data as usize];
         queue.bytes += frame.len();
         queue.frames.push_back(frame);
+        self.waiting += 1;
     }
 
     /// The most urgent frame.
     pub(crate) fn front(&self) -> Option<&[u8]> {
+        if self.is_empty() {
+            return None;
+        }
         self.queues.iter().find_map(|queue| queue.frames.front()).map(Vec::as_slice)
     }
 
     pub(crate) fn pop(&mut self) -> Option<Vec<u8>> {
-        self.queues.iter_mut().find_map(Queue::pop)
+        let frame = self.queues.iter_mut().find_map(Queue::pop)?;
+        self.waiting -= 1;
+        Some(frame)
     }
 }
 

@@ -71,6 +71,14 @@ pub(crate) struct ReceiveSpace {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flags(u32);
 
+impl core::ops::BitOr for Flags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
 impl Flags {
     /// An acknowledgement must go out now.
     pub(crate) const ACK_NOW: Self = Self(1);

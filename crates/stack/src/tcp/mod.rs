@@ -144,6 +144,7 @@ impl Tcp {
     }
 
     /// Whether `transmit` would have something to do.
+    #[inline]
     pub(crate) fn has_output(&self, interface: InterfaceId) -> bool {
         !self.ready.is_empty(interface)
     }
@@ -288,11 +289,7 @@ impl Tcp {
             Phase::Closed if before != Phase::Closed => self.retire(context, id, before),
             Phase::TimeWait | Phase::Closed => {}
             _ => {
-                if connection.is_stuck() {
-                    connection.persist(now, &self.config);
-                }
-                connection.arm(index, &mut self.wheel);
-                let sends = connection.has_something_to_send();
+                let sends = connection.prepare(now, index, &self.config, &mut self.wheel);
                 announce(connection, context.events, id);
                 if sends {
                     self.enqueue(index);

@@ -15,6 +15,7 @@ use crate::tcp::error::TcpError;
 use crate::tcp::phase::Phase;
 use crate::tcp::{Context, Tcp};
 use crate::time::Instant;
+use crate::timers::Wheel;
 
 /// The longest train of segments that is handed down at once, in bytes of payload: with headers it fits an IP packet.
 const LONGEST_TRAIN: u32 = 64 * 1024 - 256;
@@ -38,6 +39,17 @@ enum Kind {
     Ack,
 }
 
+/// What there is to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// Nothing, or nothing that may go now.
+    Idle,
+    /// Something that goes as soon as the device takes it.
+    Sends,
+    /// There is something but no window for it, and nothing on the way that could bring one.
+    Stuck,
+}
+
 /// The next segment, or train of segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Plan {
@@ -51,19 +63,25 @@ struct Plan {
 impl Connection {
     /// The next thing to send, if there is any.
     fn plan(&self) -> Option<Plan> {
-        let syn = |kind| Some(Plan { kind, seq: self.snd.una, len: 0, fin: false });
+        if self.phase.sends()
+            && !self.flags.has(Flags::SYN_DUE)
+            && self.stream_waits()
+            && let Some(plan) = self.plan_stream()
+        {
+            return Some(plan);
+        }
+        self.plan_beside_stream()
+    }
+
+    /// The next thing to send that is no part of the stream.
+    fn plan_beside_stream(&self) -> Option<Plan> {
         if self.flags.has(Flags::SYN_DUE) {
-            return syn(Kind::Syn);
+            return Some(Plan { kind: Kind::Syn, seq: self.snd.una, len: 0, fin: false });
         }
         if !self.phase.is_synchronized() {
             // RFC 9293 section 3.10.7.4, first step: in SYN-RECEIVED, too, an unacceptable segment gets an ACK.
             let answers = self.phase == Phase::SynReceived && !self.flags.has(Flags::HELD);
             return if answers { self.plan_ack() } else { None };
-        }
-        if self.phase.sends()
-            && let Some(plan) = self.plan_stream()
-        {
-            return Some(plan);
         }
         if self.flags.has(Flags::KEEP_ALIVE_DUE) {
             // RFC 1122 section 4.2.3.6: at SND.NXT-1, without text, which any peer must answer.
@@ -202,9 +220,28 @@ impl Connection {
         (left > 0).then_some(Plan { kind: Kind::Probe, seq: self.snd.una, len, fin: false })
     }
 
-    /// Whether the connection should stand in its interface's queue.
-    pub(crate) fn has_something_to_send(&self) -> bool {
-        !self.flags.has(Flags::RESOLVING) && self.plan().is_some()
+    /// What there is to send, without deciding what goes next: a plan is made when a segment is asked for, and here only
+    /// where nothing less can tell a connection that sends from one that is stuck.
+    pub(crate) fn outlook(&self) -> Outlook {
+        let streams = self.phase.sends() && self.stream_waits();
+        let owed = Flags::SYN_DUE | Flags::ACK_NOW | Flags::KEEP_ALIVE_DUE;
+        if !streams && !self.flags.has(owed) && self.duplicate_acks_owed == 0 {
+            return Outlook::Idle;
+        }
+        if streams && self.plan_stream().is_some() {
+            return Outlook::Sends;
+        }
+        if streams && self.is_stuck() {
+            return Outlook::Stuck;
+        }
+        if self.plan_beside_stream().is_some() { Outlook::Sends } else { Outlook::Idle }
+    }
+
+    /// Whether any part of the stream may wait to be sent: a quick look, after which a plan may still find none.
+    fn stream_waits(&self) -> bool {
+        (self.snd.fin.is_none() && (self.flags.has(Flags::FINISHED) || self.unsent() > 0))
+            || self.flags.has(Flags::PROBE_DUE)
+            || self.recovery.as_ref().is_some_and(|recovery| recovery.probe_due || recovery.lost() > 0)
     }
 
     /// Whether all there is to send are acknowledgements.
@@ -218,13 +255,23 @@ impl Connection {
         self.duplicate_acks_owed = 0;
     }
 
-    /// There is something to send but no window for it, and nothing on the way that could bring one.
-    pub(crate) fn is_stuck(&self) -> bool {
-        self.phase.sends()
-            && self.deadlines.retransmit.is_never()
+    /// Puts the timers right after something has changed. Returns whether there is something to send.
+    pub(crate) fn prepare(&mut self, now: Instant, index: u32, config: &TcpConfig, wheel: &mut Wheel<u32>) -> bool {
+        let outlook = self.outlook();
+        let mut sends = outlook == Outlook::Sends;
+        if outlook == Outlook::Stuck {
+            self.persist(now, config);
+            sends = self.plan_beside_stream().is_some();
+        }
+        self.arm(index, wheel);
+        sends
+    }
+
+    /// Nothing of the stream may go: whether nothing on the way could bring a window for it either.
+    fn is_stuck(&self) -> bool {
+        self.deadlines.retransmit.is_never()
             && (self.lost() > 0 || (self.snd.fin.is_none() && self.unsent() > 0))
             && self.pipe() == 0
-            && self.plan_stream().is_none()
     }
 
     /// Hands `plan` down, and takes note of what went out of it.
@@ -475,11 +522,7 @@ impl Tcp {
     /// Puts a connection that has sent something in order again: its place in the queue, its timers.
     fn after_output(&mut self, now: Instant, index: u32) {
         let Some(connection) = self.connections.at_mut(index) else { return };
-        if connection.is_stuck() {
-            connection.persist(now, &self.config);
-        }
-        connection.arm(index, &mut self.wheel);
-        if connection.has_something_to_send() {
+        if connection.prepare(now, index, &self.config, &mut self.wheel) {
             self.enqueue(index);
         }
     }

@@ -5,22 +5,19 @@ use alloc::vec::Vec;
 
 use crate::link::InterfaceId;
 
-/// Queues of connection indices. An index stands in at most one, once (`Flags::QUEUED`).
+/// Queues of connection indices, each at its interface's place. An index stands in at most one, once (`Flags::QUEUED`).
 #[derive(Default)]
 pub(crate) struct Ready {
-    queues: Vec<(InterfaceId, VecDeque<u32>)>,
+    queues: Vec<VecDeque<u32>>,
 }
 
 impl Ready {
     fn queue(&mut self, interface: InterfaceId) -> &mut VecDeque<u32> {
-        let at = match self.queues.iter().position(|(id, _)| *id == interface) {
-            Some(at) => at,
-            None => {
-                self.queues.push((interface, VecDeque::new()));
-                self.queues.len() - 1
-            }
-        };
-        &mut self.queues[at].1
+        let at = interface.index() as usize;
+        if at >= self.queues.len() {
+            self.queues.resize_with(at + 1, VecDeque::new);
+        }
+        &mut self.queues[at]
     }
 
     pub(crate) fn push(&mut self, interface: InterfaceId, index: u32) {
@@ -32,18 +29,16 @@ impl Ready {
     }
 
     pub(crate) fn pop(&mut self, interface: InterfaceId) -> Option<u32> {
-        self.queue(interface).pop_front()
+        self.queues.get_mut(interface.index() as usize)?.pop_front()
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self, interface: InterfaceId) -> bool {
-        self.queues.iter().all(|(id, queue)| *id != interface || queue.is_empty())
+        self.queues.get(interface.index() as usize).is_none_or(VecDeque::is_empty)
     }
 
     /// Takes the queue of an interface that is gone; the connections in it are the caller's to see to.
     pub(crate) fn remove(&mut self, interface: InterfaceId) -> VecDeque<u32> {
-        match self.queues.iter().position(|(id, _)| *id == interface) {
-            Some(at) => self.queues.swap_remove(at).1,
-            None => VecDeque::new(),
-        }
+        self.queues.get_mut(interface.index() as usize).map(core::mem::take).unwrap_or_default()
     }
 }

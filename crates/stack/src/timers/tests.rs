@@ -92,6 +92,8 @@ fn agrees_with_a_sorted_list_over_every_span() {
                     assert_eq!(drain(&mut wheel, now), due, "seed {seed} at {now}");
                 }
             }
+            // What was remembered is what a search finds.
+            assert_eq!(wheel.next_deadline(), wheel.find_next_deadline(), "seed {seed} at {now}");
         }
     }
 }

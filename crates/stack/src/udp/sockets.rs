@@ -57,6 +57,12 @@ impl Udp {
         }
     }
 
+    /// Whether a socket waits for a queue that was full.
+    #[inline]
+    pub(crate) fn is_blocked(&self) -> bool {
+        !self.blocked.is_empty()
+    }
+
     pub(super) fn next_sequence(&mut self) -> u64 {
         self.next_sequence += 1;
         self.next_sequence
