@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::steering::Share;
 use crate::tcp::{Algorithm, Ecn};
 
 pub use crate::link::neighbors::NeighborConfig;
@@ -77,6 +78,8 @@ pub struct TcpConfig {
     pub congestion: Algorithm,
     /// Explicit congestion notification (RFC 3168) for sockets that do not say. Default: where the peer asks for it.
     pub ecn: Ecn,
+    /// Which connections live in this engine, where several share a link. Default: all.
+    pub share: Option<Share>,
 }
 
 impl Default for TcpConfig {
@@ -99,6 +102,7 @@ impl Default for TcpConfig {
             sack: true,
             congestion: Algorithm::Cubic,
             ecn: Ecn::Passive,
+            share: None,
         }
     }
 }

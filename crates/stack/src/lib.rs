@@ -24,6 +24,7 @@ mod network;
 pub mod ports;
 mod stack;
 pub mod stats;
+pub mod steering;
 pub mod tcp;
 pub mod time;
 mod timers;

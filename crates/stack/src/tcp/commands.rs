@@ -255,6 +255,9 @@ impl Tcp {
             0 => self.free_connect_port(context.entropy, flow).ok_or(ConnectError::NoPort)?,
             port => port,
         };
+        if !self.lives_here(&flow) {
+            return Err(ConnectError::OtherEngine);
+        }
         if self.is_taken(&flow) {
             return Err(ConnectError::InUse);
         }
@@ -282,9 +285,16 @@ impl Tcp {
         self.has_flow(flow) || (flow.local == flow.remote && flow.local_port == flow.remote_port)
     }
 
+    /// Whether the peer's segments of this flow come to this engine, where several share a link.
+    fn lives_here(&self, flow: &Flow) -> bool {
+        let Some(share) = &self.config.share else { return true };
+        share.holds(flow.local_socket(), flow.remote_socket())
+    }
+
     fn free_connect_port(&self, entropy: &mut Entropy, flow: Flow) -> Option<u16> {
         ports::choose(entropy, |port| {
-            !self.listeners.has_port(port) && !self.is_taken(&Flow { local_port: port, ..flow })
+            let flow = Flow { local_port: port, ..flow };
+            !self.listeners.has_port(port) && !self.is_taken(&flow) && self.lives_here(&flow)
         })
     }
 

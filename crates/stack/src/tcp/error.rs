@@ -80,6 +80,9 @@ pub enum ConnectError {
     InUse,
     /// Every ephemeral port to this destination is in use (EADDRNOTAVAIL).
     NoPort,
+    /// With the local port asked for the connection lives in another of the engines that share the link:
+    /// [`Steering::engine_of`](crate::steering::Steering::engine_of) says in which.
+    OtherEngine,
 }
 
 impl fmt::Display for ConnectError {
@@ -90,6 +93,7 @@ impl fmt::Display for ConnectError {
             Self::BadSource => "the local address is not one of ours",
             Self::InUse => "address already in use",
             Self::NoPort => "every local port to this destination is in use",
+            Self::OtherEngine => "with this local port the connection belongs to another engine",
         })
     }
 }
