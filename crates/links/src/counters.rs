@@ -22,4 +22,9 @@ pub struct Counters {
     pub transmit_lost: u64,
     /// Frames that crossed but could not be written to the capture file.
     pub capture_lost: u64,
+    /// Frames that concerned another of the engines on the link's queues, and were handed over to it.
+    pub handed_over: u64,
+    /// Frames that could not be: the other engine had too many waiting, or was gone; and fragments that waited in vain
+    /// for the one that says whose they are.
+    pub handed_over_lost: u64,
 }

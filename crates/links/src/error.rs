@@ -17,6 +17,12 @@ pub enum OpenError {
     NotTap(String),
     /// Another program has the TAP device open.
     Busy(String),
+    /// The TAP device was made for one queue.
+    OneQueue(String),
+    /// The TAP device has as many queues as there can be.
+    NoQueueLeft(String),
+    /// So many queues no TAP device can have: 1 to 256.
+    QueueCount(usize),
     /// The TAP device belongs to another user.
     NotPermitted(String),
     /// `/dev/net/tun` is not there: the kernel has no TUN/TAP driver, or it is not loaded.
@@ -77,6 +83,13 @@ impl fmt::Display for OpenError {
                     "another program uses {name}; end it, or make one queue for each: ip tuntap add ... multi_queue"
                 )
             }
+            Self::OneQueue(name) => write!(
+                f,
+                "{name} was made for one queue; make it for several: ip tuntap del dev {name} mode tap && \
+                 ip tuntap add dev {name} mode tap multi_queue user $USER"
+            ),
+            Self::NoQueueLeft(name) => write!(f, "all queues of {name} are in use: end a program that uses it"),
+            Self::QueueCount(count) => write!(f, "{count} queues are not possible: 1 to 256 are"),
             Self::NotPermitted(name) => write!(
                 f,
                 "{name} belongs to another user; give it to this one: ip tuntap del dev {name} mode tap && \

@@ -30,6 +30,7 @@ mod gather;
 pub mod mac;
 mod message;
 pub mod spec;
+pub mod steered;
 mod stream;
 pub mod tap;
 mod tun;
@@ -44,6 +45,12 @@ pub trait Link: Device + Send {
     /// Readable when `receive` would hand out frames or has work of its own. The same descriptor for as long as the
     /// link lives, so that it can be registered once.
     fn fd(&self) -> BorrowedFd<'_>;
+
+    /// A second descriptor that says the same as [`fd`](Self::fd): readable when other engines have handed frames
+    /// over to this one, see [`steered`]. `None` where there are no others.
+    fn handed_over_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// Whether a frame waits for room, ours or the one that `transmit` refused with
     /// [`Full`](device::TransmitError::Full): wait until [`fd`](Self::fd) is writable, offer the frame again, and
@@ -97,6 +104,10 @@ impl Device for Box<dyn Link> {
 impl Link for Box<dyn Link> {
     fn fd(&self) -> BorrowedFd<'_> {
         (**self).fd()
+    }
+
+    fn handed_over_fd(&self) -> Option<BorrowedFd<'_>> {
+        (**self).handed_over_fd()
     }
 
     fn wants_write(&self) -> bool {

@@ -27,6 +27,9 @@ const MAX_ETHERNET_HEADER: usize = 22;
 /// The IPv6 header, which its payload length does not count.
 const IPV6_HEADER: usize = 40;
 
+/// The most queues of one TAP interface: MAX_TAP_QUEUES of Linux's drivers/net/tun.c.
+pub const MAX_QUEUES: usize = 256;
+
 /// How a TAP device is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TapOptions {
@@ -75,6 +78,49 @@ impl Tap {
     /// # Errors
     /// [`OpenError`] says what to do.
     pub fn open_with(name: &str, options: TapOptions) -> Result<Self, OpenError> {
+        Self::open_attached(name, options, tun::attach)
+    }
+
+    /// Attaches to `count` queues of the TAP interface `name`, which was made for several: `ip tuntap add dev NAME
+    /// mode tap multi_queue user $USER`. All have the same hardware address: they are one station, whose frames the
+    /// kernel spreads over the queues; [`steered::join`](crate::steered::join) makes them links of several engines.
+    ///
+    /// The kernel chooses the queue by a hash of a frame's addresses and ports, under a secret of its own; for a flow
+    /// of which it has seen a frame of ours in the last three seconds it is the queue by which that came (`automq` in
+    /// Linux's drivers/net/tun.c, for up to 4,096 flows). Fragments and frames that are not IP have no ports: those of
+    /// two stations take one queue.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what to do.
+    pub fn open_queues(name: &str, count: usize) -> Result<Vec<Self>, OpenError> {
+        Self::open_queues_with(name, count, TapOptions::default())
+    }
+
+    /// [`open_queues`](Self::open_queues) with options.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what to do.
+    pub fn open_queues_with(name: &str, count: usize, options: TapOptions) -> Result<Vec<Self>, OpenError> {
+        if !(1..=MAX_QUEUES).contains(&count) {
+            return Err(OpenError::QueueCount(count));
+        }
+        let opened = (0..count).map(|_| Self::open_attached(name, options, tun::attach_queue)).collect();
+        match opened {
+            // What is a TAP device when it is asked for as one of a single queue was not made for several. One that is
+            // busy then is the same in use; one that was made for several, and is full, said so before.
+            Err(OpenError::NotTap(_)) => match Self::open_attached(name, options, tun::attach_only_queue) {
+                Ok(_) | Err(OpenError::Busy(_)) => Err(OpenError::OneQueue(name.to_owned())),
+                Err(error) => Err(error),
+            },
+            opened => opened,
+        }
+    }
+
+    fn open_attached(
+        name: &str,
+        options: TapOptions,
+        attach: impl FnOnce(&OwnedFd, &str, bool) -> Result<(), Errno>,
+    ) -> Result<Self, OpenError> {
         if !tun::is_interface_name(name) {
             return Err(OpenError::Name(name.to_owned()));
         }
@@ -87,8 +133,9 @@ impl Tap {
             Errno::ACCESS | Errno::PERM => OpenError::DriverNotPermitted,
             error => OpenError::system(name, "opening /dev/net/tun", error),
         })?;
-        tun::attach(&fd, name, options.offload).map_err(|error| match error {
+        attach(&fd, name, options.offload).map_err(|error| match error {
             Errno::BUSY => OpenError::Busy(name.to_owned()),
+            Errno::TOOBIG => OpenError::NoQueueLeft(name.to_owned()),
             Errno::PERM => OpenError::NotPermitted(name.to_owned()),
             Errno::INVAL => OpenError::NotTap(name.to_owned()),
             error => OpenError::system(name, "attaching to it", error),

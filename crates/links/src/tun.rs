@@ -40,16 +40,28 @@ pub(crate) fn open_driver() -> Result<OwnedFd, Errno> {
 }
 
 /// Makes the descriptor the other end of the TAP interface `name`, without the four bytes of packet information.
-pub(crate) fn attach(fd: impl AsFd, name: &str, vnet_header: bool) -> Result<(), Errno> {
-    let mut flags = libc::IFF_TAP | libc::IFF_NO_PI;
-    if vnet_header {
-        flags |= libc::IFF_VNET_HDR;
-    }
-    match set_interface(&fd, name, flags) {
+pub(crate) fn attach(fd: &OwnedFd, name: &str, vnet_header: bool) -> Result<(), Errno> {
+    match attach_only_queue(fd, name, vnet_header) {
         // A device that was made for several queues is refused to who does not ask for one of them.
-        Err(Errno::INVAL) => set_interface(&fd, name, flags | libc::IFF_MULTI_QUEUE),
+        Err(Errno::INVAL) => attach_queue(fd, name, vnet_header),
         result => result,
     }
+}
+
+/// Makes the descriptor one of several other ends of the TAP interface `name`. EINVAL also when the interface was not
+/// made for several; E2BIG when it has as many as the driver allows.
+pub(crate) fn attach_queue(fd: &OwnedFd, name: &str, vnet_header: bool) -> Result<(), Errno> {
+    set_interface(fd, name, tap_flags(vnet_header) | libc::IFF_MULTI_QUEUE)
+}
+
+/// Makes the descriptor the only other end of the TAP interface `name`.
+pub(crate) fn attach_only_queue(fd: &OwnedFd, name: &str, vnet_header: bool) -> Result<(), Errno> {
+    set_interface(fd, name, tap_flags(vnet_header))
+}
+
+fn tap_flags(vnet_header: bool) -> c_int {
+    let offload = if vnet_header { libc::IFF_VNET_HDR } else { 0 };
+    libc::IFF_TAP | libc::IFF_NO_PI | offload
 }
 
 fn set_interface(fd: impl AsFd, name: &str, flags: c_int) -> Result<(), Errno> {

@@ -5,6 +5,7 @@ mod namespace;
 mod offload;
 mod opening;
 mod packets;
+mod queues;
 mod spec;
 mod trouble;
 

@@ -88,6 +88,12 @@ pub(crate) fn send_complete(link: &mut impl Device, frame: &[u8]) -> Result<(), 
 pub(crate) fn meet_kernel(link: &mut impl Link) -> MacAddr {
     let mac = link.capabilities().mac;
     send_complete(link, &arp_request(mac)).expect("a fresh queue has room");
+    wait_for_arp_reply(link)
+}
+
+/// Waits for the kernel's answer to [`arp_request`].
+pub(crate) fn wait_for_arp_reply(link: &mut impl Link) -> MacAddr {
+    let mac = link.capabilities().mac;
     wait_for(link, |frame| {
         let (ethernet, packet) = EthernetHeader::parse(&frame.bytes).ok()?;
         let reply = (ethernet.ethertype == EtherType::ARP).then(|| ArpPacket::parse(packet).ok()).flatten()?;
