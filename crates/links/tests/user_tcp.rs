@@ -438,13 +438,15 @@ fn an_idle_gateway_has_nothing_to_do() {
     let mut stream = guest.connect(outside(peer)).unwrap();
     guest.write_all(&mut stream, b"ping");
     guest.read_exact(&mut stream, 4);
-    // Delayed acknowledgements and the like settle within two seconds.
+    // Delayed acknowledgements, stale timers and memory that is given back wake both a few times more, and then there is
+    // silence for two seconds. (The next deadline itself says less: a timer far away is looked at on the way to it.)
+    let mut wakes = 0;
     while guest.sleep(Duration::from_secs(2)) {
         guest.turn();
+        wakes += 1;
+        assert!(wakes < 20, "it does not come to rest: due at {:?}", guest.link.deadline());
     }
     let before = guest.link.gateway().stats().turns;
     assert!(!guest.sleep(Duration::from_millis(300)), "something woke an idle guest");
     assert_eq!(guest.link.gateway().stats().turns, before);
-    let due = guest.link.deadline();
-    assert!(due.is_none_or(|due| due > std::time::Instant::now() + Duration::from_secs(2)), "{due:?}");
 }
