@@ -8,7 +8,7 @@
 //! | text, FIN, the receive window, when to acknowledge | `receive`, `reassembly` |
 //! | what to send next, Nagle, silly windows | `output`, `ready` |
 //! | loss: what is in flight, what is lost, what to do about it | `scoreboard`, `rack`, `recovery`, `retransmit`, `rtt` |
-//! | the flight's last segments; losses that were none | `tail_probe`, `undo` |
+//! | the flight's last segments; the rate of repair; losses that were none | `tail_probe`, `reduction`, `undo` |
 //! | how much may be in flight | `congestion` |
 //! | what routers say by marks | `ecn` |
 //! | a closed window; a silent peer | `persist`, `keep_alive` |
@@ -45,6 +45,7 @@ mod ready;
 mod reassembly;
 mod receive;
 mod recovery;
+mod reduction;
 mod reset;
 mod retransmit;
 mod rtt;

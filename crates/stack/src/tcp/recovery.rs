@@ -2,7 +2,7 @@
 //!
 //! With SACK, losses are found by time (`rack`), and the last segments of a flight are probed for (tail-loss probe, RFC
 //! 8985 section 7). Without it, three duplicate ACKs and then each partial ACK name one segment (RFC 5681, RFC 6582).
-//! While losses are repaired the window follows proportional rate reduction (RFC 6937). After a time-out what was sent a
+//! While losses are repaired the window follows proportional rate reduction (RFC 9937). After a time-out what was sent a
 //! round trip ago counts as lost, unless F-RTO (RFC 5682) shows that it was only late. A reduction for what had only been
 //! late is taken back (`undo`).
 //!
@@ -14,6 +14,7 @@ use wire::tcp::SeqNum;
 
 use crate::tcp::congestion::{Ack, Congestion};
 use crate::tcp::rack::{Conditions, Rack};
+use crate::tcp::reduction::Reduction;
 use crate::tcp::scoreboard::{Delivered, Scoreboard};
 use crate::tcp::tail_probe::{self, Answer, TailProbe};
 use crate::tcp::undo::Undo;
@@ -42,17 +43,6 @@ pub(crate) enum Alarm {
     Reordering,
     /// TLP: the flight's tail may be lost.
     Probe,
-}
-
-/// Proportional rate reduction (RFC 6937 section 3).
-#[derive(Clone, Copy, Debug, Default)]
-struct Reduction {
-    /// RecoverFS.
-    flight: u32,
-    /// prr_delivered.
-    delivered: u32,
-    /// prr_out.
-    out: u32,
 }
 
 /// What is known of losses, and of what is in flight.
@@ -223,7 +213,7 @@ impl Recovery {
 
     fn count_out(&mut self, len: u32) {
         if matches!(self.mode, Mode::Fast | Mode::Marked) {
-            self.reduction.out = self.reduction.out.saturating_add(len);
+            self.reduction.on_sent(len);
         }
     }
 
@@ -244,7 +234,7 @@ impl Recovery {
         let Feedback { now, ack, una, nxt, mss, srtt, .. } = *feedback;
         let advanced = ack.after(una);
         let before = self.pipe(mss);
-        let outstanding = self.board.outstanding();
+        let (outstanding, sacked, duplicates) = (self.board.outstanding(), self.board.sacked(), self.duplicates);
         let mut delivered = Delivered::default();
         let report = feedback.duplicate_report();
         let late = self.take_in(feedback, report.is_some(), &mut delivered);
@@ -260,22 +250,34 @@ impl Recovery {
         if late {
             self.was_spurious(congestion);
         }
+        let known_lost = self.board.lost();
         self.detect(now, mss, srtt);
+        let more_lost = self.board.lost() > known_lost;
         self.on_duplicate_reported(report, ack, nxt, congestion);
         if advanced {
             self.timeouts = 0;
         }
+        // RFC 9937 section 5: without SACK, a duplicate ACK stands for a segment, which is taken off again when SND.UNA passes
+        // it.
+        let counted = match feedback.duplicate {
+            _ if self.sack => delivered.bytes,
+            true => mss,
+            false => delivered.bytes.saturating_sub(duplicates.saturating_mul(mss)),
+        };
         match self.mode {
-            Mode::Open if self.board.lost() > 0 => self.enter(nxt, outstanding, mss, delivered.bytes, congestion),
+            Mode::Open if self.board.lost() > 0 => {
+                self.enter(nxt, outstanding, sacked, mss, congestion);
+                self.reduce(false, mss, counted, congestion);
+                self.let_first_go(mss, congestion);
+            }
             Mode::Marked if self.board.lost() > 0 => {
                 // RFC 3168 section 6.1.2: one reduction a window, whatever tells of it.
                 self.mode = Mode::Fast;
-                self.reduce(advanced, mss, delivered.bytes, congestion);
-                congestion.set_window(congestion.window().max(self.pipe(mss) + mss));
+                self.reduce(false, mss, counted, congestion);
+                self.let_first_go(mss, congestion);
             }
             Mode::Fast | Mode::Marked => {
-                let counted = if self.sack || !feedback.duplicate { delivered.bytes } else { mss };
-                self.reduce(advanced, mss, counted, congestion);
+                self.reduce(advanced && !more_lost, mss, counted, congestion);
                 if advanced && !self.sack && self.board.lost() > 0 {
                     // RFC 6582 section 3.2 step 3: the hole that a partial ACK names is sent again whatever the window.
                     congestion.set_window(congestion.window().max(self.pipe(mss) + mss));
@@ -285,16 +287,17 @@ impl Recovery {
             // nothing new, as the peer has not seen CWR yet.
             Mode::Open if feedback.echo && ack.after(self.point) => {
                 self.slow_down(nxt, outstanding, mss, congestion);
-                self.reduce(advanced, mss, delivered.bytes, congestion);
+                self.reduce(advanced, mss, counted, congestion);
             }
             Mode::Open | Mode::Timeout => {}
         }
-        let reducing = matches!(self.mode, Mode::Fast | Mode::Marked);
-        if self.mode != Mode::Open && ack.at_or_after(self.point) {
+        let mode = self.mode;
+        if mode != Mode::Open && ack.at_or_after(self.point) {
             self.leave(nxt, congestion, mss);
         }
-        if !reducing && advanced {
-            let acked = ack - una;
+        if !matches!(mode, Mode::Fast | Mode::Marked) && advanced {
+            // RFC 3465 section 2.3: after a time-out an ACK covers what the peer has held all along; it counts as one segment.
+            let acked = if mode == Mode::Timeout { (ack - una).min(mss) } else { ack - una };
             congestion.on_ack(&Ack { now, acked, flight: before, mss, rtt, srtt, una: ack, nxt });
             if self.doubt {
                 // RFC 5682 section 2.1 step 2b: two new segments, and nothing old, until the next ACK tells.
@@ -446,20 +449,22 @@ impl Recovery {
         }
     }
 
-    /// RFC 6937 section 3: recovery begins.
-    fn enter(&mut self, nxt: SeqNum, flight: u32, mss: u32, arrived: u32, congestion: &mut Congestion) {
+    /// Recovery begins. `flight` bytes were outstanding, and `sacked` of them reported, before what told of the loss.
+    fn enter(&mut self, nxt: SeqNum, flight: u32, sacked: u32, mss: u32, congestion: &mut Congestion) {
         self.mode = Mode::Fast;
         self.undo = Some(Undo::new(nxt - flight));
         self.point = nxt;
-        self.reduction = Reduction { flight, delivered: 0, out: 0 };
+        self.reduction = Reduction::new(flight, sacked);
         self.probe = None;
         self.probe_due = false;
         congestion.on_loss(flight, mss);
         self.reduced = true;
-        self.reduce(false, mss, arrived, congestion);
-        // RFC 6937 section 3: the first retransmission always goes.
-        let least = self.pipe(mss) + mss;
-        congestion.set_window(congestion.window().max(least));
+    }
+
+    /// The window need not hold the first retransmission back.
+    fn let_first_go(&self, mss: u32, congestion: &mut Congestion) {
+        // RFC 9937 section 6: a fast retransmit upon entering recovery.
+        congestion.set_window(congestion.window().max(self.pipe(mss) + mss));
     }
 
     /// The peer echoes a router's mark: RFC 3168 section 6.1.2, a reduction as for a loss.
@@ -467,33 +472,22 @@ impl Recovery {
         self.mode = Mode::Marked;
         self.undo = None;
         self.point = nxt;
-        self.reduction = Reduction { flight, delivered: 0, out: 0 };
+        self.reduction = Reduction::new(flight, self.board.sacked());
         congestion.on_loss(flight, mss);
         self.reduced = true;
     }
 
-    /// RFC 6937 section 3: what may be sent after an acknowledgement in recovery.
-    fn reduce(&mut self, advanced: bool, mss: u32, arrived: u32, congestion: &mut Congestion) {
-        self.reduction.delivered = self.reduction.delivered.saturating_add(arrived);
-        let Reduction { flight, delivered, out } = self.reduction;
-        let threshold = congestion.slow_start_threshold();
+    /// What may be sent after an acknowledgement in recovery that told of `arrived` bytes; `safe` as in `Reduction::allow`.
+    fn reduce(&mut self, safe: bool, mss: u32, arrived: u32, congestion: &mut Congestion) {
         let pipe = self.pipe(mss);
-        let allowed = if pipe > threshold {
-            let share = (u64::from(delivered) * u64::from(threshold)).div_ceil(u64::from(flight.max(1)));
-            u32::try_from(share).unwrap_or(u32::MAX).saturating_sub(out)
-        } else {
-            // PRR-SSRB: in slow start back to the threshold, as long as it goes well.
-            let bonus = if advanced { mss } else { 0 };
-            let limit = delivered.saturating_sub(out).max(arrived) + bonus;
-            limit.min(threshold - pipe)
-        };
+        let allowed = self.reduction.allow(arrived, pipe, congestion.slow_start_threshold(), safe, mss);
         congestion.set_window(pipe.saturating_add(allowed));
     }
 
     /// Everything that was outstanding when the loss was found has arrived.
     fn leave(&mut self, nxt: SeqNum, congestion: &mut Congestion, mss: u32) {
         if matches!(self.mode, Mode::Fast | Mode::Marked) {
-            // RFC 6937 section 3: at the end, cwnd is ssthresh.
+            // RFC 9937 section 6: at the end, cwnd is ssthresh.
             congestion.set_window(congestion.slow_start_threshold().max(mss));
         }
         if self.mode != Mode::Marked {
@@ -596,10 +590,14 @@ impl Recovery {
         match self.alarm {
             Alarm::Probe => self.probe_due = !self.board.is_empty() && self.probe.is_none(),
             Alarm::Reordering => {
-                let flight = self.board.outstanding();
+                let (flight, sacked) = (self.board.outstanding(), self.board.sacked());
                 self.detect(now, mss, srtt);
                 match self.mode {
-                    Mode::Open if self.board.lost() > 0 => self.enter(nxt, flight, mss, 0, congestion),
+                    Mode::Open if self.board.lost() > 0 => {
+                        self.enter(nxt, flight, sacked, mss, congestion);
+                        self.reduce(false, mss, 0, congestion);
+                        self.let_first_go(mss, congestion);
+                    }
                     Mode::Marked if self.board.lost() > 0 => self.mode = Mode::Fast,
                     _ => {}
                 }

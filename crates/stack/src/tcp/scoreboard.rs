@@ -187,13 +187,15 @@ impl Scoreboard {
             }
             let end = if una.before(run.end) { una } else { run.end };
             let len = end - self.start;
+            // Of a train that has arrived in part, nothing is known of the rest.
+            let arrived = Run { end, ..run };
             match run.fate {
                 Fate::Sacked => self.sacked -= len,
                 Fate::Lost => {
                     self.lost -= len;
-                    self.note(len, &run, delivered);
+                    self.note(len, &arrived, delivered);
                 }
-                Fate::InFlight => self.note(len, &run, delivered),
+                Fate::InFlight => self.note(len, &arrived, delivered),
             }
             self.start = end;
             if end == run.end {

@@ -211,7 +211,7 @@ impl Congestion {
         working.hystart.end();
     }
 
-    /// Sets the window while losses are repaired (RFC 6937), and at the end of it.
+    /// Sets the window while losses are repaired (RFC 9937), and at the end of it.
     pub(crate) fn set_window(&mut self, cwnd: u32) {
         self.cwnd = cwnd;
     }

@@ -31,6 +31,16 @@ fn what_was_sent_again_is_not_timed() {
 }
 
 #[test]
+fn of_a_train_that_arrived_in_part_the_arrival_ends_with_that_part() {
+    // RFC 8985 section 6.2 step 2: RACK.end_seq is that of the segment which arrived.
+    let mut board = Scoreboard::new(BASE);
+    board.on_sent(at(0), BASE + 3000);
+    let mut delivered = Delivered::default();
+    board.on_ack(BASE + 1000, &mut delivered);
+    assert_eq!(delivered.latest, Some(Arrival { sent_at: at(0), end: BASE + 1000, resent: false }));
+}
+
+#[test]
 fn blocks_that_lie_about_what_was_sent_say_nothing() {
     let mut board = Scoreboard::new(BASE);
     board.on_sent(at(0), BASE + 1000);
