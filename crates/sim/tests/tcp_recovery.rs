@@ -61,7 +61,7 @@ fn the_first_two_duplicate_acks_let_a_new_segment_go_each() {
 
 #[test]
 fn new_data_follows_in_proportion_to_what_leaves_the_network() {
-    // RFC 6937 section 3: down to the threshold half as much goes out as arrives, the retransmission counted, and from there
+    // RFC 9937 section 6: down to the threshold half as much goes out as arrives, the retransmission counted, and from there
     // on as much.
     let mut puppet = established();
     puppet.write(&[1; 60_000]);

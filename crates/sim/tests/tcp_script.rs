@@ -62,6 +62,8 @@ pub(crate) fn established_with(config: Config, rtt: Duration, syn: Seg) -> Puppe
     puppet.run_for(rtt);
     puppet.send(&syn.flags(TcpFlags::SYN).ack(1));
     assert_eq!(puppet.take().len(), 2, "a SYN, and the ACK of the SYN-ACK");
+    // A SYN's window is not scaled: with the next segment it grows, and does not change any more.
+    puppet.send(&seg(1).ack(1));
     puppet
 }
 
