@@ -1,5 +1,6 @@
 //! Scripts over the simulator, a file a mechanism.
 
+mod heap;
 mod random_networks;
 mod tcp_any_address;
 mod tcp_basics;
@@ -27,6 +28,7 @@ mod tcp_resets;
 mod tcp_retransmission;
 mod tcp_sack;
 mod tcp_script;
+mod tcp_syn_queue;
 mod tcp_tail_probe;
 mod tcp_time_wait;
 mod tcp_timestamps;

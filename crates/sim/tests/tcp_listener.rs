@@ -117,7 +117,7 @@ fn a_burst_of_a_thousand_connections_loses_none() {
 #[test]
 fn a_flood_of_syns_is_bounded_resets_nobody_and_leaves_the_established_alone() {
     // RFC 4987.
-    let (mut puppet, listener) = listening(|_| {});
+    let (mut puppet, listener) = listening(|options| options.handshakes = 1_024);
     let everywhere = Cidr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0).expect("no bits of 32");
     let via = Some(IpAddr::V4(PUPPET));
     let route = Route { destination: everywhere, via, interface: puppet.interface, metric: 0 };

@@ -136,12 +136,19 @@ fn a_syn_that_nobody_accepts_leaves_it_as_it_was() {
 
 #[test]
 fn a_syn_that_finds_the_backlog_full_leaves_it_as_it_was() {
-    let mut puppet = waiting(without);
-    for port in 0..1_024 {
-        let from = std::net::SocketAddrV4::new(PUPPET, 1_024 + port);
-        let frame = puppet.frame_between(from, std::net::SocketAddrV4::new(ENGINE, 80), &seg(0).flags(SYN).mss(1460));
-        puppet.send_frame(&frame);
-    }
+    let mut puppet = Puppet::new(Config::default());
+    let mut options = ListenOptions::default();
+    options.backlog = 1;
+    let listener = puppet.listen(options);
+    puppet.send(&seg(0).flags(SYN).mss(1460));
+    puppet.send(&seg(1).ack(1));
+    puppet.accept(listener);
+    puppet.close();
+    puppet.send(&seg(1).ack(2).flags(FIN));
+    let from = std::net::SocketAddrV4::new(PUPPET, 1_024);
+    let to = std::net::SocketAddrV4::new(ENGINE, 80);
+    puppet.send_frame(&puppet.frame_between(from, to, &seg(0).flags(SYN).mss(1460)));
+    puppet.send_frame(&puppet.frame_between(from, to, &seg(1).ack(1)));
     puppet.take_frames();
     let before = puppet.stack.tcp_counts();
     puppet.send(&seg(100_000).flags(SYN).mss(1460));

@@ -188,13 +188,14 @@ impl Stack {
         });
     }
 
-    /// How many connections have a handle or a protocol under way, and how many are in TIME-WAIT.
+    /// How many connections have a handle or a protocol under way, handshakes in the SYN queue included, and how many are
+    /// in TIME-WAIT.
     #[must_use]
     pub fn tcp_counts(&self) -> (usize, usize) {
-        (self.tcp.connection_count(), self.tcp.time_wait_len())
+        (self.tcp.connection_count() + self.tcp.half_open_len(), self.tcp.time_wait_len())
     }
 
-    /// Every connection that has a handle or a protocol under way: its ends and its state.
+    /// Every connection that has a handle: its ends and its state.
     pub fn tcp_connections(&self) -> impl Iterator<Item = (ConnectionId, SocketAddr, SocketAddr, Phase)> + '_ {
         self.tcp.connections.iter().map(|(id, connection)| {
             (id, connection.flow.local_socket(), connection.flow.remote_socket(), connection.phase)
@@ -326,6 +327,7 @@ impl Tcp {
     }
 
     fn unlisten(&mut self, now: Instant, context: &mut Context<'_>, listener: ListenerId) {
+        self.forget_handshakes(now, context.net, true, |half| half.listener == listener);
         if self.listeners.remove(listener).is_none() {
             return;
         }

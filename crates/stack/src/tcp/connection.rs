@@ -211,8 +211,6 @@ pub(crate) struct Parked {
     pub rings: ApplicationRings,
     /// The listener that it came in by; `None` in any-address mode.
     pub origin: Option<ListenerId>,
-    /// The listener counts it among its handshakes.
-    pub handshake: bool,
 }
 
 /// What a connection is born with.
@@ -325,11 +323,6 @@ impl Connection {
         self.recovery.get_or_insert_with(|| Box::new(Recovery::new(una, sack)))
     }
 
-    /// The listener whose handshake this still is.
-    pub(crate) fn listener(&self) -> Option<ListenerId> {
-        self.parked.as_ref().filter(|parked| parked.handshake)?.origin
-    }
-
     /// Adds to what the owner is to be told.
     pub(crate) fn tell(&mut self, news: Readiness) {
         self.news |= news;
@@ -337,7 +330,7 @@ impl Connection {
 }
 
 /// The smallest shift with which `buffer` bytes fit a 16-bit window.
-fn window_scale(buffer: usize) -> u8 {
+pub(crate) fn window_scale(buffer: usize) -> u8 {
     // RFC 7323 section 2.3: a shift over 14 is never offered.
     let mut shift = 0;
     while shift < 14 && buffer >> shift > 65_535 {

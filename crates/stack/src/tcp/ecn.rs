@@ -34,6 +34,14 @@ pub enum Ecn {
     Active,
 }
 
+impl Ecn {
+    /// What the answer to a SYN with these bits carries.
+    pub(crate) fn answer(self, syn: TcpFlags) -> TcpFlags {
+        // RFC 3168 section 6.1.1: the answer to an ECN-setup SYN has ECE alone.
+        if self != Self::Off && syn.contains(SETUP) { TcpFlags::ECE } else { TcpFlags::NONE }
+    }
+}
+
 /// Whether a packet with this TOS or traffic class met congestion.
 pub(crate) const fn is_marked(tos: u8) -> bool {
     tos & MASK == CE
@@ -60,7 +68,7 @@ impl Connection {
             // RFC 3168 section 6.1.1: a SYN-ACK with both bits only reflects ours.
             self.ecn_of_syn(config) == SETUP && flags.contains(TcpFlags::ECE) && !flags.contains(TcpFlags::CWR)
         } else {
-            self.ecn(config) != Ecn::Off && flags.contains(SETUP)
+            self.ecn(config).answer(flags) != TcpFlags::NONE
         };
         if agreed {
             self.flags.set(Flags::ECN);

@@ -6,7 +6,7 @@ use core::net::IpAddr;
 
 use wire::ipv4::Ipv4Header;
 use wire::protocol::Protocol;
-use wire::tcp::{TcpFlags, TcpOptions};
+use wire::tcp::{SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps as TimestampsOption};
 
 use crate::Discard;
 use crate::config::TcpConfig;
@@ -26,6 +26,46 @@ const DEFAULT_MSS_V6: u16 = 1220;
 /// A peer that announces less is held to be mistaken or hostile: a header of 40 bytes for each byte of text helps
 /// nobody.
 const SMALLEST_MSS: u16 = 48;
+
+/// What the peer said in its SYN, as far as this side agrees to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PeerSyn {
+    /// IRS: its initial sequence number.
+    pub seq: SeqNum,
+    /// TSval, if timestamps are agreed.
+    pub timestamp: Option<u32>,
+    /// Its window, which a SYN never scales.
+    pub window: u16,
+    /// The segment size that it takes.
+    pub mss: u16,
+    /// The shift of its windows, if both sides scale.
+    pub scale: Option<u8>,
+    /// Both sides use SACK.
+    pub sack: bool,
+    /// The control bits.
+    pub flags: TcpFlags,
+}
+
+impl PeerSyn {
+    /// What `header`, the SYN of `remote`, says.
+    pub(crate) fn of(header: &TcpHeader, remote: IpAddr, config: &TcpConfig) -> Self {
+        let default = match remote {
+            IpAddr::V4(_) => DEFAULT_MSS_V4,
+            IpAddr::V6(_) => DEFAULT_MSS_V6,
+        };
+        let options = &header.options;
+        Self {
+            seq: header.seq,
+            timestamp: options.timestamps.filter(|_| config.timestamps).map(|option| option.value),
+            window: header.window,
+            mss: options.mss.unwrap_or(default).max(SMALLEST_MSS),
+            // RFC 7323 section 2.2: both sides or neither.
+            scale: options.window_scale.filter(|_| config.window_scaling),
+            sack: options.sack_permitted && config.sack,
+            flags: header.flags,
+        }
+    }
+}
 
 impl Connection {
     /// The options of our SYN, or of our SYN-ACK to a peer that offered `agreed`.
@@ -59,42 +99,33 @@ impl Connection {
     }
 
     /// Takes the peer's SYN: its number, its options and its window, which a SYN never scales.
-    pub(crate) fn on_peer_syn(&mut self, now: Instant, segment: &Incoming<'_>, config: &TcpConfig) {
-        let header = &segment.header;
-        let default = match self.flow.remote {
-            IpAddr::V4(_) => DEFAULT_MSS_V4,
-            IpAddr::V6(_) => DEFAULT_MSS_V6,
-        };
-        let peer_mss = header.options.mss.unwrap_or(default).max(SMALLEST_MSS);
-        self.mss = self.mss.min(peer_mss);
-        match header.options.window_scale {
-            Some(shift) if config.window_scaling => {
+    pub(crate) fn on_peer_syn(&mut self, now: Instant, syn: &PeerSyn, config: &TcpConfig) {
+        self.mss = self.mss.min(syn.mss);
+        match syn.scale {
+            Some(shift) => {
                 self.flags.set(Flags::SCALED);
                 self.snd.scale = shift;
             }
-            // RFC 7323 section 2.2: both sides or neither.
-            _ => self.rcv.scale = 0,
+            None => self.rcv.scale = 0,
         }
-        if let Some(option) = header.options.timestamps
-            && config.timestamps
-        {
-            self.timestamps.agree(now, option);
+        if let Some(value) = syn.timestamp {
+            self.timestamps.agree(now, TimestampsOption { value, echo: 0 });
         }
-        if header.options.sack_permitted && config.sack {
+        if syn.sack {
             self.flags.set(Flags::SACK);
         }
-        self.agree_on_ecn(header.flags, config);
+        self.agree_on_ecn(syn.flags, config);
         self.congestion = Congestion::new(self.congestion.algorithm(), self.segment_size());
         if self.flags.has(Flags::SYN_RESENT) {
             self.congestion.on_syn_lost(self.segment_size());
         }
-        self.rcv.nxt = header.seq + 1;
+        self.rcv.nxt = syn.seq + 1;
         self.rcv.edge = self.rcv.nxt;
         self.rcv.acked = self.rcv.nxt;
         // RFC 7323 section 2.2: the window field of a SYN is not scaled.
-        self.snd.wnd = u32::from(header.window);
+        self.snd.wnd = u32::from(syn.window);
         self.snd.max_wnd = self.snd.wnd;
-        self.snd.wl1 = header.seq;
+        self.snd.wl1 = syn.seq;
         self.snd.wl2 = self.snd.una;
         self.last_heard = now;
     }
@@ -126,7 +157,7 @@ impl Connection {
             return Err(Discard::TcpBadSyn.into());
         }
         // Fourth: the SYN.
-        self.on_peer_syn(env.now, segment, env.config);
+        self.on_peer_syn(env.now, &PeerSyn::of(&header, self.flow.remote, env.config), env.config);
         if has_ack {
             self.establish(env, segment);
             self.flags.set(Flags::ACK_NOW);

@@ -26,6 +26,9 @@ impl Tcp {
             local_port: error.local.port(),
             remote_port: error.remote.port(),
         };
+        if self.icmp_error_half_open(&flow, error.sequence, error.kind) {
+            return;
+        }
         let found = self.demux.peek(&self.connections, &flow);
         let Some((index, connection)) = found.and_then(|index| Some((index, self.connections.at_mut(index)?))) else {
             context.net.discard(Discard::IcmpUnmatched);

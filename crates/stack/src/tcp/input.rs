@@ -99,8 +99,8 @@ impl Tcp {
             if unverified && !(header_sum() + sum(payload)).is_valid() {
                 return Err(Discard::TcpChecksum);
             }
-            let incoming = Incoming { header, payload, stored: false, was_syn, segments: 1, marked: false };
-            return self.on_stray(now, context, delivery, flow, &incoming);
+            let mut incoming = Incoming { header, payload, stored: false, was_syn, segments: 1, marked: false };
+            return self.on_stray(now, context, delivery, flow, &mut incoming);
         };
         let Some(connection) = self.connections.at_mut(index) else { return Err(Discard::TcpNoConnection) };
 
@@ -123,11 +123,6 @@ impl Tcp {
         };
         let marked = ecn::is_marked(delivery.tos);
         let mut incoming = Incoming { header, payload, stored, was_syn, segments, marked };
-        let completes = header.flags.contains(TcpFlags::ACK) && !header.flags.contains(TcpFlags::RST);
-        if connection.phase == Phase::SynReceived && completes && self.listener_is_full(index) {
-            return Err(Discard::TcpBacklog);
-        }
-        let Some(connection) = self.connections.at_mut(index) else { return Err(Discard::TcpNoConnection) };
         let before = connection.phase;
         let mut env = Env { now, config: &self.config, challenge: &mut self.challenge };
         let outcome = connection.on_segment(&mut env, &mut incoming);
@@ -315,7 +310,7 @@ impl Connection {
             self.acknowledge_if(env.challenge.allow(env.now));
             return Err(Discard::TcpBadReset);
         }
-        let refused = self.phase == Phase::SynReceived && self.listener().is_none();
+        let refused = self.phase == Phase::SynReceived;
         match self.phase {
             // Everything was said, and acknowledged but for the FIN: to the application this is a close.
             Phase::Closing | Phase::LastAck if self.send.is_empty() => self.phase = Phase::Closed,

@@ -1,7 +1,7 @@
 //! Listeners: who waits for connections, and the queues before `accept` (RFC 9293 section 3.10.7.2, RFC 4987).
 //!
-//! A listener is not a connection. It counts the handshakes under way and queues those that are complete. A full queue
-//! answers nothing: the peer's SYN, or its ACK, comes again, and by then there may be room. Nobody is reset for want of
+//! A listener is not a connection. Handshakes under way stand in the engine's SYN queue (`syn_queue`), complete ones in
+//! the listener's own. A full queue answers nothing: the peer's SYN, or its ACK, comes again, and by then there may be room. Nobody is reset for want of
 //! it.
 
 use alloc::boxed::Box;
@@ -20,6 +20,7 @@ use crate::network::Network;
 use crate::ports::BindError;
 use crate::tcp::connection::{Birth, Connection, Flags, Parked};
 use crate::tcp::demux::Flow;
+use crate::tcp::handshake::PeerSyn;
 use crate::tcp::input::Incoming;
 use crate::tcp::options::{ApplicationRings, SocketOptions, StreamRings, heap_rings};
 use crate::tcp::phase::Phase;
@@ -35,9 +36,9 @@ pub type RingSource = Box<dyn FnMut() -> (StreamRings, ApplicationRings) + Send>
 /// How to listen.
 #[non_exhaustive]
 pub struct ListenOptions {
-    /// Complete connections that wait for `accept` at most. Default 128.
+    /// Complete connections that wait for `accept` at most. Default 4,096.
     pub backlog: usize,
-    /// Handshakes under way at most. Default 1,024.
+    /// Handshakes under way at most. Default 4,096.
     pub handshakes: usize,
     /// SO_REUSEADDR: a wildcard and a specific address may share the port.
     pub reuse_address: bool,
@@ -45,11 +46,21 @@ pub struct ListenOptions {
     pub socket: SocketOptions,
     /// Where their rings come from; `None` makes them on the heap, with the engine's limits.
     pub rings: Option<RingSource>,
+    /// The most that a receive ring of `rings` holds, in bytes: the SYN-ACK announces it, and the rings are made later.
+    /// `None`: [`TcpConfig::receive_buffer`](crate::config::TcpConfig::receive_buffer).
+    pub receive_buffer: Option<usize>,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { backlog: 128, handshakes: 1_024, reuse_address: false, socket: SocketOptions::default(), rings: None }
+        Self {
+            backlog: 4_096,
+            handshakes: 4_096,
+            reuse_address: false,
+            socket: SocketOptions::default(),
+            rings: None,
+            receive_buffer: None,
+        }
     }
 }
 
@@ -69,12 +80,19 @@ pub struct Accepted {
 pub(crate) struct Listener {
     pub local: SocketAddr,
     pub options: ListenOptions,
-    /// Handshakes under way.
+    /// Its entries in the SYN queue.
     pub handshakes: usize,
     /// Complete, in the order of completion.
     pub queue: VecDeque<ConnectionId>,
     /// An event stands in the owner's queue.
     pub told: bool,
+}
+
+impl Listener {
+    /// Whether there is no room for another complete connection.
+    pub(crate) fn is_full(&self) -> bool {
+        self.queue.len() >= self.options.backlog.max(1)
+    }
 }
 
 /// All listeners.
@@ -159,8 +177,11 @@ impl Tcp {
         context: &mut Context<'_>,
         delivery: &Delivery<'_>,
         flow: Flow,
-        segment: &Incoming<'_>,
+        segment: &mut Incoming<'_>,
     ) -> Result<(), Discard> {
+        if let Some(index) = self.syn_queue.find(&flow) {
+            return self.on_half_open(now, context, index, segment);
+        }
         let mut before = None;
         match self.time_wait.on_segment(now, &flow, segment) {
             Verdict::Unknown => {}
@@ -178,11 +199,11 @@ impl Tcp {
             let above = before.map(|remains| remains.snd_nxt);
             let request = Request { interface: delivery.interface, flow, above };
             if let Some(listener) = self.listeners.find(flow.local, flow.local_port) {
-                return self.on_request(now, context, request, segment, Some(listener));
+                return self.on_request(now, request, segment, listener);
             }
             // Any-address mode: whatever nobody here listens on is the owner's to decide.
             if context.net.is_any_address(delivery.interface) {
-                return self.on_request(now, context, request, segment, None);
+                return self.on_unknown_request(now, context, request, segment);
             }
         }
         if let Some(remains) = before {
@@ -211,45 +232,53 @@ impl Tcp {
         }
     }
 
-    /// A SYN for a listener, or in any-address mode for nobody yet.
+    /// A SYN for a listener.
     fn on_request(
+        &mut self,
+        now: Instant,
+        request: Request,
+        segment: &Incoming<'_>,
+        id: ListenerId,
+    ) -> Result<(), Discard> {
+        let Some(listener) = self.listeners.table.get(id) else { return Err(Discard::TcpNoConnection) };
+        if listener.is_full() || listener.handshakes >= listener.options.handshakes {
+            return Err(Discard::TcpBacklog);
+        }
+        let Request { interface, flow, above } = request;
+        let isn = self.isn_above(now, &flow, above);
+        let syn = PeerSyn::of(&segment.header, flow.remote, &self.config);
+        self.begin_handshake(Self::half_open(now, flow, interface, id, syn, isn));
+        Ok(())
+    }
+
+    /// Our initial sequence number for `flow`.
+    fn isn_above(&mut self, now: Instant, flow: &Flow, above: Option<SeqNum>) -> SeqNum {
+        let isn = self.isn.isn(now, flow);
+        let Some(above) = above else { return isn };
+        self.time_wait.remove(flow);
+        // RFC 6191 section 2: the new incarnation's numbers lie above the old one's.
+        if isn.after(above) { isn } else { above + 64_000 }
+    }
+
+    /// Any-address mode: a SYN that is the owner's to decide about.
+    fn on_unknown_request(
         &mut self,
         now: Instant,
         context: &mut Context<'_>,
         request: Request,
         segment: &Incoming<'_>,
-        listener: Option<ListenerId>,
     ) -> Result<(), Discard> {
-        let Request { interface, flow, above } = request;
-        let (rings, socket) = match listener.and_then(|id| self.listeners.table.get_mut(id)) {
-            Some(listener) => {
-                if listener.handshakes >= listener.options.handshakes
-                    || listener.queue.len() >= listener.options.backlog.max(1)
-                {
-                    return Err(Discard::TcpBacklog);
-                }
-                listener.handshakes += 1;
-                (listener.options.rings.as_mut().map(|source| source()), listener.options.socket.clone())
-            }
-            None if self.held >= self.config.held_limit => return Err(Discard::TcpBacklog),
-            None => {
-                self.held += 1;
-                (None, SocketOptions::default())
-            }
-        };
-        let (engine, application) =
-            rings.unwrap_or_else(|| heap_rings(self.config.send_buffer as usize, self.config.receive_buffer as usize));
-        let mut isn = self.isn.isn(now, &flow);
-        if let Some(above) = above
-            && !isn.after(above)
-        {
-            // RFC 6191 section 2: the new incarnation's numbers lie above the old one's.
-            isn = above + 64_000;
+        if self.held >= self.config.held_limit {
+            return Err(Discard::TcpBacklog);
         }
+        self.held += 1;
+        let Request { interface, flow, above } = request;
+        let (engine, application) = heap_rings(self.config.send_buffer as usize, self.config.receive_buffer as usize);
+        let socket = SocketOptions::default();
         let birth = Birth {
             flow,
             interface,
-            isn,
+            isn: self.isn_above(now, &flow, above),
             mss: self.path_mss(context.net, interface, &flow, &socket),
             timestamp_offset: self.isn.timestamp_offset(&flow),
             options: self.shared_options(&socket),
@@ -257,44 +286,23 @@ impl Tcp {
             receive: engine.receive,
         };
         let mut connection = Connection::new(now, Phase::SynReceived, birth, &self.config);
-        connection.on_peer_syn(now, segment, &self.config);
-        let parked = Parked { rings: application, origin: listener, handshake: listener.is_some() };
-        connection.parked = Some(Box::new(parked));
-        if listener.is_some() {
-            connection.flags.set(Flags::SYN_DUE);
-        } else {
-            connection.flags.set(Flags::HELD);
-            connection.flags.set(Flags::OWNED);
-        }
-        if above.is_some() {
-            self.time_wait.remove(&flow);
-        }
+        connection.on_peer_syn(now, &PeerSyn::of(&segment.header, flow.remote, &self.config), &self.config);
+        connection.parked = Some(Box::new(Parked { rings: application, origin: None }));
+        connection.flags.set(Flags::HELD);
+        connection.flags.set(Flags::OWNED);
         let id = self.connections.insert(connection);
         self.demux.insert(&self.connections, id.index(), &flow);
-        if listener.is_some() {
-            self.enqueue(id.index());
-        } else {
-            context.events.push(Event::TcpIncoming {
-                connection: id,
-                local: flow.local_socket(),
-                remote: flow.remote_socket(),
-            });
-        }
+        context.events.push(Event::TcpIncoming {
+            connection: id,
+            local: flow.local_socket(),
+            remote: flow.remote_socket(),
+        });
         Ok(())
-    }
-
-    /// Whether the listener of a connection that would now be established has no room for it.
-    pub(crate) fn listener_is_full(&self, index: u32) -> bool {
-        self.connections
-            .at(index)
-            .and_then(|connection| self.listeners.table.get(connection.listener()?))
-            .is_some_and(|listener| listener.queue.len() >= listener.options.backlog.max(1))
     }
 
     /// A handshake is complete: the connection waits to be accepted.
     pub(crate) fn offer(&mut self, events: &mut Events, id: ConnectionId, listener: ListenerId) {
         let Some(entry) = self.listeners.table.get_mut(listener) else { return };
-        entry.handshakes -= 1;
         entry.queue.push_back(id);
         if !core::mem::replace(&mut entry.told, true) {
             events.push(Event::Accept(listener));

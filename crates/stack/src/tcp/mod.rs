@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a segment's way in: checksum, look-up, RFC 9293's order of checks | `input` |
 //! | opening: SYN, SYN-ACK, options | `handshake`, `listener`, `isn` |
+//! | the queue of handshakes that peers have begun | `half_open`, `syn_queue` |
 //! | acknowledgements, the send window | `acknowledge` |
 //! | text, FIN, the receive window, when to acknowledge | `receive`, `reassembly` |
 //! | what to send next, Nagle, silly windows | `output`, `ready` |
@@ -13,7 +14,7 @@
 //! | what routers say by marks | `ecn` |
 //! | a closed window; a silent peer | `persist`, `keep_alive` |
 //! | RFC 7323 | `timestamps` |
-//! | resets, and the limit on answers to forged segments | `reset`, `challenge` |
+//! | resets, and the limit on answers to forged segments | `reset`, `challenge`, `bare` |
 //! | the end | `time_wait`, `phase` |
 //! | what the owner calls | `commands`, `options`, `error`, `info` |
 //!
@@ -21,6 +22,7 @@
 //! `Tcp::settle` then does what follows from the change.
 
 mod acknowledge;
+mod bare;
 mod challenge;
 mod commands;
 mod congestion;
@@ -28,6 +30,7 @@ mod connection;
 mod demux;
 mod ecn;
 mod error;
+mod half_open;
 mod handshake;
 mod icmp;
 mod info;
@@ -50,6 +53,7 @@ mod reset;
 mod retransmit;
 mod rtt;
 mod scoreboard;
+mod syn_queue;
 mod tail_probe;
 mod time_wait;
 mod timers;
@@ -84,6 +88,7 @@ use crate::tcp::isn::IsnGenerator;
 use crate::tcp::listener::Listeners;
 use crate::tcp::ready::Ready;
 use crate::tcp::reset::Reset;
+use crate::tcp::syn_queue::SynQueue;
 use crate::tcp::time_wait::{Remains, TimeWait};
 use crate::time::Instant;
 use crate::timers::Wheel;
@@ -114,6 +119,7 @@ pub(crate) struct Tcp {
     demux: Demux,
     listeners: Listeners,
     time_wait: TimeWait,
+    syn_queue: SynQueue,
     wheel: Wheel<u32>,
     ready: Ready,
     /// Connections that wait for a next hop's MAC address.
@@ -133,6 +139,7 @@ impl Tcp {
             demux: Demux::new(entropy.key()),
             listeners: Listeners::new(),
             time_wait: TimeWait::new(entropy, config.time_wait, config.time_wait_limit),
+            syn_queue: SynQueue::new(entropy.key()),
             wheel: Wheel::new(),
             ready: Ready::default(),
             resolving: BTreeMap::new(),
@@ -147,15 +154,16 @@ impl Tcp {
     /// Whether `transmit` would have something to do.
     #[inline]
     pub(crate) fn has_output(&self, interface: InterfaceId) -> bool {
-        !self.ready.is_empty(interface)
+        !self.ready.is_empty(interface) || self.syn_queue.has_due(interface)
     }
 
     pub(crate) fn next_deadline(&self) -> Instant {
-        self.wheel.next_deadline().min(self.time_wait.next_deadline())
+        self.wheel.next_deadline().min(self.time_wait.next_deadline()).min(self.syn_queue.next_deadline(&self.config))
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant, context: &mut Context<'_>) {
         self.time_wait.expire(now);
+        self.expire_half_open(now);
         while let Some(index) = self.wheel.pop_expired(now) {
             let Some(connection) = self.connections.at_mut(index) else { continue };
             let before = connection.phase;
@@ -195,6 +203,7 @@ impl Tcp {
 
     /// `address` is no longer ours: its connections are over.
     pub(crate) fn address_removed(&mut self, now: Instant, context: &mut Context<'_>, address: IpAddr) {
+        self.forget_handshakes(now, context.net, false, |half| half.flow.local == address);
         let affected: Vec<ConnectionId> = self
             .connections
             .iter()
@@ -208,6 +217,9 @@ impl Tcp {
 
     /// `interface` is gone, and with it the queue of what it had to send; connections find another way or fail by time.
     pub(crate) fn interface_removed(&mut self, now: Instant, context: &mut Context<'_>, interface: InterfaceId) {
+        // Their SYNs come again, by whatever way there is now.
+        self.forget_handshakes(now, context.net, false, |half| half.interface == interface);
+        self.syn_queue.forget_interface(interface);
         for index in self.ready.remove(interface) {
             if let Some(connection) = self.connections.at_mut(index) {
                 connection.flags.clear(Flags::QUEUED);
@@ -265,7 +277,7 @@ impl Tcp {
         let Some(connection) = self.connections.at_mut(index) else { return };
         let phase = connection.phase;
         if before == Phase::SynReceived && phase != before {
-            self.handshake_ended(context, id);
+            self.handshake_ended(id);
         }
         let Some(connection) = self.connections.at_mut(index) else { return };
         if phase != Phase::Closed && (connection.send.is_poisoned() || connection.receive.is_poisoned()) {
@@ -300,7 +312,7 @@ impl Tcp {
     }
 
     /// A connection has left SYN-RECEIVED, one way or the other.
-    fn handshake_ended(&mut self, context: &mut Context<'_>, id: ConnectionId) {
+    fn handshake_ended(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         if connection.flags.take(Flags::HELD) {
             self.held -= 1;
@@ -308,16 +320,6 @@ impl Tcp {
                 // The peer has given up before the owner said a word: there is nothing left to admit.
                 connection.flags.set(Flags::ORPHANED);
             }
-        }
-        let Some(parked) = connection.parked.as_mut().filter(|parked| parked.handshake) else { return };
-        parked.handshake = false;
-        let Some(listener) = parked.origin else { return };
-        if connection.phase.is_synchronized() {
-            self.offer(context.events, id, listener);
-            return;
-        }
-        if let Some(listener) = self.listeners.table.get_mut(listener) {
-            listener.handshakes -= 1;
         }
     }
 
@@ -345,7 +347,9 @@ impl Tcp {
 
     /// Whether a connection of this four-tuple exists or is remembered.
     pub(crate) fn has_flow(&self, flow: &Flow) -> bool {
-        self.demux.peek(&self.connections, flow).is_some() || self.time_wait.contains(flow)
+        self.demux.peek(&self.connections, flow).is_some()
+            || self.time_wait.contains(flow)
+            || self.syn_queue.find(flow).is_some()
     }
 
     /// Connections in TIME-WAIT.
@@ -353,7 +357,12 @@ impl Tcp {
         self.time_wait.len()
     }
 
-    /// Connections of every other phase that have a handle.
+    /// Handshakes in the SYN queue.
+    pub(crate) fn half_open_len(&self) -> usize {
+        self.syn_queue.len()
+    }
+
+    /// Connections that have a handle.
     pub(crate) fn connection_count(&self) -> usize {
         self.connections.len()
     }

@@ -478,6 +478,9 @@ impl Tcp {
         interface: InterfaceId,
         device: &mut dyn Device,
     ) -> bool {
+        if self.syn_queue.has_due(interface) && !self.transmit_syn_acks(now, context, interface, device) {
+            return false;
+        }
         while let Some(index) = self.ready.pop(interface) {
             let Some(connection) = self.connections.at_mut(index) else { continue };
             connection.flags.clear(Flags::QUEUED);

@@ -1,13 +1,13 @@
 //! Resets that this side sends (RFC 9293 section 3.10.7.1, section 3.5.2).
 
-use wire::checksum::{pseudo_header, sum};
-use wire::protocol::Protocol;
-use wire::tcp::{SeqNum, TcpFlags, TcpHeader, TcpOptions};
+use wire::tcp::{SeqNum, TcpFlags};
 
-use crate::network::{Network, Packet};
+use crate::network::Network;
+use crate::tcp::bare;
 use crate::tcp::connection::Connection;
 use crate::tcp::demux::Flow;
 use crate::tcp::input::Incoming;
+use crate::tcp::syn_queue::HalfOpen;
 use crate::time::Instant;
 
 /// A reset, without the addresses.
@@ -43,33 +43,14 @@ impl Reset {
         Self { seq: SeqNum(0), ack: Some(connection.rcv.nxt) }
     }
 
+    /// The reset that ends a handshake whose SYN-ACK was sent.
+    pub(crate) fn of_handshake(half: &HalfOpen) -> Self {
+        Self { seq: half.isn + 1, ack: Some(half.syn.seq + 1) }
+    }
+
     /// Sends it on `flow`.
     pub(crate) fn send(self, now: Instant, net: &mut Network, flow: &Flow) {
-        let header = TcpHeader {
-            src_port: flow.local_port,
-            dst_port: flow.remote_port,
-            seq: self.seq,
-            ack: self.ack.unwrap_or(SeqNum(0)),
-            flags: if self.ack.is_some() { TcpFlags::RST | TcpFlags::ACK } else { TcpFlags::RST },
-            window: 0,
-            urgent: 0,
-            options: TcpOptions::NONE,
-        };
-        let mut bytes = [0; 20];
-        let len = header.emit(&mut bytes);
-        let total = pseudo_header(flow.local, flow.remote, Protocol::TCP, len as u32) + sum(&bytes[..len]);
-        TcpHeader::write_checksum(&mut bytes, total.finish());
-        let packet = Packet {
-            interface: None,
-            source: Some(flow.local),
-            destination: flow.remote,
-            protocol: Protocol::TCP,
-            hop_limit: None,
-            tos: 0,
-            dont_fragment: true,
-            payload: &bytes[..len],
-        };
-        // A reset that finds no way is lost like any packet; the network has counted it.
-        let _ = net.send_packet(now, &packet);
+        let flags = if self.ack.is_some() { TcpFlags::RST | TcpFlags::ACK } else { TcpFlags::RST };
+        bare::send(now, net, flow, &bare::header(flow, self.seq, self.ack.unwrap_or(SeqNum(0)), flags));
     }
 }

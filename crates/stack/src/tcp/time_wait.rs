@@ -11,12 +11,11 @@ use core::time::Duration;
 
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
-use wire::checksum::{pseudo_header, sum};
-use wire::protocol::Protocol;
-use wire::tcp::{SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps as TimestampsOption};
+use wire::tcp::{SeqNum, TcpFlags, Timestamps as TimestampsOption};
 
 use crate::entropy::Entropy;
-use crate::network::{Network, Packet};
+use crate::network::Network;
+use crate::tcp::bare;
 use crate::tcp::demux::Flow;
 use crate::tcp::input::Incoming;
 use crate::tcp::time_wait::queue::{Entry, Queue};
@@ -157,35 +156,9 @@ fn may_reuse(remains: &Remains, segment: &Incoming<'_>) -> bool {
 
 /// Sends the acknowledgement of everything that [`Verdict::Acknowledge`] asks for.
 pub(crate) fn acknowledge(now: Instant, net: &mut Network, flow: &Flow, remains: &Remains, timestamp: u32) {
-    let header = TcpHeader {
-        src_port: flow.local_port,
-        dst_port: flow.remote_port,
-        seq: remains.snd_nxt,
-        ack: remains.rcv_nxt,
-        flags: TcpFlags::ACK,
-        window: 0,
-        urgent: 0,
-        options: TcpOptions {
-            timestamps: remains.ts_recent.map(|echo| TimestampsOption { value: timestamp, echo }),
-            ..TcpOptions::NONE
-        },
-    };
-    let mut bytes = [0; 60];
-    let len = header.emit(&mut bytes);
-    let total = pseudo_header(flow.local, flow.remote, Protocol::TCP, len as u32) + sum(&bytes[..len]);
-    TcpHeader::write_checksum(&mut bytes, total.finish());
-    let packet = Packet {
-        interface: None,
-        source: Some(flow.local),
-        destination: flow.remote,
-        protocol: Protocol::TCP,
-        hop_limit: None,
-        tos: 0,
-        dont_fragment: true,
-        payload: &bytes[..len],
-    };
-    // Lost like any packet if it finds no way; the network has counted it.
-    let _ = net.send_packet(now, &packet);
+    let mut header = bare::header(flow, remains.snd_nxt, remains.rcv_nxt, TcpFlags::ACK);
+    header.options.timestamps = remains.ts_recent.map(|echo| TimestampsOption { value: timestamp, echo });
+    bare::send(now, net, flow, &header);
 }
 
 /// An address that a four-tuple is hashed by.

@@ -131,6 +131,7 @@ impl Engine {
         // at the turn's end, and who finds this queue full waits for a retransmission (T34).
         listen.backlog = options.backlog.max(1).saturating_add(BATCH);
         listen.socket = socket_options(&options.tcp);
+        listen.receive_buffer = Some(receive);
         listen.rings = Some(Box::new(move || stack::tcp::heap_rings(send, receive)));
         let listener = self.stack.tcp_listen(local, listen).map_err(failures::of_bind)?;
         let local = self.stack.tcp_listener_address(listener).ok_or(SocketError::AddressNotAvailable)?;

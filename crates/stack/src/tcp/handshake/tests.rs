@@ -39,8 +39,7 @@ fn agreed(remote: IpAddr, own: u16, mss: Option<u16>) -> u16 {
         urgent: 0,
         options: TcpOptions { mss, ..TcpOptions::NONE },
     };
-    let segment = Incoming { header, payload: &[], stored: false, was_syn: true, segments: 1, marked: false };
-    connection.on_peer_syn(now, &segment, &config);
+    connection.on_peer_syn(now, &PeerSyn::of(&header, remote, &config), &config);
     connection.mss
 }
 

@@ -1,0 +1,372 @@
+//! A handshake that a peer has begun with a listener: the answer to its SYN, and what comes while it waits in the SYN
+//! queue (RFC 9293 section 3.10.7.4 in SYN-RECEIVED, RFC 5961, RFC 5927).
+//!
+//! Called by `listener` for a SYN, by `input` for segments of an entry, by `Tcp::handle_timeout` and `Tcp::transmit`.
+//! The third segment makes the connection, which then judges that segment as any other.
+
+use alloc::boxed::Box;
+
+use device::Device;
+use wire::tcp::{MAX_HEADER_LEN, TcpFlags, TcpHeader, TcpOptions, Timestamps as TimestampsOption};
+
+use crate::Discard;
+use crate::ip::icmp::ErrorKind;
+use crate::link::InterfaceId;
+use crate::network::{Network, Segment, Transmitted};
+use crate::tcp::connection::{Birth, Connection, Flags, Parked, window_scale};
+use crate::tcp::demux::Flow;
+use crate::tcp::handshake::PeerSyn;
+use crate::tcp::input::{Env, Incoming, Stop};
+use crate::tcp::listener::Listener;
+use crate::tcp::options::heap_rings;
+use crate::tcp::phase::Phase;
+use crate::tcp::reset::Reset;
+use crate::tcp::syn_queue::HalfOpen;
+use crate::tcp::timestamps::Timestamps;
+use crate::tcp::{Context, ListenerId, Tcp, bare, ecn, mss_of};
+use crate::time::Instant;
+
+/// What becomes of a segment of a handshake.
+enum Verdict {
+    /// Nothing.
+    Drop(Discard),
+    /// The SYN-ACK goes out again.
+    Answer(Discard),
+    /// An acknowledgement within the limit on challenges, and nothing else.
+    Challenge(Discard),
+    /// This reset, and nothing else.
+    Reset(Discard, Reset),
+    /// The peer has given up.
+    Forget,
+    /// It is the third segment.
+    Complete,
+}
+
+impl Tcp {
+    /// The first window and the shift of all later ones that a listener's connections offer.
+    fn offer_of(&self, listener: &Listener) -> (u16, u8) {
+        let room = listener.options.receive_buffer.unwrap_or(self.config.receive_buffer as usize);
+        let scale = if self.config.window_scaling { window_scale(room) } else { 0 };
+        // RFC 7323 section 2.2: the window of a SYN-ACK is not scaled.
+        (u16::try_from(room).unwrap_or(u16::MAX), scale)
+    }
+
+    /// The SYN-ACK of a handshake.
+    fn syn_ack(&self, now: Instant, net: &Network, half: &HalfOpen) -> Option<TcpHeader> {
+        let listener = self.listeners.table.get(half.listener)?;
+        let (window, scale) = self.offer_of(listener);
+        let own = mss_of(net.mtu(half.interface), half.flow.remote);
+        let clock = Timestamps::new(self.isn.timestamp_offset(&half.flow));
+        let syn = &half.syn;
+        let options = TcpOptions {
+            mss: Some(listener.options.socket.max_segment.map_or(own, |most| most.min(own))),
+            // RFC 7323 sections 2.2 and 3.2, RFC 2018 section 2: only what the SYN offered.
+            window_scale: syn.scale.map(|_| scale),
+            timestamps: syn.timestamp.map(|echo| TimestampsOption { value: clock.value(now), echo }),
+            sack_permitted: syn.sack,
+            ..TcpOptions::NONE
+        };
+        let ecn = listener.options.socket.ecn.unwrap_or(self.config.ecn);
+        let flags = TcpFlags::SYN | TcpFlags::ACK | ecn.answer(syn.flags);
+        let header = bare::header(&half.flow, half.isn, syn.seq + 1, flags);
+        Some(TcpHeader { window, options, ..header })
+    }
+
+    /// Sends the SYN-ACKs that are due on `interface`; false when the device became full before the end.
+    pub(crate) fn transmit_syn_acks(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        interface: InterfaceId,
+        device: &mut dyn Device,
+    ) -> bool {
+        while let Some(index) = self.syn_queue.first_due(interface) {
+            let half = *self.syn_queue.at(index);
+            let Some(header) = self.syn_ack(now, context.net, &half) else {
+                self.syn_queue.remove(index);
+                continue;
+            };
+            let (hop_limit, tos) =
+                self.listeners.table.get(half.listener).map_or((context.net.default_hop_limit, 0), |listener| {
+                    (listener.options.socket.hop_limit, listener.options.socket.tos & !ecn::MASK)
+                });
+            let mut bytes = [0; MAX_HEADER_LEN];
+            let len = header.emit(&mut bytes);
+            let segment = Segment {
+                interface,
+                source: half.flow.local,
+                destination: half.flow.remote,
+                hop_limit,
+                tos,
+                header: &bytes[..len],
+                payload: &[],
+                payload_len: 0,
+                segment_size: None,
+            };
+            match context.net.transmit_segment(now, device, &segment) {
+                Transmitted::DeviceFull => return false,
+                // The neighbour's queue keeps it until the search has ended.
+                Transmitted::Resolving(_) => bare::send(now, context.net, &half.flow, &header),
+                // As good as lost on the way.
+                Transmitted::Sent | Transmitted::Partly(_) | Transmitted::Unreachable => {}
+            }
+            self.syn_queue.answered(now, index);
+        }
+        true
+    }
+
+    /// Sends SYN-ACKs again that nothing has come back for, and forgets those that have waited long enough.
+    pub(crate) fn expire_half_open(&mut self, now: Instant) {
+        while let Some(index) = self.syn_queue.first_expired(now, &self.config) {
+            if self.syn_queue.at(index).retries >= self.config.syn_retries {
+                self.forget_half_open(index);
+                continue;
+            }
+            self.syn_queue.make_due(index);
+            let half = self.syn_queue.at_mut(index);
+            half.retries += 1;
+            half.repeated = true;
+        }
+    }
+
+    /// Takes a handshake out of the queue.
+    fn forget_half_open(&mut self, index: u32) -> HalfOpen {
+        let half = self.syn_queue.remove(index);
+        if let Some(listener) = self.listeners.table.get_mut(half.listener) {
+            listener.handshakes -= 1;
+        }
+        half
+    }
+
+    /// Takes out the handshakes that `wanted` picks, with a reset to their peers if `reset`.
+    pub(crate) fn forget_handshakes(
+        &mut self,
+        now: Instant,
+        net: &mut Network,
+        reset: bool,
+        wanted: impl FnMut(&HalfOpen) -> bool,
+    ) {
+        for half in self.syn_queue.remove_all(wanted) {
+            if let Some(listener) = self.listeners.table.get_mut(half.listener) {
+                listener.handshakes -= 1;
+            }
+            if reset {
+                Reset::of_handshake(&half).send(now, net, &half.flow);
+            }
+        }
+    }
+
+    /// A segment of a handshake that waits.
+    pub(crate) fn on_half_open(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        index: u32,
+        segment: &mut Incoming<'_>,
+    ) -> Result<(), Discard> {
+        let half = *self.syn_queue.at(index);
+        let Some(listener) = self.listeners.table.get(half.listener) else { return Err(Discard::TcpNoConnection) };
+        let (window, scale) = self.offer_of(listener);
+        let full = listener.is_full();
+        match judge(&half, window, segment) {
+            Verdict::Drop(reason) => Err(reason),
+            Verdict::Answer(reason) => {
+                self.syn_queue.at_mut(index).repeated = true;
+                self.syn_queue.make_due(index);
+                Err(reason)
+            }
+            Verdict::Challenge(reason) => {
+                if self.challenge.allow(now) {
+                    self.acknowledge_half_open(now, context.net, &half, window >> half.syn.scale.map_or(0, |_| scale));
+                }
+                Err(reason)
+            }
+            Verdict::Reset(reason, reset) => {
+                reset.send(now, context.net, &half.flow);
+                Err(reason)
+            }
+            Verdict::Forget => {
+                self.forget_half_open(index);
+                Ok(())
+            }
+            // Nothing is answered, and nobody reset: the SYN-ACK comes again and draws the ACK again, or the peer
+            // repeats its text.
+            Verdict::Complete if full => Err(Discard::TcpBacklog),
+            Verdict::Complete => {
+                self.forget_half_open(index);
+                self.complete_handshake(now, context, &half, segment)
+            }
+        }
+    }
+
+    /// RFC 9293 section 3.10.7.4: the answer to a segment that is not acceptable.
+    fn acknowledge_half_open(&self, now: Instant, net: &mut Network, half: &HalfOpen, window: u16) {
+        let clock = Timestamps::new(self.isn.timestamp_offset(&half.flow));
+        let mut header = bare::header(&half.flow, half.isn + 1, half.syn.seq + 1, TcpFlags::ACK);
+        header.window = window;
+        header.options.timestamps = half.syn.timestamp.map(|echo| TimestampsOption { value: clock.value(now), echo });
+        bare::send(now, net, &half.flow, &header);
+    }
+
+    /// The third segment has come: makes the connection, lets it judge the segment, and puts it before the listener's
+    /// owner.
+    pub(crate) fn complete_handshake(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        half: &HalfOpen,
+        segment: &mut Incoming<'_>,
+    ) -> Result<(), Discard> {
+        let mut connection = match self.connection_of(now, context.net, half) {
+            Some(connection) => connection,
+            None => return Err(Discard::TcpNoConnection),
+        };
+        connection.snd.nxt = half.isn + 1;
+        connection.last_sent = half.answered_at;
+        connection.unanswered_since = half.answered_at;
+        connection.retransmissions = u32::from(half.retries);
+        if half.repeated {
+            // RFC 6298 section 3: which of them is answered cannot be told.
+            connection.flags.set(Flags::SYN_RESENT);
+        }
+        let id = self.connections.insert(connection);
+        self.demux.insert(&self.connections, id.index(), &half.flow);
+        let Some(connection) = self.connections.get_mut(id) else { return Err(Discard::TcpNoConnection) };
+        let mut env = Env { now, config: &self.config, challenge: &mut self.challenge };
+        let outcome = connection.on_segment(&mut env, segment);
+        self.offer(context.events, id, half.listener);
+        self.settle(now, context, id.index(), Phase::SynReceived);
+        context.net.confirm_reachable(now, half.interface, half.flow.remote);
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(Stop::Discard(reason)) => Err(reason),
+            Err(Stop::Reset(reason, reset)) => {
+                reset.send(now, context.net, &half.flow);
+                Err(reason)
+            }
+        }
+    }
+
+    /// A connection in SYN-RECEIVED as `half` and its listener's settings describe it; `None` if that is gone.
+    pub(crate) fn connection_of(&mut self, now: Instant, net: &Network, half: &HalfOpen) -> Option<Connection> {
+        let (window, scale) = self.offer_of(self.listeners.table.get(half.listener)?);
+        let listener = self.listeners.table.get_mut(half.listener)?;
+        let (engine, application) = match &mut listener.options.rings {
+            Some(source) => source(),
+            None => heap_rings(self.config.send_buffer as usize, self.config.receive_buffer as usize),
+        };
+        let socket = listener.options.socket.clone();
+        let birth = Birth {
+            flow: half.flow,
+            interface: half.interface,
+            isn: half.isn,
+            mss: self.path_mss(net, half.interface, &half.flow, &socket),
+            timestamp_offset: self.isn.timestamp_offset(&half.flow),
+            options: self.shared_options(&socket),
+            send: engine.send,
+            receive: engine.receive,
+        };
+        let mut connection = Connection::new(now, Phase::SynReceived, birth, &self.config);
+        connection.rcv.scale = scale;
+        if half.retries > 0 {
+            // RFC 5681 section 3.1: a lost SYN-ACK costs the initial window.
+            connection.flags.set(Flags::SYN_RESENT);
+            connection.rtt.back_off();
+        }
+        connection.on_peer_syn(now, &half.syn, &self.config);
+        connection.rcv.edge = connection.rcv.nxt + u32::from(window);
+        connection.parked = Some(Box::new(Parked { rings: application, origin: Some(half.listener) }));
+        Some(connection)
+    }
+
+    /// An ICMP error quoted the SYN-ACK of a handshake; false if it did not.
+    pub(crate) fn icmp_error_half_open(&mut self, flow: &Flow, sequence: u32, kind: ErrorKind) -> bool {
+        let Some(index) = self.syn_queue.find(flow) else { return false };
+        // RFC 5927 section 4.1: only a number that is in flight was seen by a router on the way.
+        if self.syn_queue.at(index).isn.0 != sequence {
+            return false;
+        }
+        // Who asked cannot be reached: nothing is lost but a record, and a peer that was there all the same asks again.
+        if !matches!(kind, ErrorKind::FragmentationNeeded(_)) {
+            self.forget_half_open(index);
+        }
+        true
+    }
+
+    /// A handshake for `listener` enters the queue.
+    pub(crate) fn begin_handshake(&mut self, half: HalfOpen) {
+        if let Some(listener) = self.listeners.table.get_mut(half.listener) {
+            listener.handshakes += 1;
+        }
+        self.syn_queue.insert(half);
+    }
+
+    /// The record of a SYN for `listener`.
+    pub(crate) fn half_open(
+        now: Instant,
+        flow: Flow,
+        interface: InterfaceId,
+        listener: ListenerId,
+        syn: PeerSyn,
+        isn: wire::tcp::SeqNum,
+    ) -> HalfOpen {
+        HalfOpen { flow, interface, listener, syn, isn, answered_at: now, retries: 0, repeated: false }
+    }
+}
+
+/// RFC 9293 section 3.10.7.4 in SYN-RECEIVED, in its order, for a peer that was offered `window`.
+fn judge(half: &HalfOpen, window: u16, segment: &Incoming<'_>) -> Verdict {
+    let header = &segment.header;
+    let flags = header.flags;
+    let nxt = half.syn.seq + 1;
+    if flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::RST) && header.seq == half.syn.seq {
+        // The SYN-ACK was lost: the same connection, not a second one.
+        return Verdict::Answer(Discard::TcpBadSyn);
+    }
+    // RFC 7323 section 5.3 R1.
+    if let Some(recent) = half.syn.timestamp
+        && !flags.contains(TcpFlags::RST)
+    {
+        match header.options.timestamps {
+            Some(option) if (option.value.wrapping_sub(recent) as i32) < 0 => {
+                return Verdict::Challenge(Discard::TcpPaws);
+            }
+            Some(_) => {}
+            // RFC 7323 section 3.2: a segment without the agreed option is dropped.
+            None => return Verdict::Drop(Discard::TcpPaws),
+        }
+    }
+    // First: the sequence number.
+    let (end, edge) = (header.seq + segment.len(), nxt + u32::from(window));
+    let acceptable = if segment.len() == 0 {
+        header.seq.at_or_after(nxt) && header.seq.at_or_before(edge)
+    } else {
+        end.after(nxt) && (header.seq.before(edge) || header.seq == nxt)
+    };
+    if flags.contains(TcpFlags::RST) {
+        // RFC 5961 section 3.2: only a reset at exactly RCV.NXT is obeyed; one elsewhere in the window is challenged.
+        return match acceptable {
+            _ if header.seq == nxt => Verdict::Forget,
+            true => Verdict::Challenge(Discard::TcpBadReset),
+            false => Verdict::Drop(Discard::TcpOutsideWindow),
+        };
+    }
+    if !acceptable {
+        return Verdict::Challenge(Discard::TcpOutsideWindow);
+    }
+    if flags.contains(TcpFlags::SYN) {
+        // RFC 5961 section 4.2.
+        return Verdict::Challenge(Discard::TcpBadSyn);
+    }
+    if !flags.contains(TcpFlags::ACK) {
+        return Verdict::Drop(Discard::TcpBadAck);
+    }
+    // RFC 9293 section 3.10.7.4, fifth step: an ACK of anything but our SYN is reset.
+    if header.ack != half.isn + 1 {
+        return match Reset::answer(segment) {
+            Some(reset) => Verdict::Reset(Discard::TcpBadAck, reset),
+            None => Verdict::Drop(Discard::TcpBadAck),
+        };
+    }
+    Verdict::Complete
+}
