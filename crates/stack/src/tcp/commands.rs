@@ -74,6 +74,12 @@ impl Stack {
         self.tcp.listeners.table.get(listener).map(|listener| listener.local)
     }
 
+    /// How many connections wait to be accepted.
+    #[must_use]
+    pub fn tcp_waiting(&self, listener: ListenerId) -> usize {
+        self.tcp.listeners.table.get(listener).map_or(0, |listener| listener.queue.len())
+    }
+
     /// The oldest connection that waits to be accepted.
     pub fn tcp_accept(&mut self, now: Instant, listener: ListenerId) -> Option<Accepted> {
         let (tcp, mut context) = self.tcp_context();

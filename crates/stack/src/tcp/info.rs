@@ -60,6 +60,8 @@ pub struct TcpInfo {
     pub marks_received: u32,
     /// Acknowledgements that echoed such a mark (ECE).
     pub echoes_received: u32,
+    /// Whether selective acknowledgements are in use.
+    pub selective_acks: bool,
     /// Whether timestamps are in use.
     pub timestamps: bool,
     /// The shifts of the peer's windows and of ours; `None` when windows are not scaled.
@@ -95,6 +97,7 @@ impl TcpInfo {
             ecn: connection.flags.has(Flags::ECN),
             marks_received: connection.ledger.as_ref().map_or(0, |ledger| ledger.marks_received),
             echoes_received: connection.ledger.as_ref().map_or(0, |ledger| ledger.echoes_received),
+            selective_acks: connection.flags.has(Flags::SACK),
             timestamps: connection.timestamps.is_agreed(),
             window_scale: connection.flags.has(Flags::SCALED).then_some((connection.snd.scale, connection.rcv.scale)),
         }
