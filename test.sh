@@ -11,7 +11,11 @@ cd "$(dirname "$0")"
 
 # Seconds of fuzzing, shared by all targets.
 FUZZ_SECONDS=${FUZZ_SECONDS:-60}
+<<<<<<< HEAD
 ALL_STEPS=(format layers named_tests no_std clippy doc unit loom fuzz ir build interop)
+=======
+ALL_STEPS=(format layers named_tests no_std clippy doc unit packetdrill loom fuzz build interop)
+>>>>>>> 329005d (wip)
 
 die() {
     printf '%s\n' "$@" >&2
@@ -70,7 +74,10 @@ step_clippy() { .ci/checks clippy; }
 step_doc() { .ci/checks doc; }
 
 # Everything that needs no peer: unit tests, each crate's integration tests, documentation examples, the simulator.
-step_unit() { cargo test --workspace --exclude wharf-interop --locked; }
+step_unit() { cargo test --workspace --exclude wharf-interop --exclude wharf-packetdrill --locked; }
+
+# Our scripts in packetdrill's language against the engine as a shared library. packetdrill itself is not needed.
+step_packetdrill() { cargo test --package wharf-packetdrill --locked; }
 
 # The ring under every interleaving of its two halves. Its own target directory: the flag reaches every crate.
 step_loom() {

@@ -1,0 +1,127 @@
+//! What `--so_flags` sets: a list of `name=value`, separated by commas, about the engine that a script runs on. Scripts
+//! carry theirs in their first lines: `--so_flags="timestamps=0,sack=0"`.
+//!
+//! `sysctl` alone takes the settings from the network namespace that packetdrill runs in instead, as they stand when the
+//! script opens its first socket. So a script that was written for Linux and sets what it needs by `sysctl` commands finds
+//! it here too.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use stack::Config;
+use stack::tcp::Algorithm;
+
+/// Everything that can be set.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The engine's.
+    pub config: Config,
+    /// The link's MTU.
+    pub mtu: u32,
+    /// Where connections come from when the script does not bind.
+    pub local: IpAddr,
+    /// The engine's chance.
+    pub seed: [u8; 32],
+    /// Look at the system's settings before the first socket.
+    pub sysctl: bool,
+}
+
+impl Settings {
+    /// Reads the flags; says what it does not understand, since a misspelt setting would test something else.
+    pub(crate) fn parse(flags: &str) -> Result<Self, String> {
+        let mut settings = Self {
+            config: Config::default(),
+            mtu: 1500,
+            local: IpAddr::V4(Ipv4Addr::new(192, 168, 0, 1)),
+            seed: [7; 32],
+            sysctl: false,
+        };
+        for item in flags.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            let (name, value) = item.split_once('=').unwrap_or((item, ""));
+            settings.set(name, value).ok_or_else(|| format!("so_flags: '{item}' is not understood"))?;
+        }
+        Ok(settings)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Option<()> {
+        let number = || value.parse::<u64>().ok();
+        let small = || value.parse::<u8>().ok();
+        let bytes = || value.parse::<u32>().ok();
+        let millis = || number().map(Duration::from_millis);
+        let switch = || match value {
+            "0" => Some(false),
+            "1" => Some(true),
+            _ => None,
+        };
+        let tcp = &mut self.config.tcp;
+        match name {
+            "sysctl" if value.is_empty() => self.sysctl = true,
+            "mtu" => self.mtu = bytes().filter(|mtu| (68..=65_535).contains(mtu))?,
+            "local" => self.local = value.parse().ok()?,
+            "seed" => self.seed[..8].copy_from_slice(&number()?.to_le_bytes()),
+            "timestamps" => tcp.timestamps = switch()?,
+            "sack" => tcp.sack = switch()?,
+            "window_scaling" => tcp.window_scaling = switch()?,
+            "receive_buffer" => tcp.receive_buffer = bytes()?,
+            "send_buffer" => tcp.send_buffer = bytes()?,
+            "syn_retries" => tcp.syn_retries = small()?,
+            "retries" => tcp.retries = small()?,
+            "rto_min_ms" => tcp.rto_min = millis()?,
+            "rto_max_ms" => tcp.rto_max = millis()?,
+            "delayed_ack_ms" => tcp.delayed_ack = millis()?,
+            "time_wait_ms" => tcp.time_wait = millis()?,
+            "fin_wait_2_ms" => tcp.fin_wait_2 = millis()?,
+            "challenge_ack_limit" => tcp.challenge_ack_limit = bytes()?,
+            "congestion" => tcp.congestion = algorithm(value)?,
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Takes what `net.ipv4.tcp_*` say, where the engine has the same.
+    pub(crate) fn apply_sysctls(&mut self) {
+        let number = |name: &str| first_number(&fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok()?, 0);
+        let largest = |name: &str| first_number(&fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok()?, 2);
+        let small = |value: u64| u8::try_from(value).unwrap_or(u8::MAX);
+        let bytes = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        let tcp = &mut self.config.tcp;
+        if let Some(value) = number("tcp_timestamps") {
+            tcp.timestamps = value != 0;
+        }
+        if let Some(value) = number("tcp_sack") {
+            tcp.sack = value != 0;
+        }
+        if let Some(value) = number("tcp_window_scaling") {
+            tcp.window_scaling = value != 0;
+        }
+        if let Some(value) = number("tcp_syn_retries") {
+            tcp.syn_retries = small(value);
+        }
+        if let Some(value) = number("tcp_retries2") {
+            tcp.retries = small(value);
+        }
+        if let Some(value) = number("tcp_fin_timeout") {
+            tcp.fin_wait_2 = Duration::from_secs(value);
+        }
+        if let Some(value) = largest("tcp_rmem") {
+            tcp.receive_buffer = bytes(value);
+        }
+        if let Some(value) = largest("tcp_wmem") {
+            tcp.send_buffer = bytes(value);
+        }
+        let name = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
+        if let Some(value) = name.ok().and_then(|name| algorithm(name.trim())) {
+            tcp.congestion = value;
+        }
+    }
+}
+
+/// The algorithm that TCP_CONGESTION knows by this name.
+pub(crate) fn algorithm(name: &str) -> Option<Algorithm> {
+    [Algorithm::Cubic, Algorithm::NewReno].into_iter().find(|algorithm| algorithm.name() == name)
+}
+
+fn first_number(text: &str, at: usize) -> Option<u64> {
+    text.split_whitespace().nth(at)?.parse().ok()
+}

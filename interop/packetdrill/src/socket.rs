@@ -1,0 +1,121 @@
+//! One socket: what it was told before it had a connection, and what it has become.
+
+use std::ffi::c_int;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use stack::config::TcpConfig;
+use stack::tcp::{ApplicationRings, ConnectionId, KeepAlive, ListenerId, SocketOptions, TcpError};
+
+use crate::errno::Errno;
+
+/// What a socket is.
+pub(crate) enum Role {
+    /// Neither connected nor listening.
+    Fresh,
+    Listening(ListenerId),
+    Stream(Stream),
+}
+
+/// A socket that has, or had, a connection.
+pub(crate) struct Stream {
+    pub id: ConnectionId,
+    pub rings: ApplicationRings,
+    /// `connect` has begun and its end was not told yet.
+    pub opening: bool,
+    /// `shutdown(SHUT_RD)`.
+    pub shut_read: bool,
+    /// `shutdown(SHUT_WR)`.
+    pub shut_write: bool,
+}
+
+/// A TCP socket.
+pub(crate) struct Socket {
+    /// AF_INET or AF_INET6.
+    pub family: c_int,
+    pub nonblocking: bool,
+    pub bound: Option<SocketAddr>,
+    pub reuse_address: bool,
+    /// What the engine is told when the connection begins.
+    pub options: SocketOptions,
+    /// SO_KEEPALIVE, apart from its times, which can be set while it is off.
+    pub keep_alive: bool,
+    pub keep_alive_times: KeepAlive,
+    /// SO_LINGER.
+    pub linger: Option<Duration>,
+    /// SO_SNDBUF and SO_RCVBUF, in bytes of stream.
+    pub send_buffer: usize,
+    pub receive_buffer: usize,
+    pub send_timeout: Option<Duration>,
+    pub receive_timeout: Option<Duration>,
+    /// SO_RCVLOWAT.
+    pub receive_low_water: usize,
+    /// TCP_NOTSENT_LOWAT.
+    pub unsent_low_water: usize,
+    /// SO_ERROR: what went wrong and was not told yet.
+    pub error: Option<Errno>,
+    pub role: Role,
+    /// Grows whenever something happens: what edge-triggered epoll looks at.
+    pub edges: u64,
+}
+
+impl Socket {
+    pub(crate) fn new(family: c_int, nonblocking: bool, config: &TcpConfig) -> Self {
+        Self {
+            family,
+            nonblocking,
+            bound: None,
+            reuse_address: false,
+            options: SocketOptions::default(),
+            keep_alive: false,
+            keep_alive_times: KeepAlive::default(),
+            linger: None,
+            send_buffer: config.send_buffer as usize,
+            receive_buffer: config.receive_buffer as usize,
+            send_timeout: None,
+            receive_timeout: None,
+            receive_low_water: 1,
+            unsent_low_water: usize::MAX,
+            error: None,
+            role: Role::Fresh,
+            edges: 0,
+        }
+    }
+
+    /// A socket that `accept` returns: it has its listener's settings.
+    pub(crate) fn accepted(&self, id: ConnectionId, rings: ApplicationRings, local: SocketAddr) -> Self {
+        let stream = Stream { id, rings, opening: false, shut_read: false, shut_write: false };
+        Self {
+            nonblocking: false,
+            bound: Some(local),
+            options: self.options.clone(),
+            error: None,
+            role: Role::Stream(stream),
+            edges: 1,
+            ..*self
+        }
+    }
+
+    /// Its connection.
+    pub(crate) fn stream(&self) -> Option<&Stream> {
+        match &self.role {
+            Role::Stream(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// The connection has failed.
+    pub(crate) fn fail(&mut self, error: TcpError) {
+        let finished = self.stream().is_some_and(|stream| stream.rings.receive.is_producer_finished());
+        self.error = Some(match error {
+            // Linux: a reset after the peer's FIN cuts off nothing that was still to come, only what is still to go.
+            TcpError::Reset if finished => Errno(libc::EPIPE),
+            other => other.into(),
+        });
+    }
+
+    /// Takes what went wrong.
+    pub(crate) fn take_error(&mut self) -> Result<(), Errno> {
+        self.error.take().map_or(Ok(()), Err)
+    }
+}
