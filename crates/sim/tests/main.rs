@@ -9,6 +9,7 @@ mod tcp_close;
 mod tcp_delayed_ack;
 mod tcp_ecn;
 mod tcp_f_rto;
+mod tcp_fast_path;
 mod tcp_goodput;
 mod tcp_handshake;
 mod tcp_icmp;

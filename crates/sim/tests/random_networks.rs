@@ -102,6 +102,12 @@ impl Script {
 }
 
 fn run(seed: u64) {
+    let traced = std::env::var_os("WHARF_TRACE").is_some();
+    play(seed, true, traced);
+}
+
+/// Plays the network of `seed` to its end and returns it. With `traced` every frame is kept.
+pub(crate) fn play(seed: u64, header_prediction: bool, traced: bool) -> World {
     let mut chance = Chance::new(seed);
     let mut setup = Setup::new(seed);
     setup.forth = random_link(&mut chance);
@@ -109,6 +115,7 @@ fn run(seed: u64) {
     setup.mtu = [576, 1500, 1500, 9000][chance.below(4) as usize];
     setup.offload = chance.below(4) == 0;
     for config in &mut setup.config {
+        config.tcp.header_prediction = header_prediction;
         config.tcp.ecn = if seed.is_multiple_of(2) { Ecn::Active } else { Ecn::Passive };
     }
     // A queue that no frame fits is a broken link, not a slow one.
@@ -119,7 +126,7 @@ fn run(seed: u64) {
     setup.config[0].tcp.receive_buffer = 1 << chance.between(11, 20);
     setup.config[1].tcp.receive_buffer = 1 << chance.between(11, 20);
     let mut world = World::new(setup);
-    if std::env::var_os("WHARF_TRACE").is_some() {
+    if traced {
         world.trace();
     }
     let mut scripts = [Script::random(&mut chance), Script::random(&mut chance)];
@@ -133,8 +140,10 @@ fn run(seed: u64) {
         }
         done
     });
-    for frame in world.take_trace() {
-        println!("{}", sim::trace::describe(&frame));
+    if std::env::var_os("WHARF_TRACE").is_some() {
+        for frame in world.take_trace() {
+            println!("{}", sim::trace::describe(&frame));
+        }
     }
     if !done {
         for host in [A, B] {
@@ -159,6 +168,7 @@ fn run(seed: u64) {
         [A, B].iter().all(|&host| world.host(host).stack.tcp_counts() == (0, 0))
     });
     assert!(gone, "connections are left behind");
+    world
 }
 
 #[test]

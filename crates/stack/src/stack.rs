@@ -173,6 +173,10 @@ impl Stack {
     }
 
     fn receive(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
+        let (tcp, mut context) = self.tcp_context();
+        if tcp.input_expected(now, &mut context, interface, frame) {
+            return;
+        }
         let Some(delivery) = self.net.input(now, interface, frame) else { return };
         match delivery.protocol {
             Protocol::TCP => {

@@ -305,23 +305,34 @@ impl Network {
 
     /// A transport made progress with `remote`: whoever forwards to it is alive (RFC 4861 section 7.3.1).
     pub(crate) fn confirm_reachable(&mut self, now: Instant, interface: InterfaceId, remote: IpAddr) {
+        self.confirm_neighbor(now, self.forwarding_neighbor(interface, remote));
+    }
+
+    /// The neighbour that takes packets to `remote` by `interface`, if it is known. The answer holds as long as
+    /// [`generation`](Self::generation) stands still.
+    pub(crate) fn forwarding_neighbor(&self, interface: InterfaceId, remote: IpAddr) -> Option<NeighborId> {
         if interface == self.loopback {
-            return;
+            return None;
         }
-        let known = self.hot_paths.neighbor(self.generation, interface, remote);
-        let id = known.or_else(|| {
+        self.hot_paths.neighbor(self.generation, interface, remote).or_else(|| {
             let next_hop = self.next_hop_on(interface, remote)?;
             self.neighbors.find(interface, next_hop)
-        });
-        let Some(entry) = id.and_then(|id| self.neighbors.get_mut(id)) else { return };
+        })
+    }
+
+    /// Something came that only a neighbour which is there can have passed on.
+    #[inline]
+    pub(crate) fn confirm_neighbor(&mut self, now: Instant, neighbor: Option<NeighborId>) {
+        let Some(id) = neighbor else { return };
+        let Some(entry) = self.neighbors.get_mut(id) else { return };
         match entry.state {
             // The timer finds out for itself that it rang too early.
             NeighborState::Reachable | NeighborState::Delay => entry.confirmed = now,
             NeighborState::Stale | NeighborState::Probe => {
                 entry.confirmed = now;
                 entry.state = NeighborState::Reachable;
-                let (id, deadline) = (id, now + self.neighbors.config.reachable_time);
-                if let Some((id, entry)) = id.and_then(|id| Some((id, self.neighbors.get_mut(id)?))) {
+                let deadline = now + self.neighbors.config.reachable_time;
+                if let Some(entry) = self.neighbors.get_mut(id) {
                     Self::arm(&mut self.timers, &mut entry.timer, deadline, Timer::Neighbor(id));
                 }
             }

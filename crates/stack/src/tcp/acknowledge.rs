@@ -1,7 +1,7 @@
 //! What an acknowledgement does (RFC 9293 section 3.10.7.4, fifth step): frees what arrived, moves the window, and
 //! tells recovery and congestion control.
 
-use wire::tcp::{SackBlocks, SeqNum, TcpFlags};
+use wire::tcp::{SackBlocks, SeqNum, TcpFlags, Timestamps as TimestampsOption};
 
 use crate::Discard;
 use crate::event::Readiness;
@@ -25,7 +25,7 @@ impl Connection {
             self.acknowledge_if(env.challenge.allow(env.now));
             return Err(Discard::TcpBadAck);
         }
-        let window_changed = self.update_window(segment);
+        let window_changed = self.update_window(segment.header.seq, ack, segment.header.window);
         if ack.at_or_after(self.snd.una) && self.flight() > 0 {
             self.on_current_ack(env, segment, window_changed);
         } else if ack == self.snd.una && self.recovery.is_some() {
@@ -49,14 +49,13 @@ impl Connection {
     }
 
     /// RFC 9293 section 3.10.7.4: takes SND.WND from a segment that is not older than the one that set it last.
-    fn update_window(&mut self, segment: &Incoming<'_>) -> bool {
-        let seq = segment.header.seq;
-        let ack = segment.header.ack;
+    #[inline]
+    pub(crate) fn update_window(&mut self, seq: SeqNum, ack: SeqNum, window: u16) -> bool {
         let fresher = self.snd.wl1.before(seq) || (self.snd.wl1 == seq && self.snd.wl2.at_or_before(ack));
         if !fresher || ack.before(self.snd.una) {
             return false;
         }
-        let window = u32::from(segment.header.window) << self.snd.scale;
+        let window = u32::from(window) << self.snd.scale;
         let changed = window != self.snd.wnd;
         self.snd.wnd = window;
         self.snd.max_wnd = self.snd.max_wnd.max(window);
@@ -99,13 +98,28 @@ impl Connection {
         let mut raw = [(SeqNum(0), SeqNum(0)); SackBlocks::MAX];
         let blocks = raw_blocks(blocks, &mut raw);
         let feedback = Feedback { now: env.now, ack, una, nxt: self.snd.nxt, blocks, duplicate, echo, mss, srtt };
+        self.take_in_feedback(env, &feedback, segment.header.options.timestamps);
+    }
+
+    /// An acknowledgement of something new, without blocks, on a connection that has no trouble: the same for the short
+    /// way.
+    #[inline]
+    pub(crate) fn on_untroubled_ack(&mut self, env: &mut Env<'_>, ack: SeqNum, timestamps: Option<TimestampsOption>) {
+        let (mss, srtt) = (self.segment_size(), self.rtt.smoothed().unwrap_or_default());
+        let (now, una, nxt) = (env.now, self.snd.una, self.snd.nxt);
+        let feedback = Feedback { now, ack, una, nxt, blocks: &[], duplicate: false, echo: false, mss, srtt };
+        self.take_in_feedback(env, &feedback, timestamps);
+    }
+
+    fn take_in_feedback(&mut self, env: &mut Env<'_>, feedback: &Feedback<'_>, timestamps: Option<TimestampsOption>) {
+        let Feedback { ack, una, .. } = *feedback;
         let sample = match &mut self.recovery {
-            Some(recovery) => recovery.on_feedback(&feedback, &mut self.congestion),
+            Some(recovery) => recovery.on_feedback(feedback, &mut self.congestion),
             None => None,
         };
         match sample {
             Some(rtt) => self.rtt.sample(rtt),
-            None if ack.after(una) => self.sample_by_timestamp(env.now, segment),
+            None if ack.after(una) => self.sample_by_timestamp(env.now, timestamps),
             None => {}
         }
         if ack.after(una) {
@@ -149,8 +163,8 @@ impl Connection {
     }
 
     /// RFC 7323 section 4: the echoed timestamp is not ambiguous when something was sent twice.
-    fn sample_by_timestamp(&mut self, now: Instant, segment: &Incoming<'_>) {
-        if let Some(option) = segment.header.options.timestamps
+    fn sample_by_timestamp(&mut self, now: Instant, timestamps: Option<TimestampsOption>) {
+        if let Some(option) = timestamps
             && self.timestamps.is_agreed()
             && let Some(elapsed) = self.timestamps.elapsed(now, option.echo)
         {

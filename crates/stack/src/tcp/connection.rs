@@ -71,14 +71,6 @@ pub(crate) struct ReceiveSpace {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flags(u32);
 
-impl core::ops::BitOr for Flags {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
 impl Flags {
     /// An acknowledgement must go out now.
     pub(crate) const ACK_NOW: Self = Self(1);
@@ -123,6 +115,12 @@ impl Flags {
     /// The window was reduced, and the peer is to be told by CWR.
     pub(crate) const CWR_DUE: Self = Self(1 << 20);
 
+    /// Both sets together.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether any of `other` is set.
     pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
@@ -321,6 +319,12 @@ impl Connection {
     pub(crate) fn recovery_mut(&mut self) -> &mut Recovery {
         let (una, sack) = (self.snd.una, self.flags.has(Flags::SACK));
         self.recovery.get_or_insert_with(|| Box::new(Recovery::new(una, sack)))
+    }
+
+    /// The application's process has written nonsense into the words that it shares with this one.
+    #[inline]
+    pub(crate) fn is_corrupt(&self) -> bool {
+        self.send.is_poisoned() || self.receive.is_poisoned()
     }
 
     /// Adds to what the owner is to be told.

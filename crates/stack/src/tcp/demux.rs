@@ -8,6 +8,7 @@ use crate::entropy::Key;
 use crate::handle::Table;
 use crate::tcp::ConnectionKind;
 use crate::tcp::connection::Connection;
+use crate::tcp::fast_path::Predictions;
 
 /// Room that is kept although there is no connection.
 const KEPT: usize = 1_024;
@@ -45,13 +46,15 @@ pub(crate) struct Demux {
     table: HashTable<u32>,
     /// The connection of the last segment: in bulk it is nearly always the next one's too.
     last: Option<(Flow, u32)>,
+    /// Flows whose next frame is known by its headers.
+    pub(super) predictions: Predictions,
 }
 
 type Connections = Table<ConnectionKind, Connection>;
 
 impl Demux {
     pub(crate) fn new(key: Key) -> Self {
-        Self { key, table: HashTable::new(), last: None }
+        Self { key, table: HashTable::new(), last: None, predictions: Predictions::default() }
     }
 
     pub(crate) fn find(&mut self, connections: &Connections, flow: &Flow) -> Option<u32> {
@@ -79,12 +82,14 @@ impl Demux {
     }
 
     pub(crate) fn remove(&mut self, index: u32, flow: &Flow) {
+        self.predictions.remove(index, flow);
         if let Ok(entry) = self.table.find_entry(flow.hash(self.key), |&other| other == index) {
             entry.remove();
         }
         if self.table.is_empty() && self.table.capacity() > KEPT {
             // What a burst took goes back.
             self.table = HashTable::new();
+            self.predictions = Predictions::default();
         }
         if self.last.is_some_and(|(_, last)| last == index) {
             self.last = None;

@@ -117,10 +117,7 @@ impl Tcp {
                 return Err(Discard::TcpChecksum);
             }
         }
-        let segments = match delivery.segment_size {
-            Some(size) if size > 0 => payload.len().div_ceil(usize::from(size)).clamp(1, 255) as u8,
-            _ => 1,
-        };
+        let segments = segments_of(payload.len(), delivery.segment_size);
         let marked = ecn::is_marked(delivery.tos);
         let mut incoming = Incoming { header, payload, stored, was_syn, segments, marked };
         let before = connection.phase;
@@ -131,13 +128,25 @@ impl Tcp {
         }
         self.settle(now, context, index, before);
         match outcome {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.expect_more(context.net, delivery, index);
+                Ok(())
+            }
             Err(Stop::Discard(reason)) => Err(reason),
             Err(Stop::Reset(reason, reset)) => {
                 reset.send(now, context.net, &flow);
                 Err(reason)
             }
         }
+    }
+}
+
+/// For how many segments of `size` bytes a payload stands.
+#[inline]
+pub(super) fn segments_of(payload_len: usize, size: Option<u16>) -> u8 {
+    match size {
+        Some(size) if size > 0 => payload_len.div_ceil(usize::from(size)).clamp(1, 255) as u8,
+        _ => 1,
     }
 }
 

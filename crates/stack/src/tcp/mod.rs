@@ -3,6 +3,7 @@
 //! | what | where |
 //! |---|---|
 //! | a segment's way in: checksum, look-up, RFC 9293's order of checks | `input` |
+//! | the segment that was expected, on the short way | `fast_path` |
 //! | opening: SYN, SYN-ACK, options | `handshake`, `listener`, `isn` |
 //! | the queue of handshakes that peers have begun | `half_open`, `syn_queue` |
 //! | acknowledgements, the send window | `acknowledge` |
@@ -30,6 +31,7 @@ mod connection;
 mod demux;
 mod ecn;
 mod error;
+mod fast_path;
 mod half_open;
 mod handshake;
 mod icmp;
@@ -280,7 +282,7 @@ impl Tcp {
             self.handshake_ended(id);
         }
         let Some(connection) = self.connections.at_mut(index) else { return };
-        if phase != Phase::Closed && (connection.send.is_poisoned() || connection.receive.is_poisoned()) {
+        if phase != Phase::Closed && connection.is_corrupt() {
             Reset::abort(connection).send(now, context.net, &connection.flow);
             connection.fail(TcpError::Corrupt);
         }

@@ -224,8 +224,8 @@ impl Connection {
     /// where nothing less can tell a connection that sends from one that is stuck.
     pub(crate) fn outlook(&self) -> Outlook {
         let streams = self.phase.sends() && self.stream_waits();
-        let owed = Flags::SYN_DUE | Flags::ACK_NOW | Flags::KEEP_ALIVE_DUE;
-        if !streams && !self.flags.has(owed) && self.duplicate_acks_owed == 0 {
+        const OWED: Flags = Flags::SYN_DUE.and(Flags::ACK_NOW).and(Flags::KEEP_ALIVE_DUE);
+        if !streams && !self.flags.has(OWED) && self.duplicate_acks_owed == 0 {
             return Outlook::Idle;
         }
         if streams && self.plan_stream().is_some() {

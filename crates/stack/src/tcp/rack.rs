@@ -86,7 +86,7 @@ impl Rack {
         board: &mut Scoreboard,
         conditions: &Conditions,
     ) -> (u32, Option<Duration>) {
-        if self.rtt.is_zero() {
+        if self.rtt.is_zero() || board.is_all_later(self.sent_at, self.end) {
             return (0, None);
         }
         let Conditions { in_recovery, many_sacked, min_rtt, srtt } = *conditions;

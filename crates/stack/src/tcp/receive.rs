@@ -55,19 +55,38 @@ impl Connection {
         }
         let arrived = filled - self.rcv.nxt;
         if arrived > 0 {
-            let size = segment.payload.len() / usize::from(segment.segments);
-            self.rcv.full = self.rcv.full.max(u16::try_from(size).unwrap_or(u16::MAX));
-            if !self.flags.has(Flags::READ_SHUT) {
-                self.receive.publish(arrived as usize);
-                self.tell(Readiness::READABLE);
-            }
-            self.rcv.nxt = filled;
-            self.schedule_ack(env, arrived, filled_hole);
+            self.note_size(segment.payload.len() as u32, segment.segments);
+            self.take_in_text(env, arrived, filled_hole);
         }
         if fin_arrived {
             self.on_fin();
         }
         Ok(())
+    }
+
+    /// Text arrived that is the next in order, stands in the ring already, and closes no gap: the same for the short way.
+    #[inline]
+    pub(crate) fn on_text_in_order(&mut self, env: &Env<'_>, len: u32, segments: u8) {
+        self.note_size(len, segments);
+        self.take_in_text(env, len, false);
+    }
+
+    /// Takes note of what the peer fills a segment with.
+    #[inline]
+    fn note_size(&mut self, len: u32, segments: u8) {
+        let size = if segments == 1 { len } else { len / u32::from(segments) };
+        self.rcv.full = self.rcv.full.max(u16::try_from(size).unwrap_or(u16::MAX));
+    }
+
+    /// Hands the next `arrived` bytes to the application.
+    #[inline]
+    fn take_in_text(&mut self, env: &Env<'_>, arrived: u32, filled_hole: bool) {
+        if !self.flags.has(Flags::READ_SHUT) {
+            self.receive.publish(arrived as usize);
+            self.tell(Readiness::READABLE);
+        }
+        self.rcv.nxt += arrived;
+        self.schedule_ack(env, arrived, filled_hole);
     }
 
     /// Puts the text where it belongs in the ring, unless the checksum's pass has done so already.

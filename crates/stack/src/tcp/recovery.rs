@@ -150,6 +150,18 @@ impl Recovery {
         self.board.sacked()
     }
 
+    /// Nothing is lost, missing, in doubt or probed for, and nothing may be taken back: an acknowledgement of something new
+    /// does what it does every time, and one of nothing new does nothing.
+    #[inline]
+    pub(crate) fn is_untroubled(&self) -> bool {
+        self.mode == Mode::Open
+            && self.probe.is_none()
+            && self.undo.is_none()
+            && !self.doubt
+            && self.duplicates == 0
+            && self.board.is_whole()
+    }
+
     /// Whether losses are being repaired.
     pub(crate) fn is_active(&self) -> bool {
         matches!(self.mode, Mode::Fast | Mode::Timeout)
@@ -233,6 +245,9 @@ impl Recovery {
     pub(crate) fn on_feedback(&mut self, feedback: &Feedback<'_>, congestion: &mut Congestion) -> Option<Duration> {
         let Feedback { now, ack, una, nxt, mss, srtt, .. } = *feedback;
         let advanced = ack.after(una);
+        if advanced && feedback.blocks.is_empty() && !feedback.echo && self.is_untroubled() {
+            return self.on_untroubled_feedback(feedback, congestion);
+        }
         let before = self.pipe(mss);
         let (outstanding, sacked, duplicates) = (self.board.outstanding(), self.board.sacked(), self.duplicates);
         let mut delivered = Delivered::default();
@@ -303,6 +318,27 @@ impl Recovery {
                 // RFC 5682 section 2.1 step 2b: two new segments, and nothing old, until the next ACK tells.
                 congestion.set_window(congestion.window().max(self.pipe(mss) + 2 * mss));
             }
+        }
+        rtt
+    }
+
+    /// What [`on_feedback`](Self::on_feedback) comes to when everything goes well.
+    fn on_untroubled_feedback(&mut self, feedback: &Feedback<'_>, congestion: &mut Congestion) -> Option<Duration> {
+        let Feedback { now, ack, una, nxt, mss, srtt, .. } = *feedback;
+        let flight = self.board.outstanding();
+        let mut delivered = Delivered::default();
+        self.board.on_ack(ack, &mut delivered);
+        let rtt = delivered.unambiguous.map(|arrival| now.since(arrival.sent_at));
+        if let Some(rtt) = rtt {
+            self.note_min_rtt(now, rtt);
+        }
+        self.rack.update(now, &delivered, self.min_rtt().unwrap_or(srtt));
+        self.detect(now, mss, srtt);
+        self.timeouts = 0;
+        if self.board.lost() > 0 {
+            self.enter(nxt, flight, mss, delivered.bytes, congestion);
+        } else {
+            congestion.on_ack(&Ack { now, acked: ack - una, flight, mss, rtt, srtt, una: ack, nxt });
         }
         rtt
     }

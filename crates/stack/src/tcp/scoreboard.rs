@@ -126,6 +126,23 @@ impl Scoreboard {
         self.runs.front().is_some_and(|run| run.fate == Fate::Sacked)
     }
 
+    /// Nothing lies beyond a gap, and nothing is believed lost.
+    #[inline]
+    pub(crate) fn is_whole(&self) -> bool {
+        self.sacked == 0 && self.lost == 0
+    }
+
+    /// Whether nothing that is in flight was sent before a run that has arrived, as [`sent_after`] has it.
+    #[inline]
+    pub(crate) fn is_all_later(&self, sent_at: Instant, end: SeqNum) -> bool {
+        // Runs that were sent but once stand in the order in which they were sent.
+        self.resent == 0
+            && self.runs.front().is_none_or(|run| {
+                run.fate == Fate::InFlight
+                    && (run.sent_at > sent_at || (run.sent_at == sent_at && !run.end.before(end)))
+            })
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }

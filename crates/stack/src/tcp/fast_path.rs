@@ -1,0 +1,347 @@
+//! Header prediction: the segment that was expected takes the short way.
+//!
+//! In bulk nearly every segment is the next in order of an established connection, or a plain acknowledgement for one, and
+//! the frame differs from the one before in a few fields only. Such a frame is recognised by comparing bytes, and what it
+//! changes is changed at once (after Van Jacobson, "4BSD Header Prediction", Computer Communication Review, 1990). The
+//! conditions stand in [`Expected::read`] and [`Connection::foresees`]. **Where one fails nothing has happened yet, and
+//! the frame takes the whole way**, so every discard, every answer and every rare case is decided in one place only, and
+//! both ways give the same result: `crates/sim/tests/tcp_fast_path.rs` runs them against each other.
+//!
+//! `Stack` tries [`Tcp::input_expected`] for every frame before `link/input` sees it. `Tcp::input` calls
+//! [`Tcp::expect_more`] for a segment that went the whole way well: the next one's link and IP headers will be judged as
+//! its own were, as long as nothing changes that the judgement depends on
+//! ([`Network::generation`](crate::network::Network)).
+
+use alloc::boxed::Box;
+use core::net::IpAddr;
+
+use device::{RxChecksum, RxFrame};
+use wire::checksum::{Sum, sum, sum_array};
+use wire::ethernet::HEADER_LEN as ETHERNET_LEN;
+use wire::ipv4::HEADER_LEN as IP_LEN;
+use wire::protocol::Protocol;
+use wire::tcp::{HEADER_LEN as TCP_LEN, SeqNum, TcpFlags, Timestamps as TimestampsOption};
+
+use crate::ip::Delivery;
+use crate::link::InterfaceId;
+use crate::link::neighbors::NeighborId;
+use crate::network::Network;
+use crate::tcp::connection::{Connection, Flags};
+use crate::tcp::demux::Flow;
+use crate::tcp::ecn;
+use crate::tcp::input::Env;
+use crate::tcp::phase::Phase;
+use crate::tcp::{Context, Tcp, announce};
+use crate::time::Instant;
+
+/// All headers without options.
+const PLAIN_LEN: usize = ETHERNET_LEN + IP_LEN + TCP_LEN;
+/// Where IPv4's header begins.
+const IP: usize = ETHERNET_LEN;
+/// Where TCP's header begins.
+const TCP: usize = ETHERNET_LEN + IP_LEN;
+/// Timestamps with two octets of padding before them, as every system lays them out (RFC 7323 appendix A).
+const TIMESTAMPS: [u8; 4] = [1, 1, 8, 10];
+const TIMESTAMPS_LEN: usize = 12;
+
+/// What the frames of a flow begin with, and where they lead.
+#[derive(Clone, Copy)]
+pub(super) struct Prediction {
+    /// Holds as long as [`Network::generation`] is this.
+    generation: u64,
+    /// The interface that they come in by.
+    interface: InterfaceId,
+    /// The destination address on the link.
+    station: [u8; 6],
+    /// IPv4's source and destination, as they stand in the header.
+    addresses: [u8; 8],
+    /// TCP's source and destination ports, as they stand in the header.
+    ports: [u8; 4],
+    /// The connection's slot.
+    index: u32,
+    /// The interface that the connection's segments leave by, and the neighbour that takes them.
+    leaves_by: InterfaceId,
+    neighbor: Option<NeighborId>,
+}
+
+const ENTRIES: usize = 64;
+
+/// A small direct-mapped cache of flows. Whoever fills it with flows of his own slows others down to the usual way.
+#[derive(Default)]
+pub(super) struct Predictions {
+    /// Made with the first entry.
+    entries: Box<[Option<Prediction>]>,
+}
+
+#[inline]
+fn slot(addresses: [u8; 8], ports: [u8; 4]) -> usize {
+    let [a, b, c, d, ..] = addresses;
+    let mixed = u32::from_ne_bytes(ports) ^ u32::from_ne_bytes([a, b, c, d]);
+    (mixed.wrapping_mul(0x9e37_79b9) >> 26) as usize
+}
+
+fn key(flow: &Flow) -> Option<([u8; 8], [u8; 4])> {
+    let (IpAddr::V4(local), IpAddr::V4(remote)) = (flow.local, flow.remote) else { return None };
+    let addresses = u64::from(remote.to_bits()) << 32 | u64::from(local.to_bits());
+    let ports = u32::from(flow.remote_port) << 16 | u32::from(flow.local_port);
+    Some((addresses.to_be_bytes(), ports.to_be_bytes()))
+}
+
+impl Predictions {
+    #[inline]
+    fn find(&self, addresses: [u8; 8], ports: [u8; 4]) -> Option<&Prediction> {
+        let entry = self.entries.get(slot(addresses, ports))?.as_ref()?;
+        (entry.addresses == addresses && entry.ports == ports).then_some(entry)
+    }
+
+    fn insert(&mut self, prediction: Prediction) {
+        if self.entries.is_empty() {
+            self.entries = alloc::vec![None; ENTRIES].into_boxed_slice();
+        }
+        self.entries[slot(prediction.addresses, prediction.ports)] = Some(prediction);
+    }
+
+    /// The connection is gone.
+    pub(super) fn remove(&mut self, index: u32, flow: &Flow) {
+        let Some((addresses, ports)) = key(flow) else { return };
+        if let Some(entry) = self.entries.get_mut(slot(addresses, ports))
+            && entry.is_some_and(|prediction| prediction.index == index)
+        {
+            *entry = None;
+        }
+    }
+}
+
+/// A frame whose headers are as expected.
+struct Expected<'f> {
+    seq: SeqNum,
+    ack: SeqNum,
+    window: u16,
+    timestamps: Option<TimestampsOption>,
+    /// TCP's header and the payload.
+    segment: &'f [u8],
+    payload: &'f [u8],
+    prediction: Prediction,
+}
+
+impl<'f> Expected<'f> {
+    /// Ethernet without a tag, IPv4 without options or a mark, whole and with a good checksum, TCP without options but timestamps,
+    /// an ACK that may push, of a flow that was seen before.
+    #[inline]
+    fn read(predictions: &Predictions, net: &Network, interface: InterfaceId, frame: &'f [u8]) -> Option<Self> {
+        let fixed = frame.first_chunk::<PLAIN_LEN>()?;
+        let prediction = predictions.find(array(fixed, IP + 12), array(fixed, TCP))?;
+        let [type_high, type_low, version_and_length] = array(fixed, 12);
+        let fragment = u16::from_be_bytes(array(fixed, IP + 6));
+        const DONT_FRAGMENT: u16 = 0x4000;
+        let flags = TcpFlags(fixed[TCP + 13]).without(TcpFlags::PSH);
+        let as_expected = prediction.generation == net.generation
+            && prediction.interface == interface
+            && prediction.station == array::<6>(fixed, 0)
+            && fixed[6] & 1 == 0
+            && [type_high, type_low, version_and_length] == [0x08, 0x00, 0x45]
+            && fragment & !DONT_FRAGMENT == 0
+            && !ecn::is_marked(fixed[IP + 1])
+            && fixed[IP + 9] == Protocol::TCP.0
+            && flags == TcpFlags::ACK
+            && sum_array(&array::<IP_LEN>(fixed, IP)).is_valid();
+        if !as_expected {
+            return None;
+        }
+        let total_len = usize::from(u16::from_be_bytes(array(fixed, IP + 2)));
+        let segment = frame.get(TCP..IP + total_len)?;
+        let (timestamps, payload) = match fixed[TCP + 12] >> 4 {
+            5 => (None, segment.get(TCP_LEN..)?),
+            8 => {
+                let (option, payload) = segment.get(TCP_LEN..)?.split_first_chunk::<TIMESTAMPS_LEN>()?;
+                let [a, b, c, d, v0, v1, v2, v3, e0, e1, e2, e3] = *option;
+                if [a, b, c, d] != TIMESTAMPS {
+                    return None;
+                }
+                let value = u32::from_be_bytes([v0, v1, v2, v3]);
+                (Some(TimestampsOption { value, echo: u32::from_be_bytes([e0, e1, e2, e3]) }), payload)
+            }
+            _ => return None,
+        };
+        Some(Self {
+            seq: SeqNum(u32::from_be_bytes(array(fixed, TCP + 4))),
+            ack: SeqNum(u32::from_be_bytes(array(fixed, TCP + 8))),
+            window: u16::from_be_bytes(array(fixed, TCP + 14)),
+            timestamps,
+            segment,
+            payload,
+            prediction: *prediction,
+        })
+    }
+
+    /// The sum of pseudo-header and header.
+    #[inline]
+    fn header_sum(&self) -> Sum {
+        let pseudo = sum_array(&self.prediction.addresses)
+            .add_u16(u16::from(Protocol::TCP.0))
+            .add_u16(self.segment.len() as u16);
+        let header = match (self.timestamps, self.segment.first_chunk(), self.segment.first_chunk()) {
+            (None, Some(header), _) => sum_array::<TCP_LEN>(header),
+            (Some(_), _, Some(header)) => sum_array::<{ TCP_LEN + TIMESTAMPS_LEN }>(header),
+            _ => sum(&self.segment[..self.segment.len() - self.payload.len()]),
+        };
+        pseudo + header
+    }
+}
+
+/// The `N` bytes at `at`, which must lie within.
+#[inline(always)]
+fn array<const N: usize>(bytes: &[u8; PLAIN_LEN], at: usize) -> [u8; N] {
+    // The end is known to the compiler, so that nothing is left of the zeros.
+    bytes[at..].first_chunk().copied().unwrap_or([0; N])
+}
+
+impl Tcp {
+    /// Takes a frame whose every header is as expected; false, with nothing done, if one is not.
+    #[inline]
+    pub(crate) fn input_expected(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        interface: InterfaceId,
+        frame: &RxFrame<'_>,
+    ) -> bool {
+        let Some(expected) = Expected::read(&self.demux.predictions, context.net, interface, frame.bytes) else {
+            return false;
+        };
+        let index = expected.prediction.index;
+        let Some(connection) = self.connections.at_mut(index) else { return false };
+        if !connection.foresees(now, &expected) || !connection.store_expected(frame, &expected) {
+            return false;
+        }
+        if let Some(link) = context.net.interfaces.get_mut(interface) {
+            link.stats.rx_packets += 1;
+            link.stats.rx_bytes += frame.bytes.len() as u64;
+        }
+        let mut env = Env { now, config: &self.config, challenge: &mut self.challenge };
+        let sends_more = connection.take_expected(&mut env, frame.segment_size, &expected);
+        expected.prediction.confirm(now, context.net, connection);
+        if connection.is_corrupt() {
+            self.settle(now, context, index, Phase::Established);
+            return true;
+        }
+        // What follows, as in `settle`.
+        let sends = if sends_more {
+            connection.prepare(now, index, &self.config, &mut self.wheel)
+        } else {
+            // Nothing has changed that a plan depends on, but for the acknowledgement that may be owed.
+            connection.arm(index, &mut self.wheel);
+            connection.flags.has(Flags::ACK_NOW)
+        };
+        if !connection.news.is_empty()
+            && !connection.flags.has(Flags::EVENT_QUEUED)
+            && let Some(id) = self.connections.handle_at(index)
+            && let Some(connection) = self.connections.at_mut(index)
+        {
+            announce(connection, context.events, id);
+        }
+        if sends {
+            self.enqueue(index);
+        }
+        true
+    }
+
+    /// A segment of the connection in slot `index` went the whole way well: the next one will be known by its headers.
+    pub(crate) fn expect_more(&mut self, net: &Network, delivery: &Delivery<'_>, index: u32) {
+        if !self.config.header_prediction {
+            return;
+        }
+        let Some(connection) = self.connections.at(index).filter(|connection| connection.phase.is_synchronized())
+        else {
+            return;
+        };
+        let Some((addresses, ports)) = key(&connection.flow) else { return };
+        let known = self.demux.predictions.find(addresses, ports);
+        let leaves_by = connection.interface;
+        if known.is_some_and(|entry| entry.generation == net.generation && entry.leaves_by == leaves_by) {
+            return;
+        }
+        let Some(link) = net.interfaces.get(delivery.interface).filter(|link| link.vlan.is_none()) else { return };
+        self.demux.predictions.insert(Prediction {
+            generation: net.generation,
+            interface: delivery.interface,
+            station: link.capabilities.mac.0,
+            addresses,
+            ports,
+            index,
+            leaves_by,
+            neighbor: net.forwarding_neighbor(leaves_by, connection.flow.remote),
+        });
+    }
+}
+
+impl Prediction {
+    /// The peer answers, so the neighbour that forwards to it is there.
+    #[inline]
+    fn confirm(&self, now: Instant, net: &mut Network, connection: &Connection) {
+        if self.leaves_by == connection.interface {
+            net.confirm_neighbor(now, self.neighbor);
+        } else {
+            net.confirm_reachable(now, connection.interface, connection.flow.remote);
+        }
+    }
+}
+
+impl Connection {
+    /// The segment is the next in order, within the window, or acknowledges something new and no more than was sent; and
+    /// nothing is under way that would make anything else of it: no gap, no loss, no closed window, no end.
+    #[inline]
+    fn foresees(&self, now: Instant, expected: &Expected<'_>) -> bool {
+        const UNUSUAL: Flags = Flags::ORPHANED.and(Flags::READ_SHUT).and(Flags::PERSISTING).and(Flags::PROBE_DUE);
+        let len = expected.payload.len();
+        let (una, nxt) = (self.snd.una, self.snd.nxt);
+        self.phase == Phase::Established
+            && !self.flags.has(UNUSUAL)
+            && expected.seq == self.rcv.nxt
+            && len as u64 <= u64::from(self.receive_window())
+            && expected.ack.at_or_after(una)
+            && expected.ack.at_or_before(nxt)
+            // What brings nothing may be a duplicate acknowledgement, a keep-alive, or an update of the window.
+            && (len > 0 || expected.ack != una)
+            && self.reassembly.is_none()
+            && self.recovery.as_ref().is_none_or(|recovery| recovery.is_untroubled())
+            && match expected.timestamps {
+                // RFC 7323 section 3.2: every segment has the option, or none.
+                Some(option) => self.timestamps.is_agreed() && !self.timestamps.is_old(now, option.value),
+                None => !self.timestamps.is_agreed(),
+            }
+    }
+
+    /// Puts the text where it belongs, not published yet, and checks the sum in the same pass.
+    #[inline]
+    fn store_expected(&mut self, frame: &RxFrame<'_>, expected: &Expected<'_>) -> bool {
+        let payload = expected.payload;
+        if frame.checksum != RxChecksum::Unverified {
+            return payload.is_empty() || self.receive.write_at(0, payload);
+        }
+        let payload_sum = if payload.is_empty() { Some(Sum::ZERO) } else { self.receive.write_at_and_sum(0, payload) };
+        payload_sum.is_some_and(|payload_sum| (expected.header_sum() + payload_sum).is_valid())
+    }
+
+    /// Does what [`on_segment`](Self::on_segment) would do. Returns whether more may be sent than before, besides an
+    /// acknowledgement.
+    #[inline]
+    fn take_expected(&mut self, env: &mut Env<'_>, segment_size: Option<u16>, expected: &Expected<'_>) -> bool {
+        let &Expected { seq, ack, window, timestamps, payload, .. } = expected;
+        self.last_heard = env.now;
+        if let Some(option) = timestamps {
+            // RFC 7323 section 4.3 (2).
+            self.timestamps.update(env.now, option.value, seq, self.rcv.acked);
+        }
+        let mut sends_more = self.update_window(seq, ack, window);
+        if ack.after(self.snd.una) {
+            self.on_untroubled_ack(env, ack, timestamps);
+            sends_more = true;
+        }
+        if !payload.is_empty() {
+            let segments = super::input::segments_of(payload.len(), segment_size);
+            self.on_text_in_order(env, payload.len() as u32, segments);
+        }
+        sends_more
+    }
+}
