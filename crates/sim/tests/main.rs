@@ -1,6 +1,8 @@
 //! Scripts over the simulator, a file a mechanism.
 
 mod heap;
+mod hostile;
+mod hostile_syn_flood;
 mod random_networks;
 mod tcp_any_address;
 mod tcp_basics;
@@ -29,6 +31,7 @@ mod tcp_resets;
 mod tcp_retransmission;
 mod tcp_sack;
 mod tcp_script;
+mod tcp_syn_cookies;
 mod tcp_syn_queue;
 mod tcp_tail_probe;
 mod tcp_time_wait;

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::steering::Share;
-use crate::tcp::{Algorithm, Ecn};
+use crate::tcp::{Algorithm, Ecn, SynCookies};
 
 pub use crate::link::neighbors::NeighborConfig;
 
@@ -48,6 +48,10 @@ pub struct TcpConfig {
     pub send_buffer: u32,
     /// Connection requests in any-address mode that wait for the owner's word at most. Default 4,096.
     pub held_limit: usize,
+    /// Handshakes in the SYN queue at most, over all listeners. Default 65,536.
+    pub half_open_limit: usize,
+    /// When handshakes are answered with SYN cookies. Default [`SynCookies::WhenFull`].
+    pub syn_cookies: SynCookies,
     /// Retransmissions of a SYN or SYN-ACK before the attempt fails with a time-out. Default 6 (127 s).
     pub syn_retries: u8,
     /// Retransmissions of data before the connection is given up (RFC 9293 section 3.8.3, R2). Default 15.
@@ -91,6 +95,8 @@ impl Default for TcpConfig {
             receive_buffer: 1 << 20,
             send_buffer: 1 << 20,
             held_limit: 4_096,
+            half_open_limit: 65_536,
+            syn_cookies: SynCookies::WhenFull,
             syn_retries: 6,
             retries: 15,
             rto_min: Duration::from_millis(200),

@@ -110,6 +110,8 @@ discards! {
     TcpAfterClose = "tcp after close",
     /// A connection request while the listener's queue is full.
     TcpBacklog = "tcp backlog",
+    /// An acknowledgement while SYN cookies are out that is of none of them.
+    TcpBadCookie = "tcp bad cookie",
     /// Data for which there is no memory.
     TcpMemory = "tcp memory",
     /// A packet that waited for a neighbour who never answered.

@@ -77,6 +77,14 @@ impl Key {
         write_flow(&mut hasher, local, local_port, remote, remote_port);
         hasher.finish()
     }
+
+    /// [`prf`](Self::prf) of a flow and a number.
+    pub(crate) fn prf_with(self, local: IpAddr, local_port: u16, remote: IpAddr, remote_port: u16, number: u64) -> u64 {
+        let mut hasher = SipHasher24::new_with_keys(self.0, self.1);
+        write_flow(&mut hasher, local, local_port, remote, remote_port);
+        hasher.write_u64(number);
+        hasher.finish()
+    }
 }
 
 fn write_flow(hasher: &mut impl Hasher, local: IpAddr, local_port: u16, remote: IpAddr, remote_port: u16) {

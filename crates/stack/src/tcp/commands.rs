@@ -12,6 +12,7 @@ use crate::network::Network;
 use crate::ports::{self, BindError};
 use crate::stack::Stack;
 use crate::tcp::connection::{Birth, Connection, Flags};
+use crate::tcp::counters::TcpCounters;
 use crate::tcp::demux::Flow;
 use crate::tcp::error::{ConnectError, TcpError};
 use crate::tcp::info::TcpInfo;
@@ -199,6 +200,12 @@ impl Stack {
     #[must_use]
     pub fn tcp_counts(&self) -> (usize, usize) {
         (self.tcp.connection_count() + self.tcp.half_open_len(), self.tcp.time_wait_len())
+    }
+
+    /// What was counted over all connections.
+    #[must_use]
+    pub fn tcp_counters(&self) -> TcpCounters {
+        self.tcp.counters
     }
 
     /// Every connection that has a handle: its ends and its state.

@@ -38,6 +38,11 @@ impl Flow {
     pub(crate) fn prf(&self, key: Key) -> u64 {
         key.prf(self.local, self.local_port, self.remote, self.remote_port)
     }
+
+    /// [`prf`](Self::prf) of the flow and a number.
+    pub(crate) fn prf_with(&self, key: Key, number: u64) -> u64 {
+        key.prf_with(self.local, self.local_port, self.remote, self.remote_port, number)
+    }
 }
 
 /// Finds connections by four-tuple. Holds indices only; the four-tuples stand in the connections.

@@ -20,7 +20,7 @@ const ECT_0: u8 = 0b10;
 /// Congestion experienced.
 const CE: u8 = 0b11;
 /// What makes a SYN one that asks for ECN.
-const SETUP: TcpFlags = TcpFlags::ECE.with(TcpFlags::CWR);
+pub(crate) const SETUP: TcpFlags = TcpFlags::ECE.with(TcpFlags::CWR);
 
 /// Whether connections use explicit congestion notification (RFC 3168).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]

@@ -21,6 +21,8 @@ use crate::tcp::listener::Listener;
 use crate::tcp::options::heap_rings;
 use crate::tcp::phase::Phase;
 use crate::tcp::reset::Reset;
+use crate::tcp::rtt::RttEstimator;
+use crate::tcp::syn_cookies::CookieJar;
 use crate::tcp::syn_queue::HalfOpen;
 use crate::tcp::timestamps::Timestamps;
 use crate::tcp::{Context, ListenerId, Tcp, bare, ecn, mss_of};
@@ -70,6 +72,51 @@ impl Tcp {
         let flags = TcpFlags::SYN | TcpFlags::ACK | ecn.answer(syn.flags);
         let header = bare::header(&half.flow, half.isn, syn.seq + 1, flags);
         Some(TcpHeader { window, options, ..header })
+    }
+
+    /// Answers a SYN for which there is no room in the queue: the answer's number remembers it.
+    pub(crate) fn answer_with_cookie(
+        &mut self,
+        now: Instant,
+        net: &mut Network,
+        mut half: HalfOpen,
+    ) -> Result<(), Discard> {
+        half.isn = self.cookies.bake(now, &half.flow, &mut half.syn).ok_or(Discard::TcpBacklog)?;
+        let mut header = self.syn_ack(now, net, &half).ok_or(Discard::TcpNoConnection)?;
+        if let Some(timestamps) = &mut header.options.timestamps {
+            let ecn = header.flags.contains(TcpFlags::ECE);
+            timestamps.value = CookieJar::stamp(timestamps.value, &half.syn, ecn);
+        }
+        bare::send(now, net, &half.flow, &header);
+        self.counters.cookies_sent += 1;
+        Ok(())
+    }
+
+    /// The handshake that a segment completes whose SYN was answered with a cookie.
+    pub(crate) fn open_cookie(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        flow: &Flow,
+        segment: &Incoming<'_>,
+    ) -> Result<HalfOpen, Discard> {
+        let flags = segment.header.flags;
+        let may_be = flags.contains(TcpFlags::ACK) && !flags.intersects(TcpFlags::SYN | TcpFlags::RST);
+        if !may_be || !self.cookies.is_open(now) {
+            return Err(Discard::TcpNoConnection);
+        }
+        let found = self.listeners.find(flow.local, flow.local_port);
+        let listener = found.ok_or(Discard::TcpNoConnection)?;
+        let TcpHeader { seq, ack, options, .. } = segment.header;
+        let clock = Timestamps::new(self.isn.timestamp_offset(flow)).value(now);
+        let syn = self.cookies.open(now, flow, seq, ack, &options, clock).ok_or(Discard::TcpBadCookie)?;
+        if self.listeners.table.get(listener).is_none_or(Listener::is_full) {
+            return Err(Discard::TcpBacklog);
+        }
+        self.counters.cookies_accepted += 1;
+        let half = Self::half_open(now, *flow, interface, listener, syn, ack - 1);
+        // When its SYN-ACK went out is not known, and the echoed timestamp is not the time either.
+        Ok(HalfOpen { measurable: false, ..half })
     }
 
     /// Sends the SYN-ACKs that are due on `interface`; false when the device became full before the end.
@@ -181,6 +228,11 @@ impl Tcp {
                 }
                 Err(reason)
             }
+            // Its first SYN may have been answered with a cookie, and that answer arrived first.
+            Verdict::Reset(..) if let Ok(cookie) = self.open_cookie(now, half.interface, &half.flow, segment) => {
+                self.forget_half_open(index);
+                self.complete_handshake(now, context, &cookie, segment)
+            }
             Verdict::Reset(reason, reset) => {
                 reset.send(now, context.net, &half.flow);
                 Err(reason)
@@ -234,6 +286,9 @@ impl Tcp {
         let Some(connection) = self.connections.get_mut(id) else { return Err(Discard::TcpNoConnection) };
         let mut env = Env { now, config: &self.config, challenge: &mut self.challenge };
         let outcome = connection.on_segment(&mut env, segment);
+        if !half.measurable {
+            connection.rtt = RttEstimator::new();
+        }
         self.offer(context.events, id, half.listener);
         self.settle(now, context, id.index(), Phase::SynReceived);
         context.net.confirm_reachable(now, half.interface, half.flow.remote);
@@ -310,7 +365,17 @@ impl Tcp {
         syn: PeerSyn,
         isn: wire::tcp::SeqNum,
     ) -> HalfOpen {
-        HalfOpen { flow, interface, listener, syn, isn, answered_at: now, retries: 0, repeated: false }
+        HalfOpen {
+            flow,
+            interface,
+            listener,
+            syn,
+            isn,
+            answered_at: now,
+            retries: 0,
+            repeated: false,
+            measurable: true,
+        }
     }
 }
 

@@ -25,6 +25,8 @@ use crate::tcp::input::Incoming;
 use crate::tcp::options::{ApplicationRings, SocketOptions, StreamRings, heap_rings};
 use crate::tcp::phase::Phase;
 use crate::tcp::reset::Reset;
+use crate::tcp::syn_cookies::SynCookies;
+use crate::tcp::syn_queue::HalfOpen;
 use crate::tcp::time_wait::{self, Remains, Verdict};
 use crate::tcp::timestamps::Timestamps;
 use crate::tcp::{ConnectionId, Context, ListenerId, ListenerKind, Tcp};
@@ -142,7 +144,7 @@ impl Listeners {
     }
 
     /// Who takes connections to `address` and `port`: the most specific one.
-    fn find(&self, address: IpAddr, port: u16) -> Option<ListenerId> {
+    pub(crate) fn find(&self, address: IpAddr, port: u16) -> Option<ListenerId> {
         let exact = self.on_port(port).find(|(_, listener)| listener.local.ip() == address);
         let any = || self.on_port(port).find(|(_, listener)| covers(listener.local.ip(), address));
         exact.or_else(any).map(|(id, _)| id)
@@ -199,7 +201,7 @@ impl Tcp {
             let above = before.map(|remains| remains.snd_nxt);
             let request = Request { interface: delivery.interface, flow, above };
             if let Some(listener) = self.listeners.find(flow.local, flow.local_port) {
-                return self.on_request(now, request, segment, listener);
+                return self.on_request(now, context, request, segment, listener);
             }
             // Any-address mode: whatever nobody here listens on is the owner's to decide.
             if context.net.is_any_address(delivery.interface) {
@@ -211,10 +213,15 @@ impl Tcp {
             self.answer_from_time_wait(now, context, &flow, &remains, false);
             return Err(Discard::TcpAfterClose);
         }
+        let outcome = match self.open_cookie(now, delivery.interface, &flow, segment) {
+            Ok(half) => return self.complete_handshake(now, context, &half, segment),
+            Err(reason @ Discard::TcpBacklog) => return Err(reason),
+            Err(reason) => Err(reason),
+        };
         if let Some(reset) = Reset::answer(segment) {
             reset.send(now, context.net, &flow);
         }
-        Err(Discard::TcpNoConnection)
+        outcome
     }
 
     /// An acknowledgement for a connection that is over: always if `owed`, else within the limit on challenges.
@@ -236,19 +243,32 @@ impl Tcp {
     fn on_request(
         &mut self,
         now: Instant,
+        context: &mut Context<'_>,
         request: Request,
         segment: &Incoming<'_>,
         id: ListenerId,
     ) -> Result<(), Discard> {
         let Some(listener) = self.listeners.table.get(id) else { return Err(Discard::TcpNoConnection) };
-        if listener.is_full() || listener.handshakes >= listener.options.handshakes {
+        if listener.is_full() {
             return Err(Discard::TcpBacklog);
         }
         let Request { interface, flow, above } = request;
-        let isn = self.isn_above(now, &flow, above);
+        // Whoever takes the place of a connection in TIME-WAIT has completed a handshake before, and a cookie could not
+        // keep its number above the old one's (RFC 6191 section 2).
+        let crowded = above.is_none() && listener.handshakes >= listener.options.handshakes
+            || self.syn_queue.len() >= self.config.half_open_limit;
         let syn = PeerSyn::of(&segment.header, flow.remote, &self.config);
-        self.begin_handshake(Self::half_open(now, flow, interface, id, syn, isn));
-        Ok(())
+        let half = Self::half_open(now, flow, interface, id, syn, SeqNum(0));
+        match self.config.syn_cookies {
+            SynCookies::Never if crowded => Err(Discard::TcpBacklog),
+            SynCookies::WhenFull if crowded => self.answer_with_cookie(now, context.net, half),
+            SynCookies::Always if above.is_none() => self.answer_with_cookie(now, context.net, half),
+            _ => {
+                let isn = self.isn_above(now, &flow, above);
+                self.begin_handshake(HalfOpen { isn, ..half });
+                Ok(())
+            }
+        }
     }
 
     /// Our initial sequence number for `flow`.

@@ -5,7 +5,7 @@
 //! | a segment's way in: checksum, look-up, RFC 9293's order of checks | `input` |
 //! | the segment that was expected, on the short way | `fast_path` |
 //! | opening: SYN, SYN-ACK, options | `handshake`, `listener`, `isn` |
-//! | the queue of handshakes that peers have begun | `half_open`, `syn_queue` |
+//! | the queue of handshakes that peers have begun | `half_open`, `syn_queue`, `syn_cookies` |
 //! | acknowledgements, the send window | `acknowledge` |
 //! | text, FIN, the receive window, when to acknowledge | `receive`, `reassembly` |
 //! | what to send next, Nagle, silly windows | `output`, `ready` |
@@ -17,7 +17,7 @@
 //! | RFC 7323 | `timestamps` |
 //! | resets, and the limit on answers to forged segments | `reset`, `challenge`, `bare` |
 //! | the end | `time_wait`, `phase` |
-//! | what the owner calls | `commands`, `options`, `error`, `info` |
+//! | what the owner calls | `commands`, `options`, `error`, `info`, `counters` |
 //!
 //! `Tcp` holds the tables. A `Connection` knows nothing of them: its methods change it, and
 //! `Tcp::settle` then does what follows from the change.
@@ -28,6 +28,7 @@ mod challenge;
 mod commands;
 mod congestion;
 mod connection;
+mod counters;
 mod demux;
 mod ecn;
 mod error;
@@ -55,6 +56,7 @@ mod reset;
 mod retransmit;
 mod rtt;
 mod scoreboard;
+mod syn_cookies;
 mod syn_queue;
 mod tail_probe;
 mod time_wait;
@@ -70,12 +72,14 @@ use core::net::IpAddr;
 pub use commands::ConnectOptions;
 pub use commands::Refusal;
 pub use congestion::Algorithm;
+pub use counters::TcpCounters;
 pub use ecn::Ecn;
 pub use error::{ConnectError, TcpError};
 pub use info::TcpInfo;
 pub use listener::{Accepted, ListenOptions, RingSource};
 pub use options::{ApplicationRings, KeepAlive, SocketOption, SocketOptions, StreamRings, heap_rings};
 pub use phase::Phase;
+pub use syn_cookies::SynCookies;
 
 use crate::config::TcpConfig;
 use crate::entropy::Entropy;
@@ -90,6 +94,7 @@ use crate::tcp::isn::IsnGenerator;
 use crate::tcp::listener::Listeners;
 use crate::tcp::ready::Ready;
 use crate::tcp::reset::Reset;
+use crate::tcp::syn_cookies::CookieJar;
 use crate::tcp::syn_queue::SynQueue;
 use crate::tcp::time_wait::{Remains, TimeWait};
 use crate::time::Instant;
@@ -122,6 +127,8 @@ pub(crate) struct Tcp {
     listeners: Listeners,
     time_wait: TimeWait,
     syn_queue: SynQueue,
+    cookies: CookieJar,
+    counters: TcpCounters,
     wheel: Wheel<u32>,
     ready: Ready,
     /// Connections that wait for a next hop's MAC address.
@@ -142,6 +149,8 @@ impl Tcp {
             listeners: Listeners::new(),
             time_wait: TimeWait::new(entropy, config.time_wait, config.time_wait_limit),
             syn_queue: SynQueue::new(entropy.key()),
+            cookies: CookieJar::new(entropy.fork()),
+            counters: TcpCounters::default(),
             wheel: Wheel::new(),
             ready: Ready::default(),
             resolving: BTreeMap::new(),

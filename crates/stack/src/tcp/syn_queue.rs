@@ -41,6 +41,8 @@ pub(crate) struct HalfOpen {
     pub retries: u8,
     /// It was sent more than once, for whatever reason.
     pub repeated: bool,
+    /// The answer to it measures the round trip.
+    pub measurable: bool,
 }
 
 struct Slot {

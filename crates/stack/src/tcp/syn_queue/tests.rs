@@ -28,6 +28,7 @@ fn entry(number: u32, interface: InterfaceId, listener: ListenerId) -> HalfOpen 
         answered_at: Instant::ZERO,
         retries: 0,
         repeated: false,
+        measurable: true,
     }
 }
 
