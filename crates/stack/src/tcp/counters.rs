@@ -1,4 +1,4 @@
-//! What TCP counts over all connections, beside the reasons in [`Discards`](crate::Discards).
+//! What TCP counts over all connections, beside the reasons in [`Discards`](crate::discard::Discards).
 
 /// Counts since the engine was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
