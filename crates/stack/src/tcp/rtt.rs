@@ -54,8 +54,12 @@ impl RttEstimator {
         let base = if self.srtt == 0 {
             if self.cautious { CAUTIOUS_RTO } else { INITIAL_RTO }
         } else {
-            // RFC 6298 section 2.3: RTO <- SRTT + max(G, 4 * RTTVAR).
-            Duration::from_micros(u64::from(self.srtt) + u64::from(self.rttvar.saturating_mul(4).max(GRANULARITY_US)))
+            // RFC 6298 section 2.3: RTO <- SRTT + max(G, 4 * RTTVAR). With a sample for every ACK, RTTVAR shrinks to nothing
+            // within a few steady round trips (RFC 7323 section 4.2), and where they are longer than the least time-out,
+            // that no longer keeps the RTO off the round trip: half a round trip more does, up to the least time-out.
+            let least = u32::try_from(min.as_micros()).unwrap_or(u32::MAX).min(self.srtt / 2);
+            let variance = self.rttvar.saturating_mul(4).max(GRANULARITY_US).max(least);
+            Duration::from_micros(u64::from(self.srtt) + u64::from(variance))
         };
         base.max(min).saturating_mul(1 << self.backoff.min(16)).min(max)
     }

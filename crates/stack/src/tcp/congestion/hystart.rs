@@ -58,29 +58,29 @@ impl Hystart {
             // Slow start after a loss or an idle time: nothing to watch.
             return ack.acked;
         }
-        self.begin_round_if_due(ack);
+        let end = *self.window_end.get_or_insert(ack.nxt);
         if let Some(rtt) = ack.rtt {
             self.current_round_min = Some(self.current_round_min.map_or(rtt, |min| min.min(rtt)));
             self.samples += 1;
         }
         self.judge();
-        match self.stage {
+        let growth = match self.stage {
+            // RFC 9406 section 4.2: cwnd += min (N, L * SMSS) / CSS_GROWTH_DIVISOR.
             Stage::Conservative { .. } => ack.acked / CSS_GROWTH_DIVISOR,
             _ => ack.acked,
+        };
+        if ack.una.at_or_after(end) {
+            self.begin_round(ack);
         }
+        growth
     }
 
-    fn begin_round_if_due(&mut self, ack: &Ack) {
-        if self.window_end.is_some_and(|end| ack.una.before(end)) {
-            return;
-        }
-        let first = self.window_end.is_none();
+    /// RFC 9406 section 4.2: windowEnd is acknowledged, by what was still sent in the round that ends.
+    fn begin_round(&mut self, ack: &Ack) {
         self.window_end = Some(ack.nxt);
         self.last_round_min = self.current_round_min.take();
         self.samples = 0;
-        if let Stage::Conservative { rounds, .. } = &mut self.stage
-            && !first
-        {
+        if let Stage::Conservative { rounds, .. } = &mut self.stage {
             *rounds += 1;
             if *rounds >= CSS_ROUNDS {
                 // RFC 9406 section 4.2: after five rounds it is no jitter.

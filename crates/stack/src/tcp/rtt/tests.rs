@@ -36,6 +36,17 @@ fn a_steady_path_keeps_the_time_out_above_the_round_trip() {
 }
 
 #[test]
+fn on_a_long_steady_path_the_time_out_keeps_half_a_round_trip_or_the_least_time_out_off_it() {
+    for (round_trip, time_out) in [(150, 225), (400, 600), (2_000, 2_200)] {
+        let mut rtt = RttEstimator::new();
+        for _ in 0..1_000 {
+            rtt.sample(millis(round_trip));
+        }
+        assert_eq!(rtt.rto(millis(200), MAX), millis(time_out));
+    }
+}
+
+#[test]
 fn back_off_doubles_up_to_the_most_and_a_sample_ends_it() {
     let mut rtt = RttEstimator::new();
     rtt.sample(millis(100));
