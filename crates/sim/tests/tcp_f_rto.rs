@@ -8,7 +8,7 @@ use sim::Puppet;
 use sim::puppet::seg;
 use stack::tcp::Algorithm;
 
-use crate::tcp_script::{MSS, block, established, established_by, line, millis, numbers, sack, write};
+use crate::tcp_script::{Bulk, MSS, block, established, established_by, line, millis, numbers, sack, write};
 
 const RTT: Duration = Duration::from_millis(100);
 
@@ -179,6 +179,20 @@ fn each_time_out_doubles_the_next_and_a_measurement_of_new_data_ends_that() {
     puppet.run_for(RTT);
     puppet.send(&sack(2, &[]));
     assert_eq!(puppet.info().rto, millis(250), "SRTT 100 ms, RTTVAR 37.5 ms");
+}
+
+#[test]
+fn six_steady_round_trips_do_not_make_the_next_that_is_longer_a_time_out() {
+    // RFC 7323 section 4.2: many samples a round trip let RTTVAR shrink too fast; a departure from RFC 6298 section 2.3 toward
+    // more patience.
+    let rtt = millis(400);
+    let mut bulk = Bulk::begin(established(Algorithm::Cubic, rtt));
+    for _ in 0..6 {
+        bulk.round(rtt);
+    }
+    bulk.round(millis(580));
+    let info = bulk.puppet.info();
+    assert_eq!((info.retransmissions, info.timeouts, info.slow_start_threshold), (0, 0, u32::MAX));
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn a_larger_buffer_never_means_less_throughput() {
     // 4 MB at 10 Mbit/s take 3.2 s at least.
     let model = LinkModel { queue: None, ..link() };
     let times: Vec<f64> = BUFFERS.iter().map(|&buffer| seconds(model, buffer, 4_000_000)).collect();
-    assert!(times.windows(2).all(|pair| pair[1] <= pair[0] * 1.001), "{times:?}");
+    assert!(times.windows(2).all(|pair| pair[1] <= pair[0] * 1.02), "{times:?}");
     assert!(times[5] < 3.6, "{times:?}");
 }
 

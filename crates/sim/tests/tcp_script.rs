@@ -81,3 +81,83 @@ pub(crate) fn numbers(puppet: &mut Puppet) -> Vec<u32> {
     };
     puppet.take().iter().map(number).collect()
 }
+
+/// A bulk transfer whose every round trip is a burst, and an ACK for each `stretch` segments of it a round trip later.
+pub(crate) struct Bulk {
+    pub(crate) puppet: Puppet,
+    /// Segments acknowledged.
+    pub(crate) acked: u32,
+    /// Segments that an ACK covers.
+    pub(crate) stretch: u32,
+}
+
+impl Bulk {
+    /// Begins to send, with more waiting than any window holds.
+    pub(crate) fn begin(mut puppet: Puppet) -> Self {
+        puppet.write(&vec![1; 700 * MSS as usize]);
+        Self { puppet, acked: 0, stretch: 1 }
+    }
+
+    /// The segments in flight.
+    pub(crate) fn flight(&self) -> u32 {
+        self.puppet.info().in_flight / MSS
+    }
+
+    /// The congestion window, in segments.
+    pub(crate) fn window(&self) -> f64 {
+        f64::from(self.puppet.info().congestion_window) / f64::from(MSS)
+    }
+
+    /// A round trip passes, and everything that was in flight is acknowledged.
+    pub(crate) fn round(&mut self, rtt: Duration) {
+        self.puppet.run_for(rtt);
+        let end = self.acked + self.flight();
+        while self.acked < end {
+            let more = self.stretch.min(end - self.acked);
+            self.acked += more;
+            self.puppet.send(&sack(self.acked, &[]));
+            self.puppet.write(&vec![1; (more * MSS) as usize]);
+        }
+        self.puppet.take();
+    }
+
+    /// Round trips until `segments` are in flight.
+    pub(crate) fn grow_to(&mut self, segments: u32, rtt: Duration) {
+        while self.flight() < segments {
+            self.round(rtt);
+        }
+    }
+
+    /// The first segment in flight is lost and repaired, which takes two round trips; the window is the threshold then.
+    pub(crate) fn lose_one(&mut self, rtt: Duration) {
+        self.puppet.run_for(rtt);
+        let end = self.acked + self.flight();
+        self.puppet.send(&sack(self.acked, &[block(self.acked + 2, end)]));
+        assert!(self.puppet.info().recovering);
+        self.puppet.run_for(rtt);
+        let freed = end - self.acked;
+        self.acked = end;
+        self.puppet.send(&sack(end, &[]));
+        self.puppet.write(&vec![1; (freed * MSS) as usize]);
+        self.puppet.take();
+        assert!(!self.puppet.info().recovering);
+    }
+
+    /// What waits is sent and acknowledged, and no more is written.
+    pub(crate) fn stop(&mut self) {
+        while self.puppet.info().send_queue > 0 {
+            self.puppet.run_for(Duration::from_millis(100));
+            for _ in 0..self.flight() {
+                self.acked += 1;
+                self.puppet.send(&sack(self.acked, &[]));
+            }
+            self.puppet.take();
+        }
+    }
+
+    /// After [`stop`](Self::stop), there is more to send again.
+    pub(crate) fn resume(&mut self) {
+        self.puppet.write(&vec![1; 700 * MSS as usize]);
+        self.puppet.take();
+    }
+}
