@@ -292,3 +292,20 @@ fn a_peer_that_takes_its_reports_back_is_served_again() {
     assert_eq!(again, [3, 4]);
     assert_eq!(puppet.info().in_flight, 0);
 }
+
+#[test]
+fn an_acknowledgement_that_was_overtaken_still_says_what_arrived() {
+    // RFC 2018 section 5: what is above SND.UNA is news; what is below was acknowledged meanwhile, and is no report of
+    // duplicates.
+    let mut puppet = reno();
+    write(&mut puppet, 10);
+    puppet.run_for(RTT);
+    puppet.send(&sack(2, &[]));
+    puppet.take();
+    let threshold = puppet.info().slow_start_threshold;
+    puppet.send(&sack(0, &[block(2, 2), block(4, 6)]));
+    let info = puppet.info();
+    assert_eq!(info.sacked, 3 * MSS);
+    assert_eq!(numbers(&mut puppet), [3], "three segments beyond the gap");
+    assert!(info.slow_start_threshold < threshold);
+}

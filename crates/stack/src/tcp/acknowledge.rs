@@ -28,6 +28,8 @@ impl Connection {
         let window_changed = self.update_window(segment.header.seq, ack, segment.header.window);
         if ack.at_or_after(self.snd.una) && self.flight() > 0 {
             self.on_current_ack(env, segment, window_changed);
+        } else if ack.before(self.snd.una) && self.flight() > 0 && !segment.header.options.sack.is_empty() {
+            self.on_overtaken_ack(env, segment);
         } else if ack == self.snd.una && self.recovery.is_some() {
             self.on_late_report(env, segment, window_changed);
         }
@@ -45,6 +47,25 @@ impl Connection {
             Feedback { now: env.now, ack, una: ack, nxt: self.snd.nxt, blocks, duplicate, echo: false, mss, srtt };
         if let Some(recovery) = &mut self.recovery {
             recovery.on_late_report(&feedback, &mut self.congestion);
+        }
+    }
+
+    /// An acknowledgement that a later one has overtaken on its way: what it says of data beyond SND.UNA is news perhaps,
+    /// and the rest would only look like a report of duplicates.
+    fn on_overtaken_ack(&mut self, env: &mut Env<'_>, segment: &Incoming<'_>) {
+        let una = self.snd.una;
+        let mut raw = [(SeqNum(0), SeqNum(0)); SackBlocks::MAX];
+        let mut known = 0;
+        for block in segment.header.options.sack.iter().filter(|(start, _)| start.after(una)) {
+            raw[known] = block;
+            known += 1;
+        }
+        let (mss, srtt) = (self.segment_size(), self.rtt.smoothed().unwrap_or_default());
+        let (blocks, nxt) = (&raw[..known], self.snd.nxt);
+        if known > 0 {
+            let feedback =
+                Feedback { now: env.now, ack: una, una, nxt, blocks, duplicate: false, echo: false, mss, srtt };
+            self.take_in_feedback(env, &feedback, None);
         }
     }
 
