@@ -26,7 +26,7 @@ fn echo(puppet: &mut Puppet, segment: &Seg) -> Option<u32> {
 }
 
 #[test]
-fn once_agreed_every_segment_but_a_reset_carries_them() {
+fn once_agreed_every_segment_carries_them() {
     let (mut puppet, start) = established();
     let keep_alive = KeepAlive { idle: Duration::from_secs(10), interval: Duration::from_secs(1), probes: 9 };
     let (now, id) = (puppet.instant(), puppet.id());
@@ -49,11 +49,26 @@ fn once_agreed_every_segment_but_a_reset_carries_them() {
         assert_eq!(option.value.wrapping_sub(start), seen.at.as_millis() as u32, "{seen:?}");
     }
 
-    let (mut puppet, _) = established();
+    // RFC 7323 section 3.2: a reset, too.
+    let (mut puppet, start) = established();
+    puppet.run_for(Duration::from_millis(100));
     let (now, id) = (puppet.instant(), puppet.id());
     puppet.stack.tcp_abort(now, id);
     puppet.drain();
-    assert_eq!(puppet.take()[0].options.timestamps, None);
+    let option = puppet.take()[0].options.timestamps.expect("the option");
+    assert_eq!(option.value.wrapping_sub(start), 100);
+}
+
+#[test]
+fn the_clock_of_a_segment_whose_ack_is_of_nothing_sent_is_not_believed() {
+    // A forged one far ahead would have everything that the peer sends afterwards taken for old.
+    let (mut puppet, start) = established();
+    puppet.send(&seg(1).ack(9_999).text(b"forged").timestamps(1_000_000, start));
+    puppet.take();
+    let answer = echo(&mut puppet, &seg(1).ack(1).text(b"true").timestamps(1_001, start));
+    puppet.run_for(Duration::from_millis(40));
+    assert_eq!(answer.or_else(|| puppet.take().pop()?.options.timestamps.map(|option| option.echo)), Some(1_001));
+    assert_eq!(puppet.read(100), b"true");
 }
 
 #[test]

@@ -433,7 +433,7 @@ impl Tcp {
                 let reset = if connection.flags.has(Flags::HELD) {
                     Reset::refuse(connection)
                 } else {
-                    Reset::abort(connection)
+                    Reset::abort(now, connection)
                 };
                 reset.send(now, context.net, &connection.flow);
             }

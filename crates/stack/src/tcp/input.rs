@@ -187,16 +187,17 @@ impl Connection {
         if self.flags.has(Flags::ECN) {
             self.on_ecn_marks(segment);
         }
-        if let Some(option) = segment.header.options.timestamps
-            && self.timestamps.is_agreed()
-        {
-            // RFC 7323 section 4.3 (2): SEG.SEQ as it came, not as it was cut.
-            self.timestamps.update(env.now, option.value, seq, self.rcv.acked);
-        }
         if self.phase == Phase::SynReceived {
             self.on_handshake_ack(env, segment)?;
         } else {
             self.on_ack(env, segment)?;
+        }
+        if let Some(option) = segment.header.options.timestamps
+            && self.timestamps.is_agreed()
+        {
+            // RFC 7323 section 4.3 (2): SEG.SEQ as it came, not as it was cut. Only now that the ACK was found good: a
+            // forged clock far ahead would have everything that follows taken for old.
+            self.timestamps.update(env.now, option.value, seq, self.rcv.acked);
         }
         self.on_probe_answered();
         if self.phase == Phase::Closed {
@@ -204,7 +205,7 @@ impl Connection {
         }
         if self.flags.has(Flags::ORPHANED) && !segment.payload.is_empty() && self.phase.receives() {
             // RFC 1122 section 4.2.2.13: nobody is left to read what arrives.
-            let reset = Reset::abort(self);
+            let reset = Reset::abort(env.now, self);
             self.phase = Phase::Closed;
             return Err(Stop::Reset(Discard::TcpAfterClose, reset));
         }

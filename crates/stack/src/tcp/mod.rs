@@ -292,7 +292,7 @@ impl Tcp {
         }
         let Some(connection) = self.connections.at_mut(index) else { return };
         if phase != Phase::Closed && connection.is_corrupt() {
-            Reset::abort(connection).send(now, context.net, &connection.flow);
+            Reset::abort(now, connection).send(now, context.net, &connection.flow);
             connection.fail(TcpError::Corrupt);
         }
         match connection.phase {

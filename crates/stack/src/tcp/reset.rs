@@ -1,6 +1,6 @@
 //! Resets that this side sends (RFC 9293 section 3.10.7.1, section 3.5.2).
 
-use wire::tcp::{SeqNum, TcpFlags};
+use wire::tcp::{SeqNum, TcpFlags, Timestamps};
 
 use crate::network::Network;
 use crate::tcp::bare;
@@ -15,6 +15,7 @@ use crate::time::Instant;
 pub(crate) struct Reset {
     seq: SeqNum,
     ack: Option<SeqNum>,
+    timestamps: Option<Timestamps>,
 }
 
 impl Reset {
@@ -25,32 +26,40 @@ impl Reset {
         }
         // RFC 9293 section 3.10.7.1: take the number from the ACK field, or acknowledge all of it.
         Some(if segment.header.flags.contains(TcpFlags::ACK) {
-            Self { seq: segment.header.ack, ack: None }
+            Self { seq: segment.header.ack, ack: None, timestamps: None }
         } else {
-            Self { seq: SeqNum(0), ack: Some(segment.header.seq + segment.len()) }
+            Self { seq: SeqNum(0), ack: Some(segment.header.seq + segment.len()), timestamps: None }
         })
     }
 
     /// The reset that aborts a connection (RFC 9293 section 3.10.5).
-    pub(crate) fn abort(connection: &Connection) -> Self {
+    pub(crate) fn abort(now: Instant, connection: &Connection) -> Self {
+        let agreed = connection.timestamps.is_agreed();
         // At SND.NXT as the peer knows it: a reset elsewhere would only be challenged (RFC 5961 section 3).
-        Self { seq: connection.snd.nxt, ack: Some(connection.rcv.nxt) }
+        Self {
+            seq: connection.snd.nxt,
+            ack: Some(connection.rcv.nxt),
+            // RFC 7323 section 3.2: it should be in a reset, too.
+            timestamps: agreed.then(|| connection.timestamps.option(now)),
+        }
     }
 
     /// The reset that refuses a SYN which nothing has answered yet.
     pub(crate) fn refuse(connection: &Connection) -> Self {
         // RFC 9293 section 3.10.7.1: the SYN had no ACK.
-        Self { seq: SeqNum(0), ack: Some(connection.rcv.nxt) }
+        Self { seq: SeqNum(0), ack: Some(connection.rcv.nxt), timestamps: None }
     }
 
     /// The reset that ends a handshake whose SYN-ACK was sent.
     pub(crate) fn of_handshake(half: &HalfOpen) -> Self {
-        Self { seq: half.isn + 1, ack: Some(half.syn.seq + 1) }
+        Self { seq: half.isn + 1, ack: Some(half.syn.seq + 1), timestamps: None }
     }
 
     /// Sends it on `flow`.
     pub(crate) fn send(self, now: Instant, net: &mut Network, flow: &Flow) {
         let flags = if self.ack.is_some() { TcpFlags::RST | TcpFlags::ACK } else { TcpFlags::RST };
-        bare::send(now, net, flow, &bare::header(flow, self.seq, self.ack.unwrap_or(SeqNum(0)), flags));
+        let mut header = bare::header(flow, self.seq, self.ack.unwrap_or(SeqNum(0)), flags);
+        header.options.timestamps = self.timestamps;
+        bare::send(now, net, flow, &header);
     }
 }

@@ -32,7 +32,7 @@ impl Timestamps {
         Self { agreed: false, offset, recent: 0, recent_at: 0 }
     }
 
-    /// Both sides offered the option: every segment carries it from now on, resets aside.
+    /// Both sides offered the option: every segment of the connection carries it from now on.
     pub(crate) fn agree(&mut self, now: Instant, option: TimestampsOption) {
         self.agreed = true;
         self.recent = option.value;
