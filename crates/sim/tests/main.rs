@@ -2,6 +2,8 @@
 
 mod heap;
 mod hostile;
+mod hostile_guesses;
+mod hostile_peers;
 mod hostile_syn_flood;
 mod random_networks;
 mod tcp_any_address;

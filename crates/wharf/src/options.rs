@@ -72,7 +72,7 @@ impl Default for KeepAlive {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ListenOptions {
-    /// Most connections that are complete, or on the way to be, and not accepted yet. Default 1,024.
+    /// Most connections that are complete, or on the way to be, and not accepted yet. Default 4,096.
     pub backlog: usize,
     /// What its connections begin with; `local` must be `None`.
     pub tcp: TcpOptions,
@@ -80,7 +80,7 @@ pub struct ListenOptions {
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { backlog: 1_024, tcp: TcpOptions::default() }
+        Self { backlog: 4_096, tcp: TcpOptions::default() }
     }
 }
 
