@@ -64,12 +64,14 @@ impl Consumer {
     }
 
     /// Bytes that can be read now; looks at the producer's position.
+    #[inline]
     pub fn len(&self) -> usize {
         self.refresh();
         self.available()
     }
 
     /// True when nothing can be read now.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -116,10 +118,35 @@ impl Consumer {
         spans
     }
 
+    /// As [`Consumer::spans`], for a range that lies in one piece; `None` if it does not, or if there are not so many bytes.
+    #[inline]
+    pub fn span(&self, offset: usize, len: usize) -> Option<Span<'_>> {
+        if len == 0 {
+            return Some(Span::EMPTY);
+        }
+        let end = offset.checked_add(len)?;
+        if end > self.available() {
+            self.refresh();
+            if end > self.available() {
+                return None;
+            }
+        }
+        let position = self.head + offset as u64;
+        let (pointer, run) = self.piece(position)?;
+        if run < len {
+            return None;
+        }
+        #[cfg(loom)]
+        self.shadow(position, len);
+        // SAFETY: as in `for_pieces`.
+        Some(unsafe { Span::from_raw(pointer.as_ptr(), len) })
+    }
+
     /// Gives the room of the next `n` bytes back to the producer.
     ///
     /// # Panics
     /// If so many were not there when last looked at.
+    #[inline]
     pub fn consume(&mut self, n: usize) {
         let seen = self.tail.get() - self.head;
         assert!(n as u64 <= seen, "{n} bytes consumed of {seen}");
@@ -187,6 +214,7 @@ impl Consumer {
         self.poisoned.set(true);
     }
 
+    #[inline]
     fn header(&self) -> &Header {
         // SAFETY: the header lives until the last half leaves it, or as long as the region does, which outlives us.
         unsafe { self.header.as_ref() }
@@ -197,6 +225,7 @@ impl Consumer {
     }
 
     /// Looks at the producer's position, once, and takes it if it can be true.
+    #[inline]
     fn refresh(&self) {
         // Acquire: the bytes before it, and the epochs they lie in.
         let tail = self.header().tail.load(Ordering::Acquire);
@@ -208,6 +237,7 @@ impl Consumer {
     }
 
     /// Bytes that can be read as far as we have looked.
+    #[inline]
     fn available(&self) -> usize {
         if self.poisoned.get() { 0 } else { (self.tail.get() - self.head) as usize }
     }
@@ -240,6 +270,7 @@ impl Consumer {
 
     /// The memory of an unread position and how many positions follow it in the same piece, at least one. None if the
     /// producer's words make no sense, which poisons.
+    #[inline]
     fn piece(&self, position: u64) -> Option<(NonNull<u8>, usize)> {
         let Some((epoch, end)) = self.epoch_of(position) else {
             self.poison();
@@ -268,6 +299,7 @@ impl Consumer {
     }
 
     /// The epoch with the greatest start at or before the position, and where the other takes over.
+    #[inline]
     fn epoch_of(&self, position: u64) -> Option<(Epoch, u64)> {
         // SAFETY: a byte is unread, so a heap ring has memory, and keeps it at least as long.
         let [first, second] = unsafe { entries(self.header, self.region_log2 == 0) };

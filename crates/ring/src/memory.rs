@@ -47,7 +47,12 @@ impl Table {
     }
 
     /// The chunk of a slot, the offset in it, and the bytes from there to the chunk's end.
+    #[inline]
     fn locate(&self, slot: usize) -> (usize, usize, usize) {
+        let first = 1 << self.first_log2;
+        if slot < first {
+            return (0, slot, first - slot);
+        }
         let index = (usize::BITS - (slot >> self.first_log2).leading_zeros()) as usize;
         let begin = chunk_begin(self.first_log2, index);
         let len = chunk_len(self.first_log2, index);
@@ -101,6 +106,7 @@ impl Table {
     ///
     /// # Safety
     /// The slot lies below a size that was passed to [`grow`] with success, and that call happened before this one.
+    #[inline]
     pub(crate) unsafe fn slot(&self, slot: usize) -> (NonNull<u8>, usize) {
         let (index, offset, len) = self.locate(slot);
         // Relaxed: the tail that published bytes in this chunk was read with acquire.

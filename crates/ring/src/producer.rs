@@ -113,6 +113,7 @@ impl Producer {
     /// How many bytes could be written now. It shrinks only by what is written and by a lowered limit, so TCP can
     /// announce it as a window: in all, at least `limit - len()`, except that for a while after the ring grew it
     /// counts only room that needs no second growth.
+    #[inline]
     pub fn free(&self) -> usize {
         if self.is_closed_for_writing() {
             return 0;
@@ -126,11 +127,13 @@ impl Producer {
 
     /// Copies `bytes` to `offset` behind the published end, not published yet: data that came out of order. Returns
     /// false, and does nothing, if that does not lie wholly within [`Producer::free`]; no bytes fit anywhere.
+    #[inline]
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> bool {
         self.write_span_at(offset, Span::from_slice(bytes))
     }
 
     /// [`Producer::write_at`] for bytes that lie in another ring.
+    #[inline]
     pub fn write_span_at(&mut self, offset: usize, span: Span<'_>) -> bool {
         let Some(at) = self.prepare_at(offset, span.len()) else {
             return false;
@@ -142,6 +145,7 @@ impl Producer {
 
     /// [`Producer::write_at`], returning the RFC 1071 sum of `bytes`, taken in the same pass. None if there is no
     /// room.
+    #[inline]
     pub fn write_at_and_sum(&mut self, offset: usize, bytes: &[u8]) -> Option<Sum> {
         let at = self.prepare_at(offset, bytes.len())?;
         let mut total = Sum::ZERO;
@@ -163,6 +167,7 @@ impl Producer {
     ///
     /// # Panics
     /// If so many have not been placed.
+    #[inline]
     pub fn publish(&mut self, n: usize) {
         assert!(n as u64 <= self.hi - self.tail, "{n} bytes published, {} placed", self.hi - self.tail);
         self.advance(n);
@@ -175,6 +180,7 @@ impl Producer {
     }
 
     /// Bytes published and not consumed, as far as the consumer has said.
+    #[inline]
     pub fn len(&self) -> usize {
         self.refresh();
         (self.tail - self.head.get()) as usize
@@ -271,16 +277,19 @@ impl Producer {
         self.tail
     }
 
+    #[inline]
     fn header(&self) -> &Header {
         // SAFETY: the header lives until the last half leaves it, or as long as the region does, which outlives us.
         unsafe { self.header.as_ref() }
     }
 
+    #[inline]
     fn is_closed_for_writing(&self) -> bool {
         self.finished || self.poisoned.get()
     }
 
     /// Looks at the consumer's position, once, and takes it if it can be true.
+    #[inline]
     fn refresh(&self) {
         // Acquire: the consumer has finished reading what lies before it.
         let head = self.header().head.load(Ordering::Acquire);
@@ -292,6 +301,7 @@ impl Producer {
     }
 
     /// Copies to a position that is prepared.
+    #[inline]
     fn place(&mut self, at: u64, span: Span<'_>) {
         let mut done = 0;
         while done < span.len() {
@@ -313,12 +323,14 @@ impl Producer {
         table.shadow.written(self.slot_of(position).0, len);
     }
 
+    #[inline]
     fn placed(&mut self, at: u64, len: usize) {
         if len > 0 {
             self.hi = self.hi.max(at + len as u64);
         }
     }
 
+    #[inline]
     fn advance(&mut self, n: usize) {
         self.tail += n as u64;
         self.hi = self.hi.max(self.tail);

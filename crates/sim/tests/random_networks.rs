@@ -107,7 +107,7 @@ fn run(seed: u64) {
 }
 
 /// Plays the network of `seed` to its end and returns it. With `traced` every frame is kept.
-pub(crate) fn play(seed: u64, header_prediction: bool, traced: bool) -> World {
+pub(crate) fn play(seed: u64, fast_path: bool, traced: bool) -> World {
     let mut chance = Chance::new(seed);
     let mut setup = Setup::new(seed);
     setup.forth = random_link(&mut chance);
@@ -115,7 +115,7 @@ pub(crate) fn play(seed: u64, header_prediction: bool, traced: bool) -> World {
     setup.mtu = [576, 1500, 1500, 9000][chance.below(4) as usize];
     setup.offload = chance.below(4) == 0;
     for config in &mut setup.config {
-        config.tcp.header_prediction = header_prediction;
+        config.tcp.fast_path = fast_path;
         config.tcp.ecn = if seed.is_multiple_of(2) { Ecn::Active } else { Ecn::Passive };
     }
     // A queue that no frame fits is a broken link, not a slow one.

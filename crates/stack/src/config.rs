@@ -78,9 +78,9 @@ pub struct TcpConfig {
     pub timestamps: bool,
     /// Offer selective acknowledgements (RFC 2018).
     pub sack: bool,
-    /// Let a segment that was expected take the short way through the engine. Default true; off, every segment takes the
-    /// whole way, with the same result: for tests and measurements.
-    pub header_prediction: bool,
+    /// Let segments that are like those before them take a shorter way through the engine, in and out. Default true; off,
+    /// every segment takes the whole way, with the same result: for tests and measurements.
+    pub fast_path: bool,
     /// The congestion control of sockets that ask for none. Default CUBIC.
     pub congestion: Algorithm,
     /// Explicit congestion notification (RFC 3168) for sockets that do not say. Default: where the peer asks for it.
@@ -109,7 +109,7 @@ impl Default for TcpConfig {
             window_scaling: true,
             timestamps: true,
             sack: true,
-            header_prediction: true,
+            fast_path: true,
             congestion: Algorithm::Cubic,
             ecn: Ecn::Passive,
             share: None,

@@ -127,6 +127,15 @@ impl Events {
         self.queue.is_empty()
     }
 
+    /// Takes the next event if it is a connection's: by far the most frequent, and one that need not be carried around
+    /// whole.
+    #[inline]
+    pub(crate) fn take_tcp(&mut self) -> Option<ConnectionId> {
+        let &Event::Tcp(id, _) = self.queue.front()? else { return None };
+        self.queue.pop_front();
+        Some(id)
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Event> {
         let event = self.queue.pop_front();
         if self.queue.is_empty() && self.queue.capacity() > 1_024 {

@@ -142,6 +142,12 @@ impl Stack {
 
     fn next_event(&mut self) -> Option<Event> {
         loop {
+            if let Some(id) = self.events.take_tcp() {
+                match self.tcp.take_news(id) {
+                    Some(news) => return Some(Event::Tcp(id, news)),
+                    None => continue,
+                }
+            }
             let complete = match self.events.pop()? {
                 Event::Udp(id, _) => self.udp.complete_event(id),
                 Event::Echo(id, _) => self.echoes.complete_event(id),
@@ -149,9 +155,7 @@ impl Stack {
                     self.echoes.incoming_taken();
                     Some(event)
                 }
-                event @ (Event::Tcp(..) | Event::Accept(_) | Event::TcpIncoming { .. }) => {
-                    self.tcp.complete_event(event)
-                }
+                event @ (Event::Accept(_) | Event::TcpIncoming { .. }) => self.tcp.complete_event(event),
                 event => Some(event),
             };
             if complete.is_some() {

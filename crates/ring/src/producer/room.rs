@@ -14,6 +14,7 @@ const REWIND_AFTER: u64 = 2048;
 
 impl Producer {
     /// Nothing unread, nothing placed ahead: no byte in the ring is alive.
+    #[inline]
     pub(super) fn is_drained(&self) -> bool {
         self.hi == self.tail && {
             self.refresh();
@@ -29,11 +30,13 @@ impl Producer {
     }
 
     /// While the consumer has not reached the current epoch: see `layout`, "append".
+    #[inline]
     fn is_pending(&self) -> bool {
         self.log2 != 0 && self.head.get() < self.start
     }
 
     /// What may lie between head and the last byte placed: our limit, or less if the consumer grants less.
+    #[inline]
     fn limit_now(&self) -> u64 {
         // Relaxed, and taken for what it is: a consumer that lies harms its own stream only.
         let grant = self.header().grant.load(Ordering::Relaxed);
@@ -41,6 +44,7 @@ impl Producer {
     }
 
     /// The position up to which bytes could be placed, growing if need be.
+    #[inline]
     pub(super) fn room_end(&self) -> u64 {
         let limit = self.limit_now();
         let by_limit = self.head.get() + limit;
@@ -52,6 +56,7 @@ impl Producer {
     }
 
     /// The position up to which bytes can be placed without growing.
+    #[inline]
     fn mapped_end(&self) -> u64 {
         match self.log2 {
             0 => self.tail,
@@ -82,6 +87,7 @@ impl Producer {
     }
 
     /// The position of `offset`, when `len` bytes can be placed there.
+    #[inline]
     pub(super) fn prepare_at(&mut self, offset: usize, len: usize) -> Option<u64> {
         let at = self.tail.checked_add(offset as u64)?;
         let end = at.checked_add(len as u64)?;
@@ -101,6 +107,7 @@ impl Producer {
     }
 
     /// Makes all positions before `end`, which is at most `room_end()`, have memory. False when there is none left.
+    #[inline]
     fn prepare(&mut self, end: u64) -> bool {
         if self.log2 == 0 {
             return self.begin(end);
@@ -185,6 +192,7 @@ impl Producer {
     }
 
     /// The epochs, of a ring that has memory.
+    #[inline]
     fn entries(&self) -> &[Entry; 2] {
         // SAFETY: our header, and called only after `allocate`, whose memory lasts until `release`.
         unsafe { header::entries(self.header, self.region_log2 == 0) }
@@ -206,6 +214,7 @@ impl Producer {
 
     /// The slot of a position at or after the tail that `prepare` has covered, and how many positions follow it
     /// without a wrap.
+    #[inline]
     pub(super) fn slot_of(&self, position: u64) -> (usize, u64) {
         if position >= self.start {
             let size = 1u64 << self.log2;
@@ -221,6 +230,7 @@ impl Producer {
     }
 
     /// The memory of such a position and how many positions follow it in the same piece.
+    #[inline]
     pub(super) fn piece(&self, position: u64) -> (NonNull<u8>, usize) {
         let (slot, run) = self.slot_of(position);
         let (pointer, len) = if self.region_log2 == 0 {

@@ -10,6 +10,7 @@ use wire::ipv4;
 
 use super::InterfaceId;
 use super::neighbors::NeighborId;
+use super::template::Headers;
 
 /// Longest Ethernet header: with one VLAN tag.
 pub(crate) const MAX_LINK_HEADER: usize = 18;
@@ -28,6 +29,8 @@ pub(crate) struct HotPath {
     /// The largest IP packet the device cuts; zero when it cuts none.
     pub tx_segmentation: u32,
     pub mtu: u32,
+    /// For segments that need nothing else.
+    pub template: Option<Headers>,
     /// The sum of the addresses, which IPv4's header and every pseudo-header need.
     pub address_sum: Sum,
 }

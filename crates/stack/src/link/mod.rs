@@ -3,7 +3,8 @@
 //!
 //! `input` takes frames apart, `output` addresses them, `neighbors` and `arp` find the next hop's MAC, `acd` makes sure
 //! that an address is ours alone, `offload` cuts and sums what the device cannot, `queue` holds what waits for the
-//! device and `pending` what waits for a neighbour, `loopback` is the device that leads back, `hot_path` remembers the headers of busy paths.
+//! device and `pending` what waits for a neighbour, `loopback` is the device that leads back, `hot_path`
+//! remembers the headers of busy paths and `template` writes the usual segment over them.
 
 pub(crate) mod acd;
 mod arp;
@@ -16,6 +17,7 @@ pub(crate) mod offload;
 pub(crate) mod output;
 pub(crate) mod pending;
 pub(crate) mod queue;
+pub(crate) mod template;
 
 pub use acd::AddressCheck;
 pub use interface::{InterfaceConfig, InterfaceError, InterfaceInfo};

@@ -32,6 +32,7 @@ pub(crate) struct Train<'a> {
     pub payload_len: usize,
     /// Payload bytes a segment.
     pub segment_size: usize,
+    pub cursor: Cursor,
 }
 
 /// What the device can do.
@@ -75,13 +76,18 @@ impl Train<'_> {
         let step = self.step(offloads, ip_header_len);
         let flags = TcpFlags(self.headers[self.tcp_at + 13]);
         let mut progress = Progress::default();
+        let mut written = None;
         loop {
             let len = step.min(self.payload_len - progress.payload);
             let last = progress.payload + len == self.payload_len;
             if progress.payload > 0 || !last {
                 self.mark_piece(flags, progress.payload == 0, last);
             }
-            self.write_lengths(ip_header_len + len);
+            // All frames of a train are alike but for the last.
+            if written != Some(len) {
+                self.write_lengths(ip_header_len + len);
+                written = Some(len);
+            }
             let in_hardware = offloads.tx_checksum && header_len + len >= MIN_FRAME_LEN;
             let taken = if in_hardware {
                 self.hand_over(sink, progress.payload, len)
@@ -166,12 +172,18 @@ impl Train<'_> {
         // The field holds the pseudo-header's sum, not complemented.
         let partial = !self.pseudo(len).finish();
         self.write_checksum(partial);
-        let mut pieces = [Span::EMPTY; MAX_PIECES];
-        let whole = from == 0 && len == self.payload_len;
-        let payload = if whole { self.payload } else { slice_spans(self.payload, from, len, &mut pieces) };
         let checksum = TxChecksum::Partial { start: self.tcp_at as u16, offset: CHECKSUM_OFFSET as u16 };
         let segment_size = (len > self.segment_size).then_some(self.segment_size as u16);
-        sink.take(&TxFrame { header: self.headers, payload, checksum, segment_size })
+        let header: &[u8] = self.headers;
+        if from == 0 && len == self.payload_len {
+            return sink.take(&TxFrame { header, payload: self.payload, checksum, segment_size });
+        }
+        if let Some(span) = self.cursor.take(self.payload, from, len) {
+            return sink.take(&TxFrame { header, payload: &[span], checksum, segment_size });
+        }
+        let mut pieces = [Span::EMPTY; MAX_PIECES];
+        let payload = slice_spans(self.payload, from, len, &mut pieces);
+        sink.take(&TxFrame { header, payload, checksum, segment_size })
     }
 
     /// One frame in one piece, copied and summed in one pass, padded to Ethernet's minimum.
@@ -196,6 +208,29 @@ impl Train<'_> {
         let frame =
             TxFrame { header: &scratch[..padded], payload: &[], checksum: TxChecksum::Complete, segment_size: None };
         sink.take(&frame)
+    }
+}
+
+/// Where a train has got to: frames are cut one after the other, and most of them lie in one piece.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Cursor {
+    /// The piece, and how many bytes of the payload lie before it.
+    index: usize,
+    before: usize,
+}
+
+impl Cursor {
+    /// The bytes `[from, from + len)` if they lie in one piece. `from` never goes back.
+    #[inline]
+    fn take<'a>(&mut self, spans: &[Span<'a>], from: usize, len: usize) -> Option<Span<'a>> {
+        let mut span = spans.get(self.index)?;
+        while from - self.before >= span.len() {
+            self.before += span.len();
+            self.index += 1;
+            span = spans.get(self.index)?;
+        }
+        let skip = from - self.before;
+        (span.len() - skip >= len).then(|| span.slice(skip..skip + len))
     }
 }
 

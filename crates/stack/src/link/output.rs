@@ -13,8 +13,9 @@ use wire::protocol::Protocol;
 use super::InterfaceId;
 use super::hot_path::{HotPath, MAX_LINK_HEADER};
 use super::neighbors::NeighborId;
-use super::offload::{MAX_HEADERS, Offloads, Train};
+use super::offload::{Cursor, MAX_HEADERS, Offloads, Train};
 use super::queue::Class;
+use super::template::Headers;
 use crate::Instant;
 use crate::discard::Discard;
 use crate::network::{Network, Segment, Transmitted};
@@ -105,6 +106,7 @@ impl Network {
             tx_checksum: link.capabilities.tx_checksum || link.capabilities.tx_segmentation.is_some(),
             tx_segmentation: link.capabilities.tx_segmentation.unwrap_or(0),
             mtu: link.mtu,
+            template: Headers::new(&link_header[..usize::from(link_header_len)], source, destination),
             address_sum: checksum::pseudo_header(source, destination, Protocol(0), 0),
         };
         self.hot_paths.insert(path);
@@ -145,6 +147,7 @@ impl Network {
             payload: segment.payload,
             payload_len: segment.payload_len,
             segment_size,
+            cursor: Cursor::default(),
         };
         let mut sink = device;
         let progress = train.transmit(&mut sink, offloads, &mut self.scratch);

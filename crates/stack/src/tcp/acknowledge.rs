@@ -43,8 +43,18 @@ impl Connection {
         let blocks = raw_blocks(&segment.header.options.sack, &mut raw);
         let duplicate = segment.payload.is_empty() && !window_changed;
         let (mss, srtt) = (self.segment_size(), self.rtt.smoothed().unwrap_or_default());
-        let feedback =
-            Feedback { now: env.now, ack, una: ack, nxt: self.snd.nxt, blocks, duplicate, echo: false, mss, srtt };
+        let feedback = Feedback {
+            now: env.now,
+            ack,
+            una: ack,
+            nxt: self.snd.nxt,
+            blocks,
+            duplicate,
+            echo: false,
+            may_be_short: false,
+            mss,
+            srtt,
+        };
         if let Some(recovery) = &mut self.recovery {
             recovery.on_late_report(&feedback, &mut self.congestion);
         }
@@ -118,7 +128,9 @@ impl Connection {
         let echo = self.is_echo(segment);
         let mut raw = [(SeqNum(0), SeqNum(0)); SackBlocks::MAX];
         let blocks = raw_blocks(blocks, &mut raw);
-        let feedback = Feedback { now: env.now, ack, una, nxt: self.snd.nxt, blocks, duplicate, echo, mss, srtt };
+        let may_be_short = env.config.fast_path;
+        let (now, nxt) = (env.now, self.snd.nxt);
+        let feedback = Feedback { now, ack, una, nxt, blocks, duplicate, echo, may_be_short, mss, srtt };
         self.take_in_feedback(env, &feedback, segment.header.options.timestamps);
     }
 
@@ -128,7 +140,8 @@ impl Connection {
     pub(crate) fn on_untroubled_ack(&mut self, env: &mut Env<'_>, ack: SeqNum, timestamps: Option<TimestampsOption>) {
         let (mss, srtt) = (self.segment_size(), self.rtt.smoothed().unwrap_or_default());
         let (now, una, nxt) = (env.now, self.snd.una, self.snd.nxt);
-        let feedback = Feedback { now, ack, una, nxt, blocks: &[], duplicate: false, echo: false, mss, srtt };
+        let feedback =
+            Feedback { now, ack, una, nxt, blocks: &[], duplicate: false, echo: false, may_be_short: true, mss, srtt };
         self.take_in_feedback(env, &feedback, timestamps);
     }
 

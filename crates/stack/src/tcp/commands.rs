@@ -122,10 +122,19 @@ impl Stack {
 
     /// The application has read from its receive ring: the window may open.
     pub fn tcp_read(&mut self, now: Instant, connection: ConnectionId) {
-        self.change_connection(now, connection, |connection, _| {
-            connection.on_read();
-            connection.rest_if_idle(now);
-        });
+        let (tcp, mut context) = self.tcp_context();
+        let Some(entry) = tcp.connections.get_mut(connection) else { return };
+        let before = entry.phase;
+        if matches!(before, Phase::Closed | Phase::TimeWait) {
+            return;
+        }
+        entry.on_read();
+        if !entry.flags.has(Flags::ACK_NOW) && !entry.is_quiet() && !entry.is_corrupt() {
+            // Nothing follows from a window that stays as it is.
+            return;
+        }
+        entry.rest_if_idle(now);
+        tcp.settle(now, &mut context, connection.index(), before);
     }
 
     /// The application reads no more: what still comes is acknowledged and thrown away, as after `shutdown(SHUT_RD)`.

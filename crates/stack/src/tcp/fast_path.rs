@@ -248,7 +248,7 @@ impl Tcp {
 
     /// A segment of the connection in slot `index` went the whole way well: the next one will be known by its headers.
     pub(crate) fn expect_more(&mut self, net: &Network, delivery: &Delivery<'_>, index: u32) {
-        if !self.config.header_prediction {
+        if !self.config.fast_path {
             return;
         }
         let Some(connection) = self.connections.at(index).filter(|connection| connection.phase.is_synchronized())

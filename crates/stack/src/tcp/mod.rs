@@ -3,7 +3,7 @@
 //! | what | where |
 //! |---|---|
 //! | a segment's way in: checksum, look-up, RFC 9293's order of checks | `input` |
-//! | the segment that was expected, on the short way | `fast_path` |
+//! | the segment that was expected, and the one like all others, on the short way in and out | `fast_path`, `template` |
 //! | opening: SYN, SYN-ACK, options | `handshake`, `listener`, `isn` |
 //! | the queue of handshakes that peers have begun | `half_open`, `syn_queue`, `syn_cookies` |
 //! | acknowledgements, the send window | `acknowledge` |
@@ -59,6 +59,7 @@ mod scoreboard;
 mod syn_cookies;
 mod syn_queue;
 mod tail_probe;
+mod template;
 mod time_wait;
 mod timers;
 mod timestamps;
@@ -264,15 +265,18 @@ impl Tcp {
         self.settle(now, context, id.index(), before);
     }
 
-    /// Fills in what happened to the connection or listener that `event` names; `None` if it is gone or nothing did.
+    /// What happened to a connection for which an event stood in the queue; `None` if it is gone or nothing did.
+    #[inline]
+    pub(crate) fn take_news(&mut self, id: ConnectionId) -> Option<Readiness> {
+        let connection = self.connections.get_mut(id)?;
+        connection.flags.clear(Flags::EVENT_QUEUED);
+        let news = core::mem::take(&mut connection.news);
+        (!news.is_empty()).then_some(news)
+    }
+
+    /// Whether what `event` says of a listener or a request still holds; `None` if it is gone.
     pub(crate) fn complete_event(&mut self, event: Event) -> Option<Event> {
         match event {
-            Event::Tcp(id, _) => {
-                let connection = self.connections.get_mut(id)?;
-                connection.flags.clear(Flags::EVENT_QUEUED);
-                let news = core::mem::take(&mut connection.news);
-                (!news.is_empty()).then_some(Event::Tcp(id, news))
-            }
             Event::Accept(id) => {
                 self.listeners.table.get_mut(id)?.told = false;
                 Some(event)

@@ -22,7 +22,7 @@ const LONGEST_TRAIN: u32 = 64 * 1024 - 256;
 
 /// What kind of segment is planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     /// SYN or SYN-ACK.
     Syn,
     /// Text from SND.NXT on, perhaps with the FIN.
@@ -52,12 +52,12 @@ pub(crate) enum Outlook {
 
 /// The next segment, or train of segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Plan {
-    kind: Kind,
-    seq: SeqNum,
+pub(super) struct Plan {
+    pub kind: Kind,
+    pub seq: SeqNum,
     /// Payload bytes.
-    len: u32,
-    fin: bool,
+    pub len: u32,
+    pub fin: bool,
 }
 
 impl Connection {
@@ -283,6 +283,9 @@ impl Connection {
         plan: Plan,
         config: &TcpConfig,
     ) -> Transmitted {
+        if let Some(transmitted) = self.send_plain(now, net, device, plan, config) {
+            return transmitted;
+        }
         let mut flags = TcpFlags::ACK;
         let mut options = TcpOptions::NONE;
         let (mut window, mut edge) = self.offer_window();
@@ -363,7 +366,7 @@ impl Connection {
     }
 
     /// A segment has gone out.
-    fn on_sent(&mut self, now: Instant, plan: Plan, edge: SeqNum, config: &TcpConfig) {
+    pub(super) fn on_sent(&mut self, now: Instant, plan: Plan, edge: SeqNum, config: &TcpConfig) {
         if plan.kind == Kind::Ack && self.duplicate_acks_owed > 0 {
             self.duplicate_acks_owed -= 1;
         } else {
@@ -461,7 +464,9 @@ impl Connection {
 
     /// RFC 5681 section 4.1: after an idle time of more than one RTO the window says nothing about the path any more.
     pub(crate) fn restart_if_idle(&mut self, now: Instant, config: &TcpConfig) {
-        if self.flight() == 0 && now.since(self.last_sent) > self.rtt.rto(config.rto_min, config.rto_max) {
+        // No time-out is shorter than the shortest.
+        let maybe_idle = self.flight() == 0 && now > self.last_sent + config.rto_min;
+        if maybe_idle && now.since(self.last_sent) > self.rtt.rto(config.rto_min, config.rto_max) {
             let mss = self.segment_size();
             self.congestion.on_restart(mss);
         }

@@ -79,6 +79,22 @@ impl Rack {
         (min_rtt * u32::from(self.multiple) / 4).min(srtt)
     }
 
+    /// Whether [`detect`](Self::detect) would find nothing: everything in flight was sent after what has arrived.
+    #[inline]
+    pub(crate) fn finds_nothing(&self, board: &Scoreboard) -> bool {
+        self.rtt.is_zero() || board.is_all_later(self.sent_at, self.end)
+    }
+
+    /// RFC 8985 section 6.2 steps 1 to 3 for a run that was sent once, of a flight without gaps.
+    #[inline]
+    pub(crate) fn on_arrival_in_order(&mut self, latest: &Arrival, rtt: Duration) {
+        self.rtt = rtt.max(Duration::from_nanos(1));
+        if sent_after(latest, self.sent_at, self.end) {
+            self.sent_at = latest.sent_at;
+            self.end = latest.end;
+        }
+    }
+
     /// RFC 8985 section 6.2 step 5: marks what is lost. Returns how many bytes, and after what time to look again.
     pub(crate) fn detect(
         &self,
@@ -86,7 +102,7 @@ impl Rack {
         board: &mut Scoreboard,
         conditions: &Conditions,
     ) -> (u32, Option<Duration>) {
-        if self.rtt.is_zero() || board.is_all_later(self.sent_at, self.end) {
+        if self.rtt.is_zero() {
             return (0, None);
         }
         let Conditions { in_recovery, many_sacked, min_rtt, srtt } = *conditions;

@@ -177,7 +177,7 @@ impl Connection {
 
     /// The application has read: tells the peer if the window opens by enough to be worth a segment.
     pub(crate) fn on_read(&mut self) {
-        if self.phase.receives() && self.window_step() > 0 {
+        if self.phase.receives() && self.window_step(self.room()) > 0 {
             self.flags.set(Flags::ACK_NOW);
         }
     }
@@ -188,11 +188,13 @@ impl Connection {
         if self.flags.has(Flags::READ_SHUT) { self.receive.limit() } else { self.receive.free() }
     }
 
-    /// By how much the right edge of the window may move now, zero while that is too little to be worth it.
-    fn window_step(&mut self) -> u32 {
+    /// By how much the right edge of the window may move now that there is `room`, zero while that is too little to be
+    /// worth it.
+    #[inline]
+    fn window_step(&self, room: usize) -> u32 {
         // One unit of the scaled field is kept back, as the edge is rounded up to it and never moves back.
         let slack = (1usize << self.rcv.scale) - 1;
-        let room = self.room().saturating_sub(slack);
+        let room = room.saturating_sub(slack);
         let limit = self.receive.limit();
         let room = u32::try_from(room).unwrap_or(u32::MAX).min(65_535 << self.rcv.scale);
         let held = self.receive_window();
@@ -203,14 +205,16 @@ impl Connection {
     }
 
     /// The window field of the next segment, and the right edge that it promises.
-    pub(crate) fn offer_window(&mut self) -> (u16, wire::tcp::SeqNum) {
-        let window = self.receive_window() + self.window_step();
+    #[inline]
+    pub(crate) fn offer_window(&self) -> (u16, wire::tcp::SeqNum) {
+        let room = self.room();
+        let window = self.receive_window() + self.window_step(room);
         let scale = self.rcv.scale;
         let unit_mask = (1u32 << scale) - 1;
         // The edge never moves back, so the field is rounded up to its unit, but never to more than there is room for:
         // RFC 7323 section 2.4 lets the edge seem to shrink by a part of a unit then.
         let up = window.saturating_add(unit_mask) >> scale;
-        let field = if (u64::from(up) << scale) <= self.room() as u64 { up } else { window >> scale };
+        let field = if (u64::from(up) << scale) <= room as u64 { up } else { window >> scale };
         let field = u16::try_from(field).unwrap_or(u16::MAX);
         (field, self.rcv.nxt + (u32::from(field) << self.rcv.scale))
     }

@@ -92,6 +92,8 @@ pub(crate) struct Feedback<'a> {
     pub duplicate: bool,
     /// It echoes a router's mark (RFC 3168).
     pub echo: bool,
+    /// [`TcpConfig::fast_path`](crate::config::TcpConfig::fast_path).
+    pub may_be_short: bool,
     pub mss: u32,
     pub srtt: Duration,
 }
@@ -245,8 +247,15 @@ impl Recovery {
     pub(crate) fn on_feedback(&mut self, feedback: &Feedback<'_>, congestion: &mut Congestion) -> Option<Duration> {
         let Feedback { now, ack, una, nxt, mss, srtt, .. } = *feedback;
         let advanced = ack.after(una);
-        if advanced && feedback.blocks.is_empty() && !feedback.echo && self.is_untroubled() {
-            return self.on_untroubled_feedback(feedback, congestion);
+        let in_order = advanced
+            && feedback.may_be_short
+            && feedback.blocks.is_empty()
+            && !feedback.echo
+            && self.is_untroubled()
+            && self.board.is_in_order()
+            && self.rack.finds_nothing(&self.board);
+        if in_order {
+            return self.on_feedback_in_order(feedback, congestion);
         }
         let before = self.pipe(mss);
         let (outstanding, sacked, duplicates) = (self.board.outstanding(), self.board.sacked(), self.duplicates);
@@ -322,24 +331,19 @@ impl Recovery {
         rtt
     }
 
-    /// What [`on_feedback`](Self::on_feedback) comes to when everything goes well.
-    fn on_untroubled_feedback(&mut self, feedback: &Feedback<'_>, congestion: &mut Congestion) -> Option<Duration> {
+    /// What [`on_feedback`](Self::on_feedback) comes to when everything goes well: nothing is missing, nothing was sent twice,
+    /// and what is still in flight was sent after what has arrived.
+    fn on_feedback_in_order(&mut self, feedback: &Feedback<'_>, congestion: &mut Congestion) -> Option<Duration> {
         let Feedback { now, ack, una, nxt, mss, srtt, .. } = *feedback;
         let flight = self.board.outstanding();
-        let mut delivered = Delivered::default();
-        self.board.on_ack(ack, &mut delivered);
-        let rtt = delivered.unambiguous.map(|arrival| now.since(arrival.sent_at));
-        if let Some(rtt) = rtt {
+        let latest = self.board.on_ack_in_order(ack);
+        let rtt = latest.map(|arrival| now.since(arrival.sent_at));
+        if let (Some(latest), Some(rtt)) = (latest, rtt) {
             self.note_min_rtt(now, rtt);
+            self.rack.on_arrival_in_order(&latest, rtt);
         }
-        self.rack.update(now, &delivered, self.min_rtt().unwrap_or(srtt));
-        self.detect(now, mss, srtt);
         self.timeouts = 0;
-        if self.board.lost() > 0 {
-            self.enter(nxt, flight, mss, delivered.bytes, congestion);
-        } else {
-            congestion.on_ack(&Ack { now, acked: ack - una, flight, mss, rtt, srtt, una: ack, nxt });
-        }
+        congestion.on_ack(&Ack { now, acked: ack - una, flight, mss, rtt, srtt, una: ack, nxt });
         rtt
     }
 
@@ -469,7 +473,7 @@ impl Recovery {
 
     /// Runs RACK over what is in flight; returns after what time to look again.
     fn detect(&mut self, now: Instant, mss: u32, srtt: Duration) -> Option<Duration> {
-        if !self.sack {
+        if !self.sack || self.rack.finds_nothing(&self.board) {
             return None;
         }
         let conditions = self.conditions(mss, srtt);

@@ -35,7 +35,8 @@ impl RttEstimator {
     /// Takes a sample (RFC 6298 sections 2.2 and 2.3), and forgets the back-off.
     pub(crate) fn sample(&mut self, rtt: Duration) {
         // A sample of zero would read as "no sample yet".
-        let rtt = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX).clamp(1, 1 << 28);
+        let micros = rtt.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(rtt.subsec_micros()));
+        let rtt = u32::try_from(micros).unwrap_or(u32::MAX).clamp(1, 1 << 28);
         if self.srtt == 0 {
             // RFC 6298 section 2.2: SRTT <- R, RTTVAR <- R/2.
             self.srtt = rtt;
@@ -61,7 +62,9 @@ impl RttEstimator {
             let variance = self.rttvar.saturating_mul(4).max(GRANULARITY_US).max(least);
             Duration::from_micros(u64::from(self.srtt) + u64::from(variance))
         };
-        base.max(min).saturating_mul(1 << self.backoff.min(16)).min(max)
+        let base = base.max(min);
+        let backed_off = if self.backoff == 0 { base } else { base.saturating_mul(1 << self.backoff.min(16)) };
+        backed_off.min(max)
     }
 
     /// RFC 6298 section 5.5: a time-out doubles the RTO.

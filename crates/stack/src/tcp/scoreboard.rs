@@ -132,6 +132,34 @@ impl Scoreboard {
         self.sacked == 0 && self.lost == 0
     }
 
+    /// Nothing lies beyond a gap or ever did, nothing is believed lost, and nothing in flight was sent twice.
+    #[inline]
+    pub(crate) fn is_in_order(&self) -> bool {
+        self.is_whole() && self.resent == 0 && self.forward.at_or_before(self.start)
+    }
+
+    /// [`on_ack`](Self::on_ack) for a board that [is in order](Self::is_in_order): runs stand in the order in which they were
+    /// sent. Returns the one that was sent last among those that arrived.
+    pub(crate) fn on_ack_in_order(&mut self, una: SeqNum) -> Option<Arrival> {
+        let mut latest = None;
+        while let Some(run) = self.runs.front()
+            && una.after(self.start)
+        {
+            // Of a train that has arrived in part, nothing is known of the rest.
+            let end = if una.before(run.end) { una } else { run.end };
+            latest = Some(Arrival { sent_at: run.sent_at, end, resent: false });
+            self.start = end;
+            if end == run.end {
+                self.runs.pop_front();
+            }
+        }
+        if una.after(self.start) {
+            self.start = una;
+        }
+        self.forward = self.start;
+        latest
+    }
+
     /// Whether nothing that is in flight was sent before a run that has arrived, as [`sent_after`] has it.
     #[inline]
     pub(crate) fn is_all_later(&self, sent_at: Instant, end: SeqNum) -> bool {

@@ -53,7 +53,8 @@ impl Connection {
     }
 
     /// Nothing is in flight, owed or waited for but the peer's next word.
-    fn is_quiet(&self) -> bool {
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
         let Deadlines { retransmit, alarm, ack, idle: _ } = self.deadlines;
         retransmit.is_never() && alarm.is_never() && ack.is_never()
     }

@@ -1,5 +1,6 @@
 //! The scoreboard against a table with an entry for every byte.
 
+use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -166,6 +167,31 @@ fn agrees_with_a_table_of_every_byte() {
             assert_eq!(board.resent, resent, "seed {seed}, step {step}");
             let first = bytes[una..].iter().position(|&byte| byte == Byte::Lost).map(|offset| seq(una + offset));
             assert_eq!(board.next_lost().map(|lost| lost.0), first);
+        }
+    }
+}
+
+#[test]
+fn a_flight_in_order_is_acknowledged_by_the_short_way_as_by_the_whole_one() {
+    for seed in 0..20 {
+        let mut chance = Entropy::new([seed; 32]);
+        let (mut short, mut whole) = (Scoreboard::new(BASE), Scoreboard::new(BASE));
+        let (mut nxt, mut una) = (BASE, BASE);
+        for step in 0..200 {
+            if chance.below(2) == 0 {
+                nxt += 1 + chance.below(3000) as u32;
+                short.on_sent(at(step / 2), nxt);
+                whole.on_sent(at(step / 2), nxt);
+            } else if nxt != una {
+                una += 1 + chance.below(u64::from(nxt - una)) as u32;
+                assert!(short.is_in_order());
+                let mut delivered = Delivered::default();
+                whole.on_ack(una, &mut delivered);
+                assert_eq!(short.on_ack_in_order(una), delivered.latest);
+                assert_eq!(delivered.latest, delivered.unambiguous);
+                assert!(!delivered.reordered);
+            }
+            assert_eq!(format!("{short:?}"), format!("{whole:?}"));
         }
     }
 }

@@ -1,0 +1,182 @@
+//! The headers of a TCP segment without options but timestamps, over IPv4 and Ethernet without a tag, written over a
+//! template that a hot path keeps: some twenty stores, no loop and no look-up but the hot path's own.
+//!
+//! `tcp/template` decides what is such a segment and calls [`Network::transmit_plain`]; everything else goes by
+//! [`Network::transmit_segment`](crate::network::Network::transmit_segment).
+
+use core::net::IpAddr;
+
+use device::{Device, TransmitError, TxChecksum, TxFrame};
+use ring::Span;
+use wire::checksum::{Sum, sum_array};
+use wire::ethernet::{HEADER_LEN as ETHERNET_LEN, MIN_FRAME_LEN};
+use wire::ipv4::HEADER_LEN as IP_LEN;
+use wire::protocol::Protocol;
+use wire::tcp::{CHECKSUM_OFFSET, HEADER_LEN as TCP_LEN, SeqNum, TcpFlags, Timestamps};
+
+use super::InterfaceId;
+use crate::discard::Discard;
+use crate::network::{Network, Transmitted};
+
+/// Where TCP's header begins.
+const TCP: usize = ETHERNET_LEN + IP_LEN;
+/// Ethernet's, IPv4's and TCP's headers.
+const PLAIN_LEN: usize = TCP + TCP_LEN;
+/// RFC 7323 appendix A: two octets of padding, kind, length, value and echo.
+const TIMESTAMPS_LEN: usize = 12;
+
+/// A segment that fits a template.
+pub(crate) struct PlainSegment<'a> {
+    pub interface: InterfaceId,
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    pub source_port: u16,
+    pub destination_port: u16,
+    pub hop_limit: u8,
+    /// DSCP and ECN bits.
+    pub tos: u8,
+    pub seq: SeqNum,
+    pub ack: SeqNum,
+    pub flags: TcpFlags,
+    /// As it stands in the header.
+    pub window: u16,
+    pub timestamps: Option<Timestamps>,
+    /// One segment's at most.
+    pub payload: Span<'a>,
+}
+
+/// Ethernet's and IPv4's headers of a path, apart from what differs from packet to packet: TOS, total length, TTL and
+/// checksum are zero.
+#[derive(Clone, Copy)]
+pub(crate) struct Headers {
+    bytes: [u8; TCP],
+    /// The sum of the IPv4 header as it stands here.
+    ip_sum: Sum,
+    /// The sum of the pseudo-header without the length.
+    pseudo_sum: Sum,
+}
+
+impl Headers {
+    /// The template of a path, if its frames have no tag and its packets are IPv4's.
+    pub(crate) fn new(link_header: &[u8], source: IpAddr, destination: IpAddr) -> Option<Self> {
+        let link_header: &[u8; ETHERNET_LEN] = link_header.try_into().ok()?;
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (source, destination) else { return None };
+        let mut bytes = [0; TCP];
+        bytes[..ETHERNET_LEN].copy_from_slice(link_header);
+        let ip = &mut bytes[ETHERNET_LEN..];
+        ip[0] = 0x45;
+        // RFC 1191 section 3, RFC 6864 section 4.1: DF, and no identification.
+        ip[6] = 0x40;
+        ip[9] = Protocol::TCP.0;
+        ip[12..16].copy_from_slice(&source.octets());
+        ip[16..20].copy_from_slice(&destination.octets());
+        let ip_sum = wire::checksum::sum(ip);
+        let pseudo_sum = wire::checksum::pseudo_header(source.into(), destination.into(), Protocol::TCP, 0);
+        Some(Self { bytes, ip_sum, pseudo_sum })
+    }
+
+    /// Writes all headers, with the pseudo-header's sum (`partial`) or nothing in TCP's checksum field. Returns their
+    /// length, and the sum of pseudo-header and TCP header without that field.
+    #[inline]
+    fn write(
+        &self,
+        to: &mut [u8; PLAIN_LEN + TIMESTAMPS_LEN],
+        segment: &PlainSegment<'_>,
+        partial: bool,
+    ) -> (usize, Sum) {
+        let option_len = if segment.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 };
+        let tcp_len = (TCP_LEN + option_len + segment.payload.len()) as u16;
+        let total_len = IP_LEN as u16 + tcp_len;
+        let PlainSegment { tos, hop_limit, .. } = *segment;
+        let ip_sum = self.ip_sum.add_u16(u16::from(tos)).add_u16(total_len).add_u16(u16::from(hop_limit) << 8);
+        let pseudo_sum = self.pseudo_sum.add_u16(tcp_len);
+
+        to[..TCP].copy_from_slice(&self.bytes);
+        to[ETHERNET_LEN + 1] = tos;
+        to[ETHERNET_LEN + 2..ETHERNET_LEN + 4].copy_from_slice(&total_len.to_be_bytes());
+        to[ETHERNET_LEN + 8] = hop_limit;
+        to[ETHERNET_LEN + 10..ETHERNET_LEN + 12].copy_from_slice(&ip_sum.finish().to_be_bytes());
+
+        let [s0, s1] = segment.source_port.to_be_bytes();
+        let [d0, d1] = segment.destination_port.to_be_bytes();
+        let [q0, q1, q2, q3] = segment.seq.0.to_be_bytes();
+        let [a0, a1, a2, a3] = segment.ack.0.to_be_bytes();
+        let [w0, w1] = segment.window.to_be_bytes();
+        let [c0, c1] = if partial { (!pseudo_sum.finish()).to_be_bytes() } else { [0, 0] };
+        let offset = ((TCP_LEN + option_len) as u8 / 4) << 4;
+        let header = [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, segment.flags.0, w0, w1, c0, c1, 0, 0];
+        to[TCP..PLAIN_LEN].copy_from_slice(&header);
+        let mut sum = pseudo_sum + sum_array(&header);
+        if let Some(option) = segment.timestamps {
+            let [v0, v1, v2, v3] = option.value.to_be_bytes();
+            let [e0, e1, e2, e3] = option.echo.to_be_bytes();
+            let bytes = [1, 1, 8, 10, v0, v1, v2, v3, e0, e1, e2, e3];
+            to[PLAIN_LEN..].copy_from_slice(&bytes);
+            sum += sum_array(&bytes);
+        }
+        (PLAIN_LEN + option_len, sum)
+    }
+}
+
+impl Network {
+    /// Hands a segment that fits the template of its path to the device; `None`, with nothing done, where there is no
+    /// template, or the path has become too small.
+    #[inline]
+    pub(crate) fn transmit_plain(
+        &mut self,
+        device: &mut dyn Device,
+        segment: &PlainSegment<'_>,
+    ) -> Option<Transmitted> {
+        let PlainSegment { interface, source, destination, payload, .. } = *segment;
+        let path = self.hot_paths.find(self.generation, interface, source, destination)?;
+        let template = path.template.as_ref()?;
+        let mut bytes = [0; PLAIN_LEN + TIMESTAMPS_LEN];
+        let option_len = if segment.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 };
+        let frame_len = PLAIN_LEN + option_len + payload.len();
+        if frame_len - ETHERNET_LEN > path.mtu as usize {
+            return None;
+        }
+        // A frame below Ethernet's least length is padded, and so put together here.
+        let in_hardware = path.tx_checksum && frame_len >= MIN_FRAME_LEN;
+        let (header_len, sum) = template.write(&mut bytes, segment, in_hardware);
+        let taken = if in_hardware {
+            let checksum = TxChecksum::Partial { start: TCP as u16, offset: CHECKSUM_OFFSET as u16 };
+            let payload = [payload];
+            let payload = if frame_len > header_len { &payload[..] } else { &[] };
+            device.transmit(&TxFrame { header: &bytes[..header_len], payload, checksum, segment_size: None })
+        } else {
+            let padded = frame_len.max(MIN_FRAME_LEN);
+            if self.scratch.len() < padded {
+                self.scratch = alloc::vec![0; padded.next_power_of_two()].into_boxed_slice();
+            }
+            let frame = &mut self.scratch[..padded];
+            let sum =
+                if payload.is_empty() { sum } else { sum + payload.copy_to_and_sum(&mut frame[header_len..frame_len]) };
+            bytes[TCP + CHECKSUM_OFFSET..TCP + CHECKSUM_OFFSET + 2].copy_from_slice(&sum.finish().to_be_bytes());
+            frame[..header_len].copy_from_slice(&bytes[..header_len]);
+            if padded > frame_len {
+                frame[frame_len..].fill(0);
+            }
+            device.transmit(&TxFrame {
+                header: frame,
+                payload: &[],
+                checksum: TxChecksum::Complete,
+                segment_size: None,
+            })
+        };
+        match taken {
+            Ok(()) => {
+                if let Some(link) = self.interfaces.get_mut(interface) {
+                    link.stats.tx_packets += 1;
+                    link.stats.tx_bytes += frame_len as u64;
+                }
+                Some(Transmitted::Sent)
+            }
+            Err(TransmitError::Full) => Some(Transmitted::DeviceFull),
+            Err(TransmitError::Lost) => {
+                self.discard(Discard::LinkLost);
+                Some(Transmitted::Sent)
+            }
+        }
+    }
+}

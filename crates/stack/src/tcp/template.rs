@@ -1,0 +1,71 @@
+//! The segment that is like all others: text or an acknowledgement, in one frame, with no options but timestamps.
+//!
+//! Its link and IP headers stand ready in a template ([`Headers`](crate::link::template::Headers)), so that a few fields
+//! are written and nothing is built. What is to be sent was planned by `output` as always, and what follows from it is
+//! noted there ([`Connection::on_sent`]); where a condition of [`Connection::send_plain`] fails, `output` builds the
+//! segment, and both give the same bytes: `crates/sim/tests/tcp_fast_path.rs` runs them against each other.
+
+use device::Device;
+use wire::tcp::TcpFlags;
+
+use crate::config::TcpConfig;
+use crate::link::template::PlainSegment;
+use crate::network::{Network, Transmitted};
+use crate::tcp::connection::{Connection, Flags};
+use crate::tcp::output::{Kind, Plan};
+use crate::time::Instant;
+
+impl Connection {
+    /// Sends `plan` from the template, if there is one for it; otherwise nothing has happened.
+    #[inline]
+    pub(super) fn send_plain(
+        &mut self,
+        now: Instant,
+        net: &mut Network,
+        device: &mut dyn Device,
+        plan: Plan,
+        config: &TcpConfig,
+    ) -> Option<Transmitted> {
+        let is_plain = match plan.kind {
+            Kind::Text => plan.len <= self.segment_size(),
+            // An acknowledgement may have gaps and duplicates to report.
+            Kind::Ack => !self.flags.has(Flags::SACK) || (self.duplicate.is_none() && self.reassembly.is_none()),
+            _ => false,
+        };
+        if !is_plain || !config.fast_path || self.flags.has(Flags::ECN) {
+            return None;
+        }
+        let offset = self.send_offset(plan.seq);
+        let len = plan.len as usize;
+        let payload = self.send.span(offset, len)?;
+        let mut flags = TcpFlags::ACK;
+        if plan.fin {
+            flags |= TcpFlags::FIN;
+        }
+        if len > 0 && offset + len == self.send.len() {
+            // RFC 9293 section 3.9.1.2: the end of what was written.
+            flags |= TcpFlags::PSH;
+        }
+        let (window, edge) = self.offer_window();
+        let segment = PlainSegment {
+            interface: self.interface,
+            source: self.flow.local,
+            destination: self.flow.remote,
+            source_port: self.flow.local_port,
+            destination_port: self.flow.remote_port,
+            hop_limit: self.options.hop_limit,
+            tos: self.options.tos,
+            seq: plan.seq,
+            ack: self.rcv.nxt,
+            flags,
+            window,
+            timestamps: self.timestamps.is_agreed().then(|| self.timestamps.option(now)),
+            payload,
+        };
+        let transmitted = net.transmit_plain(device, &segment)?;
+        if transmitted == Transmitted::Sent {
+            self.on_sent(now, plan, edge, config);
+        }
+        Some(transmitted)
+    }
+}
