@@ -73,8 +73,18 @@ impl Connection {
         let (mss, srtt) = (self.segment_size(), self.rtt.smoothed().unwrap_or_default());
         let (blocks, nxt) = (&raw[..known], self.snd.nxt);
         if known > 0 {
-            let feedback =
-                Feedback { now: env.now, ack: una, una, nxt, blocks, duplicate: false, echo: false, mss, srtt };
+            let feedback = Feedback {
+                now: env.now,
+                ack: una,
+                una,
+                nxt,
+                blocks,
+                duplicate: false,
+                echo: false,
+                may_be_short: false,
+                mss,
+                srtt,
+            };
             self.take_in_feedback(env, &feedback, None);
         }
     }
