@@ -32,6 +32,7 @@ mod tcp_reassembly;
 mod tcp_recovery;
 mod tcp_resets;
 mod tcp_retransmission;
+mod tcp_reuse_port;
 mod tcp_sack;
 mod tcp_script;
 mod tcp_slow_start;

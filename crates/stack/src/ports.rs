@@ -1,4 +1,4 @@
-//! Ephemeral ports (RFC 6056), for UDP and TCP, and why an address cannot be bound.
+//! Ephemeral ports (RFC 6056), for UDP and TCP, why an address cannot be bound, and who of a group that shares one gets what.
 
 use core::fmt;
 
@@ -36,4 +36,14 @@ impl core::error::Error for BindError {}
 pub(crate) fn choose(entropy: &mut Entropy, mut is_free: impl FnMut(u16) -> bool) -> Option<u16> {
     let start = entropy.below(COUNT);
     (0..COUNT).map(|step| FIRST + ((start + step) % COUNT) as u16).find(|&port| is_free(port))
+}
+
+/// How well a member of a group that shares a port (SO_REUSEPORT) suits a flow: the best of them takes it. `flow` is a keyed
+/// hash, so nobody outside can aim at a member; and when one comes or goes, the flows of no other change hands.
+pub(crate) fn suits(flow: u64, member: u64) -> u64 {
+    // The finalizer of SplitMix64: every bit of both goes into every bit of the rank.
+    let mut rank = flow ^ member.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    rank = (rank ^ rank >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    rank = (rank ^ rank >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    rank ^ rank >> 31
 }

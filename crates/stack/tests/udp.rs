@@ -411,3 +411,39 @@ fn a_datagram_of_64_kib_is_sent_and_received_inside() {
     host.stack.udp_send(Instant::ZERO, client.id, &to("127.0.0.1:7"), &payload).unwrap();
     assert_eq!(socket.pop().unwrap().1, payload);
 }
+
+#[test]
+fn sockets_that_share_a_port_as_a_group_get_a_part_of_the_peers_each() {
+    // SO_REUSEPORT: U6.
+    let mut host = host();
+    let mut group = UdpOptions::default();
+    group.reuse_port = true;
+    let mut sockets: Vec<_> = (0..4).map(|_| host.udp_with("10.0.0.1:53", group.clone())).collect();
+    assert_eq!(bind(&mut host, "10.0.0.1:53", UdpOptions::default()), Err(BindError::InUse), "this one does not");
+    assert_eq!(bind(&mut host, "10.0.0.1:53", shared()), Err(BindError::InUse), "and this one not in the same way");
+    let mut takers = Vec::new();
+    for round in 0..2 {
+        for port in 1_000..1_200 {
+            host.receive(Instant::ZERO, &udp_frame(2, 1, &format!("10.0.0.2:{port}"), "10.0.0.1:53", b"who?"));
+            let took: Vec<usize> = (0..4).filter(|&n| sockets[n].pop().is_some()).collect();
+            assert_eq!(took.len(), 1);
+            if round == 0 {
+                takers.push(took[0]);
+            } else {
+                assert_eq!(took[0], takers[port - 1_000], "a flow keeps its socket");
+            }
+        }
+    }
+    for n in 0..4 {
+        let share = takers.iter().filter(|&&taker| taker == n).count();
+        assert!((25..85).contains(&share), "{share} of 200");
+    }
+    // One goes: its flows spread over the others, and theirs stay.
+    host.stack.udp_close(Instant::ZERO, sockets[0].id);
+    for port in 1_000..1_200 {
+        host.receive(Instant::ZERO, &udp_frame(2, 1, &format!("10.0.0.2:{port}"), "10.0.0.1:53", b"who?"));
+        let taker = (1..4).find(|&n| sockets[n].pop().is_some()).expect("another takes it");
+        let before = takers[port - 1_000];
+        assert!(before == 0 || before == taker);
+    }
+}

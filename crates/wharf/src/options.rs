@@ -74,13 +74,16 @@ impl Default for KeepAlive {
 pub struct ListenOptions {
     /// Most connections that are complete, or on the way to be, and not accepted yet. Default 4,096.
     pub backlog: usize,
+    /// SO_REUSEPORT: several listeners that all say so may have the same address and port, and each connection goes to
+    /// one of them, chosen by its addresses and ports. Default false.
+    pub reuse_port: bool,
     /// What its connections begin with; `local` must be `None`.
     pub tcp: TcpOptions,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { backlog: 4_096, tcp: TcpOptions::default() }
+        Self { backlog: 4_096, reuse_port: false, tcp: TcpOptions::default() }
     }
 }
 
@@ -97,6 +100,9 @@ pub struct UdpOptions {
     pub broadcast: bool,
     /// SO_REUSEADDR: share the address with other sockets that say so too. Default false.
     pub reuse_address: bool,
+    /// SO_REUSEPORT: share the address with other sockets that say so too; each datagram goes to one of them, chosen by
+    /// its addresses and ports. Default false.
+    pub reuse_port: bool,
     /// Send with the DF bit: a datagram larger than the path is refused instead of fragmented. Default false.
     pub dont_fragment: bool,
     /// IP_TTL, IPV6_UNICAST_HOPS; `None` is 64. Datagrams for a group have 1.
@@ -112,6 +118,7 @@ impl Default for UdpOptions {
             receive_buffer: 256 << 10,
             broadcast: false,
             reuse_address: false,
+            reuse_port: false,
             dont_fragment: false,
             hop_limit: None,
             tos: 0,

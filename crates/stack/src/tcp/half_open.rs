@@ -105,7 +105,7 @@ impl Tcp {
         if !may_be || !self.cookies.is_open(now) {
             return Err(Discard::TcpNoConnection);
         }
-        let found = self.listeners.find(flow.local, flow.local_port);
+        let found = self.listeners.find(flow);
         let listener = found.ok_or(Discard::TcpNoConnection)?;
         let TcpHeader { seq, ack, options, .. } = segment.header;
         let clock = Timestamps::new(self.isn.timestamp_offset(flow)).value(now);

@@ -12,12 +12,13 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use wire::tcp::{SeqNum, TcpFlags};
 
 use crate::Discard;
+use crate::entropy::Key;
 use crate::event::{Event, Events};
 use crate::handle::Table;
 use crate::ip::Delivery;
 use crate::link::InterfaceId;
 use crate::network::Network;
-use crate::ports::BindError;
+use crate::ports::{self, BindError};
 use crate::tcp::connection::{Birth, Connection, Flags, Parked};
 use crate::tcp::demux::Flow;
 use crate::tcp::handshake::PeerSyn;
@@ -44,6 +45,10 @@ pub struct ListenOptions {
     pub handshakes: usize,
     /// SO_REUSEADDR: a wildcard and a specific address may share the port.
     pub reuse_address: bool,
+    /// SO_REUSEPORT: several listeners that all set it may have the same address and port. Each connection goes to one of
+    /// them, chosen by a keyed hash of its addresses and ports. When one of them ends, what stood in its queues is reset
+    /// and its share of later connections spreads over the others, who keep theirs.
+    pub reuse_port: bool,
     /// Settings that accepted connections begin with.
     pub socket: SocketOptions,
     /// Where their rings come from; `None` makes them on the heap, with the engine's limits.
@@ -59,6 +64,7 @@ impl Default for ListenOptions {
             backlog: 4_096,
             handshakes: 4_096,
             reuse_address: false,
+            reuse_port: false,
             socket: SocketOptions::default(),
             rings: None,
             receive_buffer: None,
@@ -101,21 +107,26 @@ impl Listener {
 pub(crate) struct Listeners {
     pub table: Table<ListenerKind, Listener>,
     by_port: BTreeMap<u16, Vec<ListenerId>>,
+    /// Steers connections among listeners that share an address.
+    key: Key,
 }
 
 impl Listeners {
-    pub(crate) fn new() -> Self {
-        Self { table: Table::new(), by_port: BTreeMap::new() }
+    pub(crate) const fn new(key: Key) -> Self {
+        Self { table: Table::new(), by_port: BTreeMap::new(), key }
     }
 
     /// Whether a listener on `local` would clash with one that is there.
-    pub(crate) fn clashes(&self, local: SocketAddr, reuse_address: bool) -> bool {
+    fn clashes(&self, local: SocketAddr, options: &ListenOptions) -> bool {
         self.on_port(local.port()).any(|(_, other)| {
+            if options.reuse_port && other.options.reuse_port {
+                return false;
+            }
             if other.local.ip() == local.ip() {
                 return true;
             }
             let overlap = covers(other.local.ip(), local.ip()) || covers(local.ip(), other.local.ip());
-            overlap && !(reuse_address && other.options.reuse_address)
+            overlap && !(options.reuse_address && other.options.reuse_address)
         })
     }
 
@@ -143,11 +154,18 @@ impl Listeners {
         self.by_port.contains_key(&port)
     }
 
-    /// Who takes connections to `address` and `port`: the most specific one.
-    pub(crate) fn find(&self, address: IpAddr, port: u16) -> Option<ListenerId> {
-        let exact = self.on_port(port).find(|(_, listener)| listener.local.ip() == address);
-        let any = || self.on_port(port).find(|(_, listener)| covers(listener.local.ip(), address));
-        exact.or_else(any).map(|(id, _)| id)
+    /// Who takes a connection of `flow`: the most specific one, and of several with the same address one chosen by the
+    /// flow.
+    pub(crate) fn find(&self, flow: &Flow) -> Option<ListenerId> {
+        let takers = || self.on_port(flow.local_port).filter(|(_, listener)| covers(listener.local.ip(), flow.local));
+        let (_, best) = takers().max_by_key(|(_, listener)| !listener.local.ip().is_unspecified())?;
+        let address = best.local.ip();
+        let mut group = takers().filter(|(_, listener)| listener.local.ip() == address);
+        let first = group.next().map(|(id, _)| id);
+        let Some(second) = group.next() else { return first };
+        let hash = flow.hash(self.key);
+        let members = first.into_iter().chain([second.0]).chain(group.map(|(id, _)| id));
+        members.max_by_key(|id| ports::suits(hash, id.to_bits()))
     }
 
     fn on_port(&self, port: u16) -> impl Iterator<Item = (ListenerId, &Listener)> {
@@ -200,7 +218,7 @@ impl Tcp {
         if is_request {
             let above = before.map(|remains| remains.snd_nxt);
             let request = Request { interface: delivery.interface, flow, above };
-            if let Some(listener) = self.listeners.find(flow.local, flow.local_port) {
+            if let Some(listener) = self.listeners.find(&flow) {
                 return self.on_request(now, context, request, segment, listener);
             }
             // Any-address mode: whatever nobody here listens on is the owner's to decide.
@@ -345,7 +363,7 @@ impl Tcp {
             port => port,
         };
         let local = SocketAddr::new(local.ip(), port);
-        if self.listeners.clashes(local, options.reuse_address) {
+        if self.listeners.clashes(local, &options) {
             return Err(BindError::InUse);
         }
         let listener = Listener { local, options, handshakes: 0, queue: VecDeque::new(), told: false };

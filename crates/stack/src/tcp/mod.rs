@@ -147,7 +147,7 @@ impl Tcp {
         Self {
             connections: Table::new(),
             demux: Demux::new(entropy.key()),
-            listeners: Listeners::new(),
+            listeners: Listeners::new(entropy.key()),
             time_wait: TimeWait::new(entropy, config.time_wait, config.time_wait_limit),
             syn_queue: SynQueue::new(entropy.key()),
             cookies: CookieJar::new(entropy.fork()),

@@ -47,7 +47,8 @@ impl Stack {
                 other.local.ip() == local.ip() || other.local.ip().is_unspecified() || local.ip().is_unspecified();
             // A flow of any-address mode stands on an address that is not ours: it is in nobody's way.
             let foreign = !other.local.ip().is_unspecified() && !self.net.is_local_address(other.local.ip());
-            same_family && same_address && !foreign && !(other.shares && options.reuse_address)
+            let both_share = other.shares && options.reuse_address || other.in_group && options.reuse_port;
+            same_family && same_address && !foreign && !both_share
         })
     }
 
@@ -84,7 +85,7 @@ impl Stack {
         }
     }
 
-    /// Changes the settings of a socket. `reuse_address` concerns the next bind only.
+    /// Changes the settings of a socket. `reuse_address` and `reuse_port` concern the next bind only.
     pub fn udp_set_options(&mut self, id: UdpId, options: UdpOptions) {
         if let Some(socket) = self.udp.sockets.get_mut(id) {
             socket.options = options;

@@ -24,6 +24,9 @@ pub struct UdpOptions {
     /// Share address and port with other sockets that set it too (SO_REUSEADDR). The last bound gets what is for one;
     /// all get broadcasts.
     pub reuse_address: bool,
+    /// SO_REUSEPORT: share address and port with other sockets that set it too. What is for one goes to one of them,
+    /// chosen by a keyed hash of the datagram's addresses and ports; all get broadcasts.
+    pub reuse_port: bool,
     /// Allow sending to broadcast addresses (SO_BROADCAST). A socket that has it and is bound to one address hears the
     /// broadcasts on that address's link.
     pub broadcast: bool,
@@ -43,6 +46,7 @@ impl Default for UdpOptions {
     fn default() -> Self {
         Self {
             reuse_address: false,
+            reuse_port: false,
             broadcast: false,
             dont_fragment: false,
             ttl: None,
@@ -88,6 +92,8 @@ pub(super) struct Socket {
     pub stats: UdpStats,
     /// It was bound with `reuse_address`.
     pub shares: bool,
+    /// It was bound with `reuse_port`.
+    pub in_group: bool,
     /// The order of binding: the last of those that share an address gets what is for one.
     pub sequence: u64,
     /// The send ring was not drained for want of room in the interface's queue; the socket stands in the list of those.
@@ -105,6 +111,7 @@ impl Socket {
             local,
             remote: None,
             shares: options.reuse_address,
+            in_group: options.reuse_port,
             options,
             rings,
             stats: UdpStats::default(),

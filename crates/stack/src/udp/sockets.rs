@@ -11,6 +11,7 @@ use super::{UdpId, UdpKind};
 use crate::entropy::{Entropy, Key};
 use crate::event::{Event, Events, Readiness};
 use crate::handle::{Handle, Table};
+use crate::ports;
 
 /// All of UDP.
 pub(crate) struct Udp {
@@ -131,21 +132,28 @@ impl Udp {
         self.flows.find(hash(self.key, local, Some(remote)), same).copied()
     }
 
-    /// The socket bound to exactly this address and port; the last, if several share it.
-    fn bound_to(&self, local: SocketAddr) -> Option<UdpId> {
-        let candidates = self.bound.iter_hash(hash(self.key, local, None)).copied();
-        candidates
-            .filter_map(|id| Some((self.sockets.get(id)?, id)))
-            .filter(|(socket, _)| socket.local == local)
-            .max_by_key(|(socket, _)| socket.sequence)
-            .map(|(_, id)| id)
+    /// The socket bound to exactly this address and port; the last, if several share it, or one chosen by `remote` if
+    /// they share it as a group.
+    fn bound_to(&self, local: SocketAddr, remote: SocketAddr) -> Option<UdpId> {
+        let candidates = || {
+            let same = self.bound.iter_hash(hash(self.key, local, None)).copied();
+            let sockets = same.filter_map(|id| Some((self.sockets.get(id)?, id)));
+            sockets.filter(|(socket, _)| socket.local == local)
+        };
+        let (last, id) = candidates().max_by_key(|(socket, _)| socket.sequence)?;
+        if !last.in_group {
+            return Some(id);
+        }
+        let flow = hash(self.key, local, Some(remote));
+        let group = candidates().filter(|(socket, _)| socket.in_group);
+        group.max_by_key(|(socket, _)| ports::suits(flow, socket.sequence)).map(|(_, id)| id)
     }
 
     /// The socket that a datagram from `remote` to `local` is for.
     pub(super) fn find(&self, local: SocketAddr, remote: SocketAddr) -> Option<UdpId> {
         self.flow(local, remote)
-            .or_else(|| self.bound_to(local))
-            .or_else(|| self.bound_to(SocketAddr::new(unspecified(local.ip()), local.port())))
+            .or_else(|| self.bound_to(local, remote))
+            .or_else(|| self.bound_to(SocketAddr::new(unspecified(local.ip()), local.port()), remote))
     }
 
     /// Every socket with a local port.

@@ -131,6 +131,7 @@ impl Engine {
         // at the turn's end, and who finds this queue full waits for a retransmission (T34).
         listen.backlog = options.backlog.max(1).saturating_add(BATCH);
         listen.socket = socket_options(&options.tcp);
+        listen.reuse_port = options.reuse_port;
         listen.receive_buffer = Some(receive);
         listen.rings = Some(Box::new(move || stack::tcp::heap_rings(send, receive)));
         let listener = self.stack.tcp_listen(local, listen).map_err(failures::of_bind)?;
@@ -213,6 +214,7 @@ impl Engine {
     ) -> Result<SocketAddr, SocketError> {
         let mut udp = stack::udp::UdpOptions::default();
         udp.reuse_address = options.reuse_address;
+        udp.reuse_port = options.reuse_port;
         udp.broadcast = options.broadcast;
         udp.dont_fragment = options.dont_fragment;
         udp.ttl = options.hop_limit;
