@@ -6,12 +6,14 @@
 
 #![expect(clippy::print_stdout, reason = "a failing network is told to whoever replays it")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sim::world::{A, B, Setup};
 use sim::{Chance, LinkModel, Loss, Stream, World};
 use stack::Instant;
-use stack::tcp::Ecn;
+use stack::config::TcpConfig;
+use stack::tcp::{Algorithm, Ecn};
 
 /// Networks in a run.
 const NETWORKS: u64 = 1000;
@@ -41,6 +43,21 @@ fn random_link(chance: &mut Chance) -> LinkModel {
         duplicate: [0.0, 0.01, 0.1][chance.below(3) as usize],
         corrupt: [0.0, 0.005, 0.05][chance.below(3) as usize],
         mark: Some(5_000),
+    }
+}
+
+/// What an engine's owner may set, each side by itself: whatever they agree on has to work. (With SYN cookies a lost third
+/// ACK is the client's to repair, who may have nothing to say.)
+fn random_settings(chance: &mut Chance, tcp: &mut TcpConfig) {
+    let one_in = |chance: &mut Chance, n: u64| chance.below(n) == 0;
+    tcp.congestion = [Algorithm::Cubic, Algorithm::NewReno][chance.below(2) as usize];
+    tcp.ecn = [Ecn::Off, Ecn::Passive, Ecn::Active][chance.below(3) as usize];
+    tcp.sack = !one_in(chance, 4);
+    tcp.timestamps = !one_in(chance, 4);
+    tcp.window_scaling = !one_in(chance, 8);
+    if one_in(chance, 8) {
+        // Less than a segment.
+        tcp.receive_buffer = 1 << chance.between(6, 10);
     }
 }
 
@@ -116,7 +133,6 @@ pub(crate) fn play(seed: u64, fast_path: bool, traced: bool) -> World {
     setup.offload = chance.below(4) == 0;
     for config in &mut setup.config {
         config.tcp.fast_path = fast_path;
-        config.tcp.ecn = if seed.is_multiple_of(2) { Ecn::Active } else { Ecn::Passive };
     }
     // A queue that no frame fits is a broken link, not a slow one.
     let largest = if setup.offload { 1 << 16 } else { setup.mtu as usize + 18 };
@@ -125,6 +141,13 @@ pub(crate) fn play(seed: u64, fast_path: bool, traced: bool) -> World {
     }
     setup.config[0].tcp.receive_buffer = 1 << chance.between(11, 20);
     setup.config[1].tcp.receive_buffer = 1 << chance.between(11, 20);
+    let mut settings = Chance::new(!seed);
+    for config in &mut setup.config {
+        random_settings(&mut settings, &mut config.tcp);
+    }
+    for link in [&mut setup.forth, &mut setup.back] {
+        link.mark = (settings.below(2) > 0).then(|| 1 << settings.between(12, 16));
+    }
     let mut world = World::new(setup);
     if traced {
         world.trace();
@@ -177,7 +200,17 @@ fn every_byte_arrives_in_order_over_a_thousand_random_networks() {
         run(seed.parse().expect("WHARF_SEED is a number"));
         return;
     }
-    let failed: Vec<u64> = (0..NETWORKS).filter(|&seed| std::panic::catch_unwind(|| run(seed)).is_err()).collect();
+    let next = AtomicU64::new(0);
+    let worker = || {
+        let seeds = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed)).take_while(|&seed| seed < NETWORKS);
+        seeds.filter(|&seed| std::panic::catch_unwind(|| run(seed)).is_err()).collect::<Vec<u64>>()
+    };
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let mut failed: Vec<u64> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("panics are caught")).collect()
+    });
+    failed.sort_unstable();
     assert!(
         failed.is_empty(),
         "{} networks failed; replay one with: WHARF_SEED={} cargo test -p wharf-sim random_networks",
