@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use wharf::{AddressCheck, Cidr, Net};
+use wharf::{AddressCheck, Cidr, Net, NetBuilder};
 
 use crate::world::Tap;
 
@@ -22,8 +22,23 @@ impl Tap {
     #[must_use]
     pub fn guest(&self) -> Net {
         let link = links::tap::Tap::open(self.name).unwrap_or_else(|error| panic!("{error}"));
+        self.guest_of(Net::builder().link(link))
+    }
+
+    /// The same with an engine on each of so many queues of the device, which was made for several.
+    ///
+    /// # Panics
+    ///
+    /// As [`guest`](Self::guest).
+    #[must_use]
+    pub fn guest_on_queues(&self, count: usize) -> Net {
+        let queues = links::tap::Tap::open_queues(self.name, count).unwrap_or_else(|error| panic!("{error}"));
+        self.guest_of(Net::builder().queues(queues))
+    }
+
+    fn guest_of(&self, builder: NetBuilder) -> Net {
         let address = Cidr::new(self.guest_address().into(), 24).expect("24 bits fit an IPv4 address");
-        let builder = Net::builder().link(link).address(address).gateway(self.address.into());
+        let builder = builder.address(address).gateway(self.address.into());
         let net = builder.address_check(AddressCheck::BRIEF).build();
         let net = net.unwrap_or_else(|error| panic!("{error}"));
         net.wait_configured(Duration::from_secs(20)).unwrap_or_else(|error| panic!("{error}"));

@@ -109,7 +109,20 @@ impl World {
     /// When the device cannot be made; an ordinary user needs a `/dev/net/tun` that all may open.
     #[must_use]
     pub fn tap_with(&self, tap: Tap) -> Tap {
-        let made = Program::new(self, "ip").arguments(&["tuntap", "add", "dev", tap.name, "mode", "tap"]).run();
+        self.make_tap(tap, &[])
+    }
+
+    /// The device `tap0` as [`tap`](Self::tap) makes it, but for several queues.
+    #[must_use]
+    pub fn queued_tap(&self) -> Tap {
+        self.make_tap(Tap { name: "tap0", address: Ipv4Addr::new(10, 9, 0, 1), mtu: 1500 }, &["multi_queue"])
+    }
+
+    fn make_tap(&self, tap: Tap, flags: &[&str]) -> Tap {
+        let made = Program::new(self, "ip")
+            .arguments(&["tuntap", "add", "dev", tap.name, "mode", "tap"])
+            .arguments(flags)
+            .run();
         assert!(
             made.success(),
             "no TAP device can be made: {}\n/dev/net/tun must exist (modprobe tun) and, for an ordinary user, be open to \

@@ -6,6 +6,7 @@ mod dhcp;
 mod failures;
 mod gateway;
 mod harness;
+mod queues;
 mod tcp;
 mod udp;
 mod wget;

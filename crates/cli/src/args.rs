@@ -181,6 +181,9 @@ pub(crate) struct Network {
     /// TAP device or datagram socket)
     #[arg(long, value_name = "LINK", default_value = "user")]
     pub(crate) link: LinkSpec,
+    /// On tap:NAME, use so many of its queues, with an engine and a thread for each (ip tuntap add ... multi_queue)
+    #[arg(long, value_name = "N", conflicts_with = "capture", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) queues: Option<u16>,
     /// This address, such as 192.168.7.2/24, instead of DHCP
     #[arg(long, value_name = "A/L")]
     pub(crate) address: Option<Cidr>,

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use wharf::dns::{self, Resolver};
 use wharf::links::capture::Capture;
 use wharf::links::spec::LinkSpec;
+use wharf::links::tap::Tap;
 use wharf::links::user::{UserConfig, UserError, UserLink};
 use wharf::links::{Link, OpenError};
 use wharf::{AddressCheck, Cidr, Configuration, Interface, Net, PingFailure, Pinger, SocketError, http};
@@ -52,6 +53,12 @@ impl args::Network {
 
     /// The options that mean nothing on this link are refused, never ignored.
     fn check(&self) -> Result<(), Failure> {
+        if self.queues.is_some() && !matches!(self.link, LinkSpec::Tap(_)) {
+            return Err(Failure::usage(format!("--queues is for TAP devices, and the link is {}", self.link)));
+        }
+        if self.queues.is_some() && self.mtu.is_some() {
+            return Err(link_failure(&OpenError::TapMtu(self.link.to_string())));
+        }
         if self.is_user_link() {
             return Ok(());
         }
@@ -71,12 +78,14 @@ impl args::Network {
 pub(crate) fn open(options: &args::Network, extra: Extra) -> Result<Opened, Failure> {
     options.check()?;
     let host_loopback = options.host_loopback || extra.host_loopback;
-    let link = open_link(options, extra)?;
     // A command that lives for seconds does not spend five of them on asking who else has the address.
     let mut builder = Net::builder().address_check(AddressCheck::BRIEF);
-    builder = match &options.capture {
-        None => builder.link(link),
-        Some(path) => builder.link(Capture::create(link, path).map_err(|error| {
+    builder = match (&options.link, options.queues, &options.capture) {
+        (LinkSpec::Tap(name), Some(count), _) => {
+            builder.queues(Tap::open_queues(name, count.into()).map_err(|error| link_failure(&error))?)
+        }
+        (_, _, None) => builder.link(open_link(options, extra)?),
+        (_, _, Some(path)) => builder.link(Capture::create(open_link(options, extra)?, path).map_err(|error| {
             Failure::new(Status::File, format!("file: the capture {} cannot be written: {error}", path.display()))
         })?),
     };
@@ -117,14 +126,16 @@ fn open_link(options: &args::Network, extra: Extra) -> Result<Box<dyn Link>, Fai
             })?;
             Ok(Box::new(link))
         }
-        other => other.open_with_mtu(options.mtu.map(u32::from)).map_err(|error| {
-            let status = match error {
-                OpenError::Name(_) | OpenError::NotOpen(_) | OpenError::Mtu(_) | OpenError::TapMtu(_) => Status::Usage,
-                _ => Status::Network,
-            };
-            Failure::new(status, format!("link: {error}"))
-        }),
+        other => other.open_with_mtu(options.mtu.map(u32::from)).map_err(|error| link_failure(&error)),
     }
+}
+
+fn link_failure(error: &OpenError) -> Failure {
+    let status = match error {
+        OpenError::Name(_) | OpenError::NotOpen(_) | OpenError::Mtu(_) | OpenError::TapMtu(_) => Status::Usage,
+        _ => Status::Network,
+    };
+    Failure::new(status, format!("link: {error}"))
 }
 
 /// Opens the link and waits for its address.

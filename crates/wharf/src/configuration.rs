@@ -55,6 +55,22 @@ pub(crate) struct Progress {
     waiting: WakerSet,
 }
 
+/// What the first of several engines has come to, for the others to do the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Adoption {
+    pub stage: Stage,
+    /// The interface's routes.
+    pub routes: Vec<AdoptedRoute>,
+}
+
+/// A route of the first engine's interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AdoptedRoute {
+    pub destination: Cidr,
+    pub via: Option<IpAddr>,
+    pub metric: u32,
+}
+
 /// How far it is.
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {

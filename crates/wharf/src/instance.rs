@@ -13,21 +13,24 @@ use links::user::{UserConfig, UserLink};
 
 use crate::configuration::Configuration;
 use crate::control::{Attachment, Command, Reply};
-use crate::engine::{self, Addressing, Plan};
+use crate::engine::{self, Addressing, Ground, Plan};
 use crate::error::Error;
-use crate::interface::Interface;
+use crate::interface::{Interface, InterfaceStats};
 use crate::socket::block;
-use crate::socket::client::Client;
+use crate::socket::client::{Client, Engines};
 use crate::{AddressCheck, Cidr, SocketError};
 
 /// A network stack of one's own: an engine with a link, running on a thread of its own.
+///
+/// Where one thread is not enough, [`NetBuilder::queues`] makes it several engines on the queues of one link. To whoever
+/// uses it it remains one station: TCP connections are spread over the engines, and a listener listens in all.
 ///
 /// Sockets are made on it, see [`net`](crate::net) and [`aio`](crate::aio). Clones are handles on the same engine.
 /// When the last handle and the last socket are gone, the engine sends what is still to be sent, for at most the
 /// time that [`NetBuilder::linger`] allows, and stops; dropping that last one waits for it.
 #[derive(Clone)]
 pub struct Net {
-    client: Arc<Client>,
+    engines: Arc<Engines>,
 }
 
 impl Net {
@@ -60,7 +63,7 @@ impl Net {
     /// # Errors
     /// If the system refuses a thread.
     pub fn loopback() -> Result<Self, Error> {
-        NetBuilder { link: None, ..NetBuilder::default() }.build()
+        NetBuilder { ground: Ground::Nothing, ..NetBuilder::default() }.build()
     }
 
     /// Waits until there is an address, for at most `timeout`.
@@ -69,9 +72,8 @@ impl Net {
     /// [`Error::NoLease`] or [`Error::AddressUnchecked`] when the time is over, [`Error::AddressConflict`] when another station has the address that
     /// was set by hand.
     pub fn wait_configured(&self, timeout: Duration) -> Result<Configuration, Error> {
-        let progress = &self.client.progress;
-        block::until(block::deadline(Some(timeout)), |context| progress.poll(context))
-            .unwrap_or_else(|| Err(progress.timed_out(timeout)))
+        block::until(block::deadline(Some(timeout)), |context| self.engines.poll_configured(context))
+            .unwrap_or_else(|| Err(self.client().progress.timed_out(timeout)))
     }
 
     /// As [`wait_configured`](Self::wait_configured), asynchronous and without a limit of time.
@@ -79,13 +81,13 @@ impl Net {
     /// # Errors
     /// [`Error::AddressConflict`] when another station has the address that was set by hand.
     pub async fn configured(&self) -> Result<Configuration, Error> {
-        poll_fn(|context| self.client.progress.poll(context)).await
+        poll_fn(|context| self.engines.poll_configured(context)).await
     }
 
     /// The configuration as it is now; `None` while there is none, or none any more.
     #[must_use]
     pub fn configuration(&self) -> Option<Configuration> {
-        self.client.progress.current()
+        self.client().progress.current()
     }
 
     /// The name servers that DHCP told, or that were set; empty while there are none.
@@ -99,16 +101,42 @@ impl Net {
     /// # Errors
     /// [`Error::EngineStopped`].
     pub fn interfaces(&self) -> Result<Vec<Interface>, Error> {
-        let (reply, answerer) = Reply::new();
-        let id = self.client.channel.name_socket();
-        let asked = self.client.channel.submit(id, Command::Interfaces, Attachment::Interfaces(answerer));
-        asked
-            .and_then(|()| block::forever(|context| reply.poll(context)))
-            .map_err(|_: SocketError| Error::EngineStopped)
+        let mut all: Vec<Interface> = Vec::new();
+        for client in self.engines.all() {
+            for interface in interfaces_of(client).map_err(|_: SocketError| Error::EngineStopped)? {
+                // The queues of one link are one interface.
+                match all.iter_mut().find(|known| known.name == interface.name) {
+                    Some(known) => known.stats = sum(known.stats, interface.stats),
+                    None => all.push(interface),
+                }
+            }
+        }
+        Ok(all)
     }
 
+    /// The engine in which everything lives that is no TCP connection.
     pub(crate) fn client(&self) -> &Arc<Client> {
-        &self.client
+        self.engines.first()
+    }
+
+    pub(crate) fn engines(&self) -> &Engines {
+        &self.engines
+    }
+}
+
+fn interfaces_of(client: &Client) -> Result<Vec<Interface>, SocketError> {
+    let (reply, answerer) = Reply::new();
+    let id = client.channel.name_socket();
+    client.channel.submit(id, Command::Interfaces, Attachment::Interfaces(answerer))?;
+    block::forever(|context| reply.poll(context))
+}
+
+fn sum(one: InterfaceStats, other: InterfaceStats) -> InterfaceStats {
+    InterfaceStats {
+        tx_packets: one.tx_packets + other.tx_packets,
+        tx_bytes: one.tx_bytes + other.tx_bytes,
+        rx_packets: one.rx_packets + other.rx_packets,
+        rx_bytes: one.rx_bytes + other.rx_bytes,
     }
 }
 
@@ -121,7 +149,7 @@ impl fmt::Debug for Net {
 /// Makes a [`Net`].
 #[must_use]
 pub struct NetBuilder {
-    link: Option<Box<dyn Link>>,
+    ground: Ground,
     capture: Option<PathBuf>,
     address: Option<Cidr>,
     gateway: Option<IpAddr>,
@@ -135,7 +163,7 @@ pub struct NetBuilder {
 impl Default for NetBuilder {
     fn default() -> Self {
         Self {
-            link: None,
+            ground: Ground::Nothing,
             capture: None,
             address: None,
             gateway: None,
@@ -151,7 +179,18 @@ impl Default for NetBuilder {
 impl NetBuilder {
     /// Uses this link.
     pub fn link(mut self, link: impl Link + 'static) -> Self {
-        self.link = Some(Box::new(link));
+        self.ground = Ground::Link(Box::new(link));
+        self
+    }
+
+    /// Uses the queues of one link, as [`Tap::open_queues`](links::tap::Tap::open_queues) makes them, with an engine on
+    /// a thread of its own for each.
+    ///
+    /// They are one station with one address, which the first engine gets and the others adopt. TCP connections are
+    /// spread over the engines by a keyed hash: those that are made go to each in turn, those that come in to
+    /// whichever the hash says, and `accept` takes them from all. UDP, pings and DNS live in the first engine.
+    pub fn queues<L: Link + 'static>(mut self, queues: impl IntoIterator<Item = L>) -> Self {
+        self.ground = Ground::Queues(queues.into_iter().map(|queue| Box::new(queue) as Box<dyn Link>).collect());
         self
     }
 
@@ -209,33 +248,38 @@ impl NetBuilder {
     /// # Errors
     /// If the settings contradict each other, the link cannot be attached, or the system refuses a thread.
     pub fn build(self) -> Result<Net, Error> {
-        let Self { link, capture, address, gateway, dns, hostname, linger, address_check, seed } = self;
+        let Self { ground, capture, address, gateway, dns, hostname, linger, address_check, seed } = self;
+        let senseless = |what: &str| Err(Error::Configuration(what.into()));
         if address.is_none() && gateway.is_some() {
-            return Err(Error::Configuration("a gateway without an address: DHCP tells its own".into()));
+            return senseless("a gateway without an address: DHCP tells its own");
         }
-        if link.is_none() && (address.is_some() || capture.is_some()) {
-            return Err(Error::Configuration("an address or a capture without a link to have it on".into()));
+        if matches!(ground, Ground::Nothing) && (address.is_some() || capture.is_some()) {
+            return senseless("an address or a capture without a link to have it on");
         }
-        let link = match (link, capture) {
-            (Some(link), Some(path)) => {
+        let ground = match (ground, capture) {
+            (Ground::Link(link), Some(path)) => {
                 let failed = |source| Error::Capture { path: path.display().to_string(), source };
-                Some(Box::new(Capture::create(link, &path).map_err(failed)?) as Box<dyn Link>)
+                Ground::Link(Box::new(Capture::create(link, &path).map_err(failed)?))
             }
-            (link, _) => link,
+            (Ground::Queues(_), Some(_)) => {
+                return senseless("a capture of several queues: it records the frames of one");
+            }
+            (Ground::Queues(queues), None) if queues.is_empty() => return senseless("a link without any queue"),
+            (ground, _) => ground,
         };
         let addressing = match address {
             None => Addressing::Dhcp { hostname },
             Some(address) => Addressing::Static { address, gateway },
         };
-        let client = engine::start(Plan { link, addressing, dns, linger, address_check, seed })?;
-        Ok(Net { client })
+        let plan = Plan { addressing, dns, linger, address_check, seed };
+        Ok(Net { engines: Arc::new(engine::start(&plan, ground)?) })
     }
 }
 
 impl fmt::Debug for NetBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NetBuilder")
-            .field("link", &self.link.as_ref().map(|link| link.name().to_owned()))
+            .field("ground", &self.ground)
             .field("address", &self.address)
             .finish_non_exhaustive()
     }

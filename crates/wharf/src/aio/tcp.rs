@@ -39,7 +39,7 @@ impl TcpStream {
     /// # Errors
     /// As for `connect`, and if an option is out of range.
     pub async fn connect_with(net: &Net, address: impl Into<SocketAddr>, options: &TcpOptions) -> io::Result<Self> {
-        let stream = Stream::connect(net.client(), address.into(), options)?;
+        let stream = Stream::connect(net.engines(), address.into(), options)?;
         poll_fn(|context| stream.poll_connected(context)).await?;
         Ok(Self { stream: Arc::new(stream) })
     }
@@ -288,8 +288,7 @@ impl TcpListener {
     /// # Errors
     /// As for `bind`, and if an option is out of range.
     pub async fn bind_with(net: &Net, address: impl Into<SocketAddr>, options: &ListenOptions) -> io::Result<Self> {
-        let (listener, reply) = Listener::bind(net.client(), address.into(), options)?;
-        listener.set_bound(reply.answer().await?);
+        let listener = Listener::bind(net.engines(), address.into(), options).await?;
         Ok(Self { listener: Arc::new(listener) })
     }
 

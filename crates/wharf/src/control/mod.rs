@@ -18,6 +18,7 @@ use ring::{Consumer, Producer};
 
 pub(crate) use self::channel::{Channel, Marks, Turn};
 pub(crate) use self::reply::{Answerer, Reply};
+use crate::configuration::Adoption;
 use crate::error::SocketError;
 use crate::interface::Interface;
 use crate::options::{ListenOptions, TcpInfo, TcpOption, TcpOptions, UdpOption, UdpOptions};
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     TcpInfo,
     /// A question that concerns no socket.
     Interfaces,
+    /// From the first of several engines: its address, or that it has none.
+    Adopt(Adoption),
 }
 
 /// What travels with a command as long as both ends are in one process.

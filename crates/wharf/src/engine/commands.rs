@@ -72,6 +72,7 @@ impl Engine {
                 done.answer(sent.map_err(failures::of_send));
             }
             (Command::Interfaces, Attachment::Interfaces(answer)) => answer.answer(Ok(self.interfaces())),
+            (Command::Adopt(adoption), _) => self.adopt(now, adoption),
             // A command without what belongs to it: dropping the attachment tells who waits.
             _ => {}
         }

@@ -26,8 +26,9 @@ impl Engine {
         let refused = |reason: String| Error::Link { link: name.clone(), reason };
         let short: String = name.chars().filter(char::is_ascii_graphic).take(MAX_NAME_LEN).collect();
         let mut config = InterfaceConfig::new(short, link.capabilities());
-        // On a private link nobody else is there who could have the address.
-        config.address_check = if link.is_private() { AddressCheck::OFF } else { check };
+        // On a private link nobody else is there who could have the address; what is adopted has been checked.
+        let adopts = matches!(self.addressing, Addressing::Adopted);
+        config.address_check = if link.is_private() || adopts { AddressCheck::OFF } else { check };
         let interface = self.stack.add_interface(config).map_err(|error| refused(error.to_string()))?;
         let now = self.now();
         let up = link.link_up();
@@ -42,6 +43,7 @@ impl Engine {
                 let config = DhcpConfig { hostname, ..DhcpConfig::default() };
                 self.stack.start_dhcp(now, interface, config).map_err(|error| refused(error.to_string()))
             }
+            Addressing::Adopted => Ok(()),
         }
     }
 
@@ -88,13 +90,14 @@ impl Engine {
             }
             _ => return,
         };
+        self.pass_on(&stage);
         self.progress.reach(stage);
     }
 
     fn configured_by_hand(&self) -> Stage {
         match &self.addressing {
             Addressing::Static { address, gateway } => self.configured(*address, *gateway, Vec::new(), None, None),
-            Addressing::Dhcp { .. } => Stage::Waiting(String::new()),
+            Addressing::Dhcp { .. } | Addressing::Adopted => Stage::Waiting(String::new()),
         }
     }
 

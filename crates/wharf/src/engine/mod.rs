@@ -1,9 +1,10 @@
 //! The engine's thread: it owns the `Stack` and the link, and nobody else touches them.
 //!
 //! `turn` is the loop (commands, frames, timers, output, events, sleep); `commands` does what sockets ask, `events`
-//! tells them what the stack says, `sockets` knows who is who, `configuration` follows the address, `failures`
-//! translates reasons, `sleep` is poll(2).
+//! tells them what the stack says, `sockets` knows who is who, `configuration` follows the address, `adoption`
+//! passes it on to further engines on the same link, `failures` translates reasons, `sleep` is poll(2).
 
+mod adoption;
 mod commands;
 mod configuration;
 mod events;
@@ -13,6 +14,7 @@ mod sockets;
 mod turn;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,19 +22,20 @@ use std::time::Duration;
 use links::Link;
 use stack::Stack;
 use stack::link::{AddressCheck, InterfaceId};
+use stack::steering::{Share, Steering};
 
+use self::adoption::Adopted;
 use self::commands::WaitingSend;
 use self::sockets::Sockets;
 use crate::Cidr;
 use crate::configuration::{Progress, Stage};
 use crate::control::Channel;
 use crate::error::Error;
-use crate::socket::client::Client;
+use crate::socket::client::{Engines, Ready};
 
 /// What an engine is made of.
+#[derive(Clone)]
 pub(crate) struct Plan {
-    /// `None`: only the loopback interface.
-    pub link: Option<Box<dyn Link>>,
     pub addressing: Addressing,
     /// Name servers that come instead of DHCP's.
     pub dns: Vec<IpAddr>,
@@ -43,17 +46,44 @@ pub(crate) struct Plan {
     pub seed: Option<[u8; 32]>,
 }
 
+/// What engines stand on.
+pub(crate) enum Ground {
+    /// Only the loopback interface.
+    Nothing,
+    /// A link.
+    Link(Box<dyn Link>),
+    /// The queues of one link, an engine on each.
+    Queues(Vec<Box<dyn Link>>),
+}
+
+impl fmt::Debug for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("nothing"),
+            Self::Link(link) => f.write_str(link.name()),
+            Self::Queues(queues) => f.debug_list().entries(queues.iter().map(|queue| queue.name())).finish(),
+        }
+    }
+}
+
 /// Where the address comes from.
 #[derive(Clone, Debug)]
 pub(crate) enum Addressing {
-    Dhcp { hostname: Option<String> },
-    Static { address: Cidr, gateway: Option<IpAddr> },
+    Dhcp {
+        hostname: Option<String>,
+    },
+    Static {
+        address: Cidr,
+        gateway: Option<IpAddr>,
+    },
+    /// From the first of several engines.
+    Adopted,
 }
 
 impl Addressing {
     fn by_hand(&self) -> Option<IpAddr> {
         match self {
-            Self::Dhcp { .. } => None,
+            Self::Dhcp { .. } | Self::Adopted => None,
             Self::Static { address, .. } => Some(address.addr()),
         }
     }
@@ -71,6 +101,10 @@ struct Engine {
     addressing: Addressing,
     dns: Vec<IpAddr>,
     linger: Duration,
+    /// The engines that adopt what this one comes to: all others, if this is the first of several.
+    followers: Vec<Arc<Channel>>,
+    /// What this one adopted, if it is one of them.
+    adopted: Adopted,
     /// The origin of the stack's clock.
     origin: std::time::Instant,
 }
@@ -91,32 +125,62 @@ struct Attached {
     broken_until: Option<stack::Instant>,
 }
 
-/// Starts an engine on a thread of its own.
-pub(crate) fn start(plan: Plan) -> Result<Arc<Client>, Error> {
-    let channel = Arc::new(Channel::new().map_err(Error::Start)?);
-    let engine = Engine::new(plan, &channel)?;
-    let progress = Arc::clone(&engine.progress);
-    Client::start(channel, progress, move || engine.run()).map_err(Error::Start)
+/// Starts engines, each on a thread of its own.
+pub(crate) fn start(plan: &Plan, ground: Ground) -> Result<Engines, Error> {
+    let (mut first, steering, others) = match ground {
+        Ground::Nothing => (Engine::new(plan, None, None)?, None, Vec::new()),
+        Ground::Link(link) => (Engine::new(plan, Some(link), None)?, None, Vec::new()),
+        Ground::Queues(queues) => {
+            let engines = u16::try_from(queues.len()).unwrap_or(u16::MAX);
+            let steering = Arc::new(Steering::new(plan.seed.map_or_else(entropy, Ok).map_err(Error::Start)?, engines));
+            let share = |engine| Some(Share { steering: Arc::clone(&steering), engine });
+            let mut queues = links::steered::join(queues, &steering).map_err(Error::Start)?.into_iter();
+            let first = queues.next().map(|queue| Box::new(queue) as Box<dyn Link>);
+            let first = Engine::new(plan, first, share(0))?;
+            let adopting = |(queue, engine)| {
+                let mut plan = Plan { addressing: Addressing::Adopted, ..plan.clone() };
+                // With one seed for all they would draw the same numbers.
+                plan.seed = plan
+                    .seed
+                    .map(|[byte, rest @ ..]| [&[byte ^ engine as u8][..], &rest].concat())
+                    .and_then(|seed| seed.try_into().ok());
+                Engine::new(&plan, Some(Box::new(queue)), share(engine))
+            };
+            let others: Vec<Engine> = queues.zip(1..).map(adopting).collect::<Result<_, _>>()?;
+            (first, Some(steering), others)
+        }
+    };
+    first.followers = others.iter().map(|engine| Arc::clone(&engine.channel)).collect();
+    let ready = |engine: Engine| Ready {
+        channel: Arc::clone(&engine.channel),
+        progress: Arc::clone(&engine.progress),
+        run: move || engine.run(),
+    };
+    Engines::start(ready(first), others.into_iter().map(ready).collect(), steering).map_err(Error::Start)
 }
 
 impl Engine {
-    fn new(plan: Plan, channel: &Arc<Channel>) -> Result<Self, Error> {
-        let Plan { link, addressing, dns, linger, address_check, seed } = plan;
+    fn new(plan: &Plan, link: Option<Box<dyn Link>>, share: Option<Share>) -> Result<Self, Error> {
+        let Plan { addressing, dns, linger, address_check, seed } = plan.clone();
         let seed = match seed {
             Some(seed) => seed,
             None => entropy().map_err(Error::Start)?,
         };
         let name = link.as_ref().map_or("lo", |link| link.name()).to_owned();
+        let mut config = stack::Config::default();
+        config.tcp.share = share;
         let mut engine = Self {
-            stack: Stack::new(stack::Config::default(), seed),
+            stack: Stack::new(config, seed),
             link: None,
-            channel: Arc::clone(channel),
+            channel: Arc::new(Channel::new().map_err(Error::Start)?),
             progress: Arc::new(Progress::new(&name, addressing.by_hand())),
             sockets: Sockets::default(),
             waiting_sends: VecDeque::new(),
             addressing,
             dns,
             linger,
+            followers: Vec::new(),
+            adopted: Adopted::default(),
             origin: std::time::Instant::now(),
         };
         if let Some(link) = link {

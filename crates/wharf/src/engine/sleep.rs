@@ -21,6 +21,8 @@ pub(super) struct Woken {
 /// Which link to watch, and for what.
 pub(super) struct Watch<'a> {
     pub fd: BorrowedFd<'a>,
+    /// Readable when other engines have handed frames over.
+    pub handed_over: Option<BorrowedFd<'a>>,
     pub for_writing: bool,
 }
 
@@ -40,14 +42,17 @@ pub(super) fn sleep(doorbell: BorrowedFd<'_>, link: Option<&Watch<'_>>, longest:
             }
             (fds[0].revents(), PollFlags::empty())
         }
-        Some(Watch { fd, for_writing }) => {
+        Some(Watch { fd, handed_over, for_writing }) => {
             let wanted = if *for_writing { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-            let mut fds = [bell, PollFd::from_borrowed_fd(*fd, wanted)];
+            let handed = PollFd::from_borrowed_fd(handed_over.unwrap_or(doorbell), PollFlags::IN);
+            let mut fds = [bell, PollFd::from_borrowed_fd(*fd, wanted), handed];
+            let watched = if handed_over.is_some() { 3 } else { 2 };
             // An interrupted sleep is a short one.
-            if poll(&mut fds, timeout.as_ref()).is_err() {
+            if poll(&mut fds[..watched], timeout.as_ref()).is_err() {
                 return woken;
             }
-            (fds[0].revents(), fds[1].revents())
+            let handed = if handed_over.is_some() { fds[2].revents() & PollFlags::IN } else { PollFlags::empty() };
+            (fds[0].revents(), fds[1].revents() | handed)
         }
     };
     woken.rung = bell.contains(PollFlags::IN);

@@ -126,7 +126,9 @@ impl Engine {
                 until = until.min(self.instant(deadline));
             }
             if attached.broken_until.is_none() {
-                watch = Some(Watch { fd: attached.link.fd(), for_writing: attached.link.wants_write() });
+                let Attached { link, .. } = attached;
+                let (fd, handed_over) = (link.fd(), link.handed_over_fd());
+                watch = Some(Watch { fd, handed_over, for_writing: link.wants_write() });
             }
         }
         let longest = (!until.is_never()).then(|| until.since(now));

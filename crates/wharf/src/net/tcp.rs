@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -48,7 +49,7 @@ impl TcpStream {
     /// # Errors
     /// As for `connect`, and if an option is out of range.
     pub fn connect_with(net: &Net, address: impl Into<SocketAddr>, options: &TcpOptions) -> io::Result<Self> {
-        let stream = Stream::connect(net.client(), address.into(), options)?;
+        let stream = Stream::connect(net.engines(), address.into(), options)?;
         block::forever(|context| stream.poll_connected(context))?;
         Ok(Self::new(Arc::new(stream)))
     }
@@ -61,7 +62,7 @@ impl TcpStream {
         if timeout.is_zero() {
             return Err(zero_timeout());
         }
-        let stream = Stream::connect(net.client(), *address, &TcpOptions::default())?;
+        let stream = Stream::connect(net.engines(), *address, &TcpOptions::default())?;
         let deadline = block::deadline(Some(timeout));
         match block::until(deadline, |context| stream.poll_connected(context)) {
             Some(connected) => connected?,
@@ -425,8 +426,8 @@ impl TcpListener {
     /// # Errors
     /// As for `bind`, and if an option is out of range.
     pub fn bind_with(net: &Net, address: impl Into<SocketAddr>, options: &ListenOptions) -> io::Result<Self> {
-        let (listener, reply) = Listener::bind(net.client(), address.into(), options)?;
-        listener.set_bound(block::forever(|context| reply.poll(context))?);
+        let mut bound = pin!(Listener::bind(net.engines(), address.into(), options));
+        let listener = block::forever(|context| bound.as_mut().poll(context))?;
         Ok(Self::from_shared(Arc::new(listener)))
     }
 

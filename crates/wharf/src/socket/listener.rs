@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 
@@ -13,7 +14,7 @@ use crate::control::{Attachment, Command, Complete, Completion, EngineEnd, Marks
 use crate::error::SocketError;
 use crate::lock;
 use crate::options::ListenOptions;
-use crate::socket::client::Client;
+use crate::socket::client::{Client, Engines};
 use crate::socket::stream::{Stream, StreamState};
 use crate::socket::wakers::WakerSet;
 
@@ -68,23 +69,99 @@ impl Complete for ListenerState {
     }
 }
 
-/// The application's hold on a listener.
+/// The application's hold on a listener: on its part in each engine.
 pub(crate) struct Listener {
-    client: Arc<Client>,
-    state: Arc<ListenerState>,
-    local: OnceLock<SocketAddr>,
+    /// At least one.
+    parts: Box<[Part]>,
+    local: SocketAddr,
+    /// The part that is asked first, so that none of them waits for the others.
+    next: AtomicUsize,
 }
 
+/// A listener in one engine.
+struct Part {
+    client: Arc<Client>,
+    state: Arc<ListenerState>,
+}
+
+/// How often a port that the first engine chose may be taken in another before that is an error. It is only where
+/// somebody else binds at the same moment.
+const PORT_TRIES: usize = 16;
+
 impl Listener {
+    /// Listens in every engine, on the same address and port.
+    pub(crate) async fn bind(
+        engines: &Engines,
+        local: SocketAddr,
+        options: &ListenOptions,
+    ) -> Result<Self, SocketError> {
+        if options.tcp.local.is_some() || options.tcp.hop_limit == 0 {
+            return Err(SocketError::InvalidOption);
+        }
+        // Connections spread evenly, and so does the backlog.
+        let mut options = options.clone();
+        options.backlog = options.backlog.div_ceil(engines.all().len());
+        for _ in 1..PORT_TRIES {
+            match Self::try_bind(engines, local, &options).await {
+                Err(SocketError::AddressInUse) if local.port() == 0 => {}
+                bound => return bound,
+            }
+        }
+        Self::try_bind(engines, local, &options).await
+    }
+
+    async fn try_bind(engines: &Engines, local: SocketAddr, options: &ListenOptions) -> Result<Self, SocketError> {
+        let mut local = local;
+        let mut parts = Vec::with_capacity(engines.all().len());
+        for client in engines.all() {
+            let (part, reply) = Part::bind(client, local, options)?;
+            // Those that stand already go with an error.
+            parts.push(part);
+            local = reply.answer().await?;
+        }
+        Ok(Self { parts: parts.into(), local, next: AtomicUsize::new(0) })
+    }
+
+    pub(crate) fn local_addr(&self) -> Result<SocketAddr, SocketError> {
+        Ok(self.local)
+    }
+
+    /// The next connection and its peer.
+    pub(crate) fn poll_accept(&self, context: &mut Context<'_>) -> Poll<Result<(Stream, SocketAddr), SocketError>> {
+        if let Some(result) = self.try_accept() {
+            return Poll::Ready(result);
+        }
+        for part in &self.parts {
+            part.state.acceptors.register(context.waker());
+        }
+        self.try_accept().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// As [`poll_accept`](Self::poll_accept), `None` where that would wait.
+    pub(crate) fn try_accept(&self) -> Option<Result<(Stream, SocketAddr), SocketError>> {
+        if let [only] = &*self.parts {
+            return only.try_accept();
+        }
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut failed = None;
+        for step in 0..self.parts.len() {
+            match self.parts[first.wrapping_add(step) % self.parts.len()].try_accept() {
+                Some(Err(reason)) => failed = Some(Err(reason)),
+                Some(accepted) => return Some(accepted),
+                None => {}
+            }
+        }
+        failed
+    }
+}
+
+impl Part {
     /// Asks for a listener; it stands when the reply says at which address.
-    pub(crate) fn bind(
+    fn bind(
         client: &Arc<Client>,
         local: SocketAddr,
         options: &ListenOptions,
     ) -> Result<(Self, Reply<SocketAddr>), SocketError> {
-        if options.tcp.local.is_some() || options.tcp.hop_limit == 0 {
-            return Err(SocketError::InvalidOption);
-        }
         let id = client.channel.name_socket();
         let state = Arc::new(ListenerState {
             id,
@@ -100,30 +177,10 @@ impl Listener {
             Command::TcpListen { local, options: options.clone() },
             Attachment::Listener { state: EngineEnd(Arc::clone(&state)), bound },
         )?;
-        Ok((Self { client: Arc::clone(client), state, local: OnceLock::new() }, reply))
+        Ok((Self { client: Arc::clone(client), state }, reply))
     }
 
-    /// Takes in the address that the reply gave.
-    pub(crate) fn set_bound(&self, local: SocketAddr) {
-        // A listener is bound once.
-        let _ = self.local.set(local);
-    }
-
-    pub(crate) fn local_addr(&self) -> Result<SocketAddr, SocketError> {
-        self.local.get().copied().ok_or(SocketError::NotConnected)
-    }
-
-    /// The next connection and its peer.
-    pub(crate) fn poll_accept(&self, context: &mut Context<'_>) -> Poll<Result<(Stream, SocketAddr), SocketError>> {
-        if let Some(result) = self.try_accept() {
-            return Poll::Ready(result);
-        }
-        self.state.acceptors.register(context.waker());
-        self.try_accept().map_or(Poll::Pending, Poll::Ready)
-    }
-
-    /// As [`poll_accept`](Self::poll_accept), `None` where that would wait.
-    pub(crate) fn try_accept(&self) -> Option<Result<(Stream, SocketAddr), SocketError>> {
+    fn try_accept(&self) -> Option<Result<(Stream, SocketAddr), SocketError>> {
         let (taken, was_full) = {
             let mut accepted = lock(&self.state.accepted);
             let was_full = accepted.len() >= self.state.limit;
@@ -139,7 +196,7 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for Part {
     fn drop(&mut self) {
         // An engine that has stopped has let go already.
         let _ = self.client.channel.submit(self.state.id, Command::Close, Attachment::None);

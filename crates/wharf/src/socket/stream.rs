@@ -18,7 +18,7 @@ use crate::control::{Attachment, Command, Complete, Completion, EngineEnd, Marks
 use crate::error::SocketError;
 use crate::lock;
 use crate::options::{TcpInfo, TcpOption, TcpOptions};
-use crate::socket::client::Client;
+use crate::socket::client::{Client, Engines};
 use crate::socket::wakers::WakerSet;
 
 /// What both sides know of a connection.
@@ -164,7 +164,8 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// Begins a connection. It stands when [`poll_connected`](Self::poll_connected) says so.
-    pub(crate) fn connect(client: &Arc<Client>, remote: SocketAddr, options: &TcpOptions) -> Result<Self, SocketError> {
+    pub(crate) fn connect(engines: &Engines, remote: SocketAddr, options: &TcpOptions) -> Result<Self, SocketError> {
+        let client = engines.for_connection(options.local, remote);
         let (send_in, send_out) = ring::heap(options.send_buffer);
         let (receive_in, receive_out) = ring::heap(options.receive_buffer);
         let id = client.channel.name_socket();

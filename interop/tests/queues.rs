@@ -1,0 +1,224 @@
+//! Several engines on the queues of one TAP device: to the kernel they are one host.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use wharf::{Net, Pinger};
+use wharf_interop::{Names, Payload, Program, Tap, World, in_namespace};
+
+const QUEUES: usize = 4;
+const MANY: u64 = 200;
+const BYTES: u64 = 300_000;
+
+/// A thread whose stack does not weigh much, some hundred times over.
+fn small_thread(body: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
+    thread::Builder::new().stack_size(512 << 10).spawn(body).unwrap()
+}
+
+/// Sends the stream `out` and receives the stream `back`, to both ends' last byte and FIN.
+fn exchange<S>(stream: &S, shutdown: impl FnOnce(&S) -> std::io::Result<()> + Send, out: u64, back: u64)
+where
+    for<'a> &'a S: Read + Write,
+    S: Sync,
+{
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut writer = stream;
+            Payload::new(out).write_to(&mut writer, BYTES).unwrap();
+            shutdown(stream).unwrap();
+        });
+        let mut reader = stream;
+        Payload::new(back).check_to_end(&mut reader, BYTES).unwrap();
+    });
+}
+
+/// Who calls says which call it is.
+fn call<S>(stream: &S, shutdown: impl FnOnce(&S) -> std::io::Result<()> + Send, n: u64)
+where
+    for<'a> &'a S: Read + Write,
+    S: Sync,
+{
+    let mut writer = stream;
+    writer.write_all(&n.to_be_bytes()).unwrap();
+    exchange(stream, shutdown, n, n + MANY);
+}
+
+fn answer<S>(stream: &S, shutdown: impl FnOnce(&S) -> std::io::Result<()> + Send)
+where
+    for<'a> &'a S: Read + Write,
+    S: Sync,
+{
+    let mut n = [0; 8];
+    let mut reader = stream;
+    reader.read_exact(&mut n).unwrap();
+    let n = u64::from_be_bytes(n);
+    exchange(stream, shutdown, n + MANY, n);
+}
+
+fn calls_both_ways(net: &Net, tap: &Tap, many: u64) {
+    let kernel = TcpListener::bind((tap.address, 0)).unwrap();
+    let wharf = wharf::net::TcpListener::bind(net, SocketAddr::from((tap.guest_address(), 0))).unwrap();
+    let (at_kernel, at_wharf) = (kernel.local_addr().unwrap(), wharf.local_addr().unwrap());
+    let mut threads = Vec::new();
+    for n in 0..many {
+        let net = net.clone();
+        threads.push(small_thread(move || {
+            let stream = wharf::net::TcpStream::connect(&net, at_kernel).unwrap();
+            call(&stream, |stream| stream.shutdown(Shutdown::Write), n);
+        }));
+        threads.push(small_thread(move || {
+            call(&TcpStream::connect(at_wharf).unwrap(), |stream| stream.shutdown(Shutdown::Write), n);
+        }));
+    }
+    for _ in 0..many {
+        let (stream, _) = kernel.accept().unwrap();
+        threads.push(small_thread(move || answer(&stream, |stream| stream.shutdown(Shutdown::Write))));
+        let (stream, _) = wharf.accept().unwrap();
+        threads.push(small_thread(move || answer(&stream, |stream| stream.shutdown(Shutdown::Write))));
+    }
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+/// The kernel's ping, to an address that it has to ask for first.
+fn the_kernel_pings(world: &World, tap: &Tap) {
+    world.ip(&["neighbour", "flush", "dev", tap.name]);
+    let address = tap.guest_address().to_string();
+    let run = Program::new(world, "ping").arguments(&["-c", "5", "-i", "0.05", "-W", "10", &address]).run();
+    assert!(run.succeeded().stdout.contains("5 received"));
+}
+
+fn datagrams_return(net: &Net, tap: &Tap) {
+    let echo = wharf::net::UdpSocket::bind(net, SocketAddr::from((tap.guest_address(), 0))).unwrap();
+    let address = echo.local_addr().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut bytes = vec![0; 20_000];
+            for _ in 0..32 {
+                let (len, from) = echo.recv_from(&mut bytes).unwrap();
+                echo.send_to(&bytes[..len], from).unwrap();
+            }
+        });
+        // A socket each, so that the kernel chooses a queue for each, and sizes that come in fragments too.
+        for n in 0..32_usize {
+            let socket = UdpSocket::bind((tap.address, 0)).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            let sent: Vec<u8> = (0..n * 500).map(|at| (at * 7 + n) as u8).collect();
+            socket.send_to(&sent, address).unwrap();
+            let mut bytes = vec![0; 20_000];
+            let len = socket.recv(&mut bytes).unwrap();
+            assert!(bytes[..len] == sent, "datagram {n} came back with {len} bytes");
+        }
+    });
+}
+
+#[test]
+fn two_hundred_connections_each_way_over_four_queues() {
+    in_namespace(|world| {
+        let tap = world.queued_tap();
+        calls_both_ways(&tap.guest_on_queues(QUEUES), &tap, MANY);
+    });
+}
+
+#[test]
+fn arp_ping_and_datagrams_both_ways_over_four_queues() {
+    in_namespace(|world| {
+        let tap = world.queued_tap();
+        let net = tap.guest_on_queues(QUEUES);
+        the_kernel_pings(world, &tap);
+        datagrams_return(&net, &tap);
+        let pinger = Pinger::new(&net, tap.address.into()).unwrap();
+        for _ in 0..5 {
+            assert_eq!(pinger.ping(&[1; 1_000], Duration::from_secs(10)).unwrap().source, tap.address);
+        }
+        // Every engine has to find the kernel by itself.
+        let listener = TcpListener::bind((tap.address, 0)).unwrap();
+        for _ in 0..2 * QUEUES {
+            wharf::net::TcpStream::connect(&net, listener.local_addr().unwrap()).unwrap();
+        }
+        let refused = wharf::net::TcpStream::connect(&net, SocketAddr::from((tap.address, 9))).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        for _ in 0..2 * QUEUES {
+            let refused = TcpStream::connect((tap.guest_address(), 9)).unwrap_err();
+            assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        }
+    });
+}
+
+#[test]
+fn no_engine_is_starved_by_streams_in_the_others() {
+    in_namespace(|world| {
+        let tap = world.queued_tap();
+        let net = tap.guest_on_queues(QUEUES);
+        let sink = wharf::net::TcpListener::bind(&net, SocketAddr::from((tap.guest_address(), 0))).unwrap();
+        let address = sink.local_addr().unwrap();
+        let enough = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                // The kernel sends as fast as it can, until the rest is done.
+                scope.spawn(|| {
+                    let mut stream = TcpStream::connect(address).unwrap();
+                    while !enough.load(Ordering::Relaxed) {
+                        stream.write_all(&[7; 1 << 16]).unwrap();
+                    }
+                });
+                let (mut stream, _) = sink.accept().unwrap();
+                scope.spawn(move || while stream.read(&mut [0; 1 << 16]).unwrap() > 0 {});
+            }
+            // Over every engine, some times.
+            calls_both_ways(&net, &tap, 5 * QUEUES as u64);
+            the_kernel_pings(world, &tap);
+            enough.store(true, Ordering::Relaxed);
+        });
+    });
+}
+
+#[test]
+fn a_connection_is_found_again_when_the_kernel_has_forgotten_its_queue() {
+    in_namespace(|world| {
+        let tap = world.queued_tap();
+        let net = tap.guest_on_queues(QUEUES);
+        let kernel = TcpListener::bind((tap.address, 0)).unwrap();
+        let at_kernel = kernel.local_addr().unwrap();
+        let mut streams: Vec<_> = (0..40)
+            .map(|_| (wharf::net::TcpStream::connect(&net, at_kernel).unwrap(), kernel.accept().unwrap().0))
+            .collect();
+        // tun forgets after three seconds, and looks as often.
+        thread::sleep(Duration::from_secs(7));
+        for (wharf, kernel) in &mut streams {
+            kernel.write_all(b"still there?").unwrap();
+            let mut bytes = [0; 12];
+            wharf.read_exact(&mut bytes).unwrap();
+            assert_eq!(&bytes, b"still there?");
+        }
+    });
+}
+
+#[test]
+fn a_command_uses_several_queues_with_an_address_from_dhcp() {
+    in_namespace(|world| {
+        let tap = world.queued_tap();
+        let _names = Names::dhcp_and_dns(world, &tap, &[]);
+        let link = tap.link();
+        let run = world.wharf(&["ping", "files.test", "-c", "3", "--queues", "4", "--link", &link]).run().succeeded();
+        assert!(run.stdout.contains("10.9.0.1"), "{run}");
+    });
+}
+
+#[test]
+fn queues_of_a_device_that_has_one_are_refused_with_what_to_do() {
+    in_namespace(|world| {
+        let tap = world.tap();
+        let ping = |more: &[&str]| world.wharf(&["ping", "10.9.0.1", "-c", "1"]).arguments(more).run();
+        let run = ping(&["--queues", "2", "--link", &tap.link()]);
+        assert!(!run.success() && run.stderr.contains("mode tap multi_queue"), "{run}");
+        let run = ping(&["--queues", "2"]);
+        assert!(!run.success() && run.stderr.contains("--queues is for TAP devices"), "{run}");
+        let run = ping(&["--queues", "0", "--link", &tap.link()]);
+        assert!(!run.success(), "{run}");
+    });
+}
