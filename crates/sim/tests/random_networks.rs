@@ -50,7 +50,7 @@ fn random_link(chance: &mut Chance) -> LinkModel {
 /// ACK is the client's to repair, who may have nothing to say.)
 fn random_settings(chance: &mut Chance, tcp: &mut TcpConfig) {
     let one_in = |chance: &mut Chance, n: u64| chance.below(n) == 0;
-    tcp.congestion = [Algorithm::Cubic, Algorithm::NewReno][chance.below(2) as usize];
+    tcp.congestion = [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Bbr][chance.below(3) as usize];
     tcp.ecn = [Ecn::Off, Ecn::Passive, Ecn::Active][chance.below(3) as usize];
     tcp.sack = !one_in(chance, 4);
     tcp.timestamps = !one_in(chance, 4);

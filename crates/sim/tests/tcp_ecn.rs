@@ -109,6 +109,15 @@ fn a_socket_may_differ_from_its_engine() {
     puppet.send(&seg(0).ack(1).flags(SYN | ECE).mss(1460));
     puppet.write(&[1; 100]);
     assert_eq!(puppet.take().last().map(|seen| seen.tos), Some(0xb8 | ECT_0));
+    // Nor are they where nothing was agreed.
+    let mut options = SocketOptions::default();
+    options.tos = 0xb8 | MARKED;
+    let mut puppet = Puppet::new(config(Ecn::Off));
+    puppet.connect(&ConnectOptions { socket: options, ..ConnectOptions::default() });
+    puppet.send(&seg(0).ack(1).flags(SYN).mss(1460));
+    puppet.write(&[1; 5_000]);
+    puppet.write(&[1; 100]);
+    assert!(puppet.take().iter().all(|seen| seen.tos == 0xb8));
 }
 
 #[test]

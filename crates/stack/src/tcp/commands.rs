@@ -198,7 +198,8 @@ impl Stack {
             connection.options = shared;
             match option {
                 SocketOption::KeepAlive(_) => connection.start_keep_alive(),
-                SocketOption::Congestion(value) => connection.congestion.set_algorithm(value),
+                SocketOption::Congestion(value) => connection.set_congestion(value),
+                SocketOption::Pacing(_) | SocketOption::MaxPacingRate(_) => connection.settle_pacing(),
                 _ => {}
             }
         });

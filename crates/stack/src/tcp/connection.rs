@@ -114,6 +114,10 @@ impl Flags {
     pub(crate) const ECN_ECHO: Self = Self(1 << 19);
     /// The window was reduced, and the peer is to be told by CWR.
     pub(crate) const CWR_DUE: Self = Self(1 << 20);
+    /// Trains leave at a rate.
+    pub(crate) const PACED: Self = Self(1 << 21);
+    /// The next train's time has not come.
+    pub(crate) const PACE_WAIT: Self = Self(1 << 22);
 
     /// Both sets together.
     pub(crate) const fn and(self, other: Self) -> Self {
@@ -228,7 +232,7 @@ impl Connection {
     pub(crate) fn new(now: Instant, phase: Phase, birth: Birth, config: &TcpConfig) -> Self {
         let Birth { flow, interface, isn, mss, timestamp_offset, options, send, receive } = birth;
         let scale = window_scale(receive.limit());
-        Self {
+        let mut connection = Self {
             flow,
             phase,
             flags: Flags::default(),
@@ -281,7 +285,9 @@ impl Connection {
             soft_error: None,
             retransmissions: 0,
             ledger: None,
-        }
+        };
+        connection.settle_pacing();
+        connection
     }
 
     /// Payload bytes of a full segment with the options that each one carries.
@@ -293,6 +299,11 @@ impl Connection {
     /// Bytes that were sent and not acknowledged, SYN and FIN included.
     pub(crate) fn flight(&self) -> u32 {
         self.snd.nxt - self.snd.una
+    }
+
+    /// Bytes of text among them.
+    pub(crate) fn text_in_flight(&self) -> u32 {
+        if self.phase.is_synchronized() { self.flight() - u32::from(self.snd.fin.is_some()) } else { 0 }
     }
 
     /// The offset of `seq` in the send ring, whose first byte is SND.UNA once the SYN is acknowledged.
@@ -317,8 +328,8 @@ impl Connection {
 
     /// The scoreboard, made when the first byte is sent.
     pub(crate) fn recovery_mut(&mut self) -> &mut Recovery {
-        let (una, sack) = (self.snd.una, self.flags.has(Flags::SACK));
-        self.recovery.get_or_insert_with(|| Box::new(Recovery::new(una, sack)))
+        let (una, sack, model) = (self.snd.una, self.flags.has(Flags::SACK), self.congestion.has_model());
+        self.recovery.get_or_insert_with(|| Box::new(Recovery::new(una, sack, model)))
     }
 
     /// The application's process has written nonsense into the words that it shares with this one.

@@ -5,6 +5,8 @@ use core::time::Duration;
 use crate::tcp::congestion::Algorithm;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::phase::Phase;
+use crate::tcp::waiting::Waiting;
+use crate::time::Instant;
 
 /// A connection's inner figures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,36 @@ pub struct TcpInfo {
     pub retransmissions: u32,
     /// Time-outs in a row.
     pub timeouts: u8,
+    /// The reordering window of RFC 8985: how much later than what was sent after it something may arrive.
+    pub reordering_window: Duration,
+    /// Bytes of text sent, what was sent again included.
+    pub bytes_sent: u64,
+    /// Bytes of text sent again.
+    pub bytes_retransmitted: u64,
+    /// Bytes of text that the peer has acknowledged.
+    pub bytes_acked: u64,
+    /// Bytes of text received in order.
+    pub bytes_received: u64,
+    /// The rate at which trains leave, in bytes a second; `None` where they are not paced.
+    pub pacing_rate: Option<u64>,
+    /// The last sample of the rate at which the network delivers, in bytes a second, while data flows.
+    pub delivery_rate: Option<u64>,
+    /// Whether that sample only says how much the application had to send.
+    pub delivery_rate_app_limited: bool,
+    /// What the sender waits for.
+    pub waiting: Waiting,
+    /// Since when; the times below do not count what follows.
+    pub waiting_since: Instant,
+    /// How long the sender had something on its way or to send.
+    pub busy: Duration,
+    /// How long of it everything that was written was on its way.
+    pub application_limited: Duration,
+    /// How long the peer's window held it back.
+    pub receive_window_limited: Duration,
+    /// How long the congestion window did.
+    pub congestion_window_limited: Duration,
+    /// How long pacing did.
+    pub pacing_limited: Duration,
     /// Whether both sides agreed to explicit congestion notification (RFC 3168).
     pub ecn: bool,
     /// Segments that arrived with a router's mark (CE).
@@ -71,6 +103,12 @@ pub struct TcpInfo {
 impl TcpInfo {
     pub(crate) fn of(connection: &Connection, config: &crate::config::TcpConfig) -> Self {
         let recovery = connection.recovery.as_deref();
+        let ledger = connection.ledger.as_deref();
+        let waited = |reason| ledger.map_or(Duration::ZERO, |ledger| ledger.waited(reason));
+        let reasons = [Waiting::Application, Waiting::ReceiveWindow, Waiting::CongestionWindow, Waiting::Pacing];
+        let bytes_acked = connection.send.position();
+        let bytes_retransmitted = ledger.map_or(0, |ledger| ledger.bytes_retransmitted);
+        let delivery_rate = recovery.and_then(|recovery| recovery.rate.last());
         Self {
             phase: connection.phase,
             srtt: connection.rtt.smoothed(),
@@ -95,9 +133,26 @@ impl TcpInfo {
             retransmissions: connection.retransmissions,
             timeouts: connection.recovery.as_ref().map_or(0, |recovery| recovery.timeouts()),
             ecn: connection.flags.has(Flags::ECN),
-            marks_received: connection.ledger.as_ref().map_or(0, |ledger| ledger.marks_received),
-            echoes_received: connection.ledger.as_ref().map_or(0, |ledger| ledger.echoes_received),
             selective_acks: connection.flags.has(Flags::SACK),
+            marks_received: ledger.map_or(0, |ledger| ledger.marks_received),
+            echoes_received: ledger.map_or(0, |ledger| ledger.echoes_received),
+            reordering_window: recovery.map_or(Duration::ZERO, |recovery| {
+                recovery.reordering_window(connection.segment_size(), connection.rtt.smoothed().unwrap_or_default())
+            }),
+            bytes_sent: bytes_acked + u64::from(connection.text_in_flight()) + bytes_retransmitted,
+            bytes_retransmitted,
+            bytes_acked,
+            bytes_received: connection.receive.position(),
+            pacing_rate: connection.pacing_rate(),
+            delivery_rate: delivery_rate.map(|(rate, _)| rate),
+            delivery_rate_app_limited: delivery_rate.is_some_and(|(_, limited)| limited),
+            waiting: ledger.map_or(Waiting::Idle, |ledger| ledger.waiting),
+            waiting_since: ledger.map_or(Instant::NEVER, |ledger| ledger.since),
+            busy: reasons.into_iter().map(waited).sum(),
+            application_limited: waited(Waiting::Application),
+            receive_window_limited: waited(Waiting::ReceiveWindow),
+            congestion_window_limited: waited(Waiting::CongestionWindow),
+            pacing_limited: waited(Waiting::Pacing),
             timestamps: connection.timestamps.is_agreed(),
             window_scale: connection.flags.has(Flags::SCALED).then_some((connection.snd.scale, connection.rcv.scale)),
         }

@@ -4,21 +4,58 @@
 //! acknowledged and received need no counter: the rings' positions tell.
 
 use alloc::boxed::Box;
+use core::time::Duration;
 
 use crate::tcp::connection::Connection;
+use crate::tcp::waiting::Waiting;
+use crate::time::Instant;
 
 /// Counters since the connection began.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ledger {
     /// Segments that arrived with a mark (CE).
     pub marks_received: u32,
     /// Acknowledgements that echoed one (ECE).
     pub echoes_received: u32,
+    /// Bytes of text that were sent again.
+    pub bytes_retransmitted: u64,
+    /// What the sender waits for, and since when.
+    pub waiting: Waiting,
+    pub since: Instant,
+    /// How long it has waited before, for each reason; [`Waiting::Idle`]'s place stays empty.
+    waited: [Duration; 5],
+}
+
+impl Ledger {
+    const fn new() -> Self {
+        Self {
+            marks_received: 0,
+            echoes_received: 0,
+            bytes_retransmitted: 0,
+            waiting: Waiting::Idle,
+            since: Instant::ZERO,
+            waited: [Duration::ZERO; 5],
+        }
+    }
+
+    /// The sender waits for something else from now on.
+    pub(crate) fn wait_for(&mut self, now: Instant, waiting: Waiting) {
+        if self.waiting != Waiting::Idle {
+            self.waited[self.waiting as usize] += now.since(self.since);
+        }
+        self.waiting = waiting;
+        self.since = now;
+    }
+
+    /// How long the sender has waited for this, up to the last change.
+    pub(crate) fn waited(&self, waiting: Waiting) -> Duration {
+        self.waited[waiting as usize]
+    }
 }
 
 impl Connection {
     /// The ledger, made when there is something to enter.
     pub(crate) fn ledger_mut(&mut self) -> &mut Ledger {
-        self.ledger.get_or_insert_with(Box::default)
+        self.ledger.get_or_insert_with(|| Box::new(Ledger::new()))
     }
 }

@@ -11,13 +11,13 @@
 //! | what to send next, Nagle, silly windows | `output`, `ready` |
 //! | loss: what is in flight, what is lost, what to do about it | `scoreboard`, `rack`, `recovery`, `retransmit`, `rtt` |
 //! | the flight's last segments; the rate of repair; losses that were none | `tail_probe`, `reduction`, `undo` |
-//! | how much may be in flight | `congestion` |
+//! | how much may be in flight, and how fast it leaves | `congestion`, `delivery_rate`, `pacing` |
 //! | what routers say by marks | `ecn` |
 //! | a closed window; a silent peer | `persist`, `keep_alive` |
 //! | RFC 7323 | `timestamps` |
 //! | resets, and the limit on answers to forged segments | `reset`, `challenge`, `bare` |
 //! | the end | `time_wait`, `phase` |
-//! | what the owner calls | `commands`, `options`, `error`, `info`, `counters` |
+//! | what the owner calls | `commands`, `options`, `error`, `info` with `ledger` and `waiting`, `counters` |
 //!
 //! `Tcp` holds the tables. A `Connection` knows nothing of them: its methods change it, and
 //! `Tcp::settle` then does what follows from the change.
@@ -29,6 +29,7 @@ mod commands;
 mod congestion;
 mod connection;
 mod counters;
+mod delivery_rate;
 mod demux;
 mod ecn;
 mod error;
@@ -44,6 +45,7 @@ mod ledger;
 mod listener;
 mod options;
 mod output;
+mod pacing;
 mod persist;
 mod phase;
 mod rack;
@@ -64,6 +66,7 @@ mod time_wait;
 mod timers;
 mod timestamps;
 mod undo;
+mod waiting;
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -81,6 +84,7 @@ pub use listener::{Accepted, ListenOptions, RingSource};
 pub use options::{ApplicationRings, KeepAlive, SocketOption, SocketOptions, StreamRings, heap_rings};
 pub use phase::Phase;
 pub use syn_cookies::SynCookies;
+pub use waiting::Waiting;
 
 use crate::config::TcpConfig;
 use crate::entropy::Entropy;

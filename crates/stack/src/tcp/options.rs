@@ -27,6 +27,10 @@ pub struct SocketOptions {
     pub congestion: Option<Algorithm>,
     /// TCP_MAXSEG: an upper bound of the segment size, announced and obeyed.
     pub max_segment: Option<u16>,
+    /// Trains of segments leave at the rate that the window allows, instead of at once. BBR paces always.
+    pub pacing: bool,
+    /// SO_MAX_PACING_RATE: bytes a second at most, headers not counted. Paces whatever [`SocketOptions::pacing`] says.
+    pub max_pacing_rate: Option<u64>,
     /// Explicit congestion notification; `None` takes the engine's. Of effect before the handshake.
     pub ecn: Option<Ecn>,
 }
@@ -42,6 +46,8 @@ impl Default for SocketOptions {
             reset_on_close: false,
             congestion: None,
             max_segment: None,
+            pacing: false,
+            max_pacing_rate: None,
             ecn: None,
         }
     }
@@ -82,6 +88,10 @@ pub enum SocketOption {
     ResetOnClose(bool),
     /// [`SocketOptions::congestion`].
     Congestion(Algorithm),
+    /// [`SocketOptions::pacing`].
+    Pacing(bool),
+    /// [`SocketOptions::max_pacing_rate`].
+    MaxPacingRate(Option<u64>),
 }
 
 impl SocketOptions {
@@ -95,6 +105,8 @@ impl SocketOptions {
             SocketOption::Tos(value) => self.tos = value,
             SocketOption::ResetOnClose(value) => self.reset_on_close = value,
             SocketOption::Congestion(value) => self.congestion = Some(value),
+            SocketOption::Pacing(value) => self.pacing = value,
+            SocketOption::MaxPacingRate(value) => self.max_pacing_rate = value,
         }
     }
 }

@@ -17,9 +17,6 @@ use crate::tcp::{Context, Tcp};
 use crate::time::Instant;
 use crate::timers::Wheel;
 
-/// The longest train of segments that is handed down at once, in bytes of payload: with headers it fits an IP packet.
-const LONGEST_TRAIN: u32 = 64 * 1024 - 256;
-
 /// What kind of segment is planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -122,6 +119,9 @@ impl Connection {
 
     /// What is believed lost, as far as the windows allow.
     fn plan_again(&self) -> Option<Plan> {
+        if self.flags.has(Flags::PACE_WAIT) {
+            return None;
+        }
         let (start, end) = self.recovery.as_ref()?.next_lost()?;
         let mss = self.segment_size();
         let text_end = self.snd.fin.map_or(end, |fin| if end.after(fin) { fin } else { end });
@@ -133,7 +133,7 @@ impl Connection {
         }
         let offered = (self.snd.una + self.snd.wnd) - start;
         let offered = if offered > 1 << 30 { 0 } else { offered };
-        let mut len = wanted.min(offered).min(LONGEST_TRAIN.max(mss));
+        let mut len = wanted.min(offered).min(self.longest_train());
         if len > room {
             len = (room - room % mss).max(mss.min(len));
         }
@@ -146,7 +146,7 @@ impl Connection {
     }
 
     /// Bytes that the application has written and that were never sent.
-    fn unsent(&self) -> u32 {
+    pub(crate) fn unsent(&self) -> u32 {
         let offset = self.send_offset(self.snd.nxt);
         u32::try_from(self.send.len().saturating_sub(offset)).unwrap_or(u32::MAX)
     }
@@ -177,8 +177,11 @@ impl Connection {
             // RFC 9293 section 3.10.4: the FIN follows the last byte; it needs no window.
             return finished.then_some(Plan { kind: Kind::Text, seq: self.snd.nxt, len: 0, fin: true });
         }
+        if self.flags.has(Flags::PACE_WAIT) {
+            return None;
+        }
         let mss = self.segment_size();
-        let len = left.min(self.sendable()).min(LONGEST_TRAIN.max(mss));
+        let len = left.min(self.sendable()).min(self.longest_train());
         let len = if len < mss {
             self.worth_sending(len, left, finished).then_some(len)?
         } else {
@@ -264,6 +267,9 @@ impl Connection {
             sends = self.plan_beside_stream().is_some();
         }
         self.arm(index, wheel);
+        if !sends {
+            self.note_waiting(now);
+        }
         sends
     }
 
@@ -272,6 +278,7 @@ impl Connection {
         self.deadlines.retransmit.is_never()
             && (self.lost() > 0 || (self.snd.fin.is_none() && self.unsent() > 0))
             && self.pipe() == 0
+            && !self.flags.has(Flags::PACE_WAIT)
     }
 
     /// Hands `plan` down, and takes note of what went out of it.
@@ -402,6 +409,7 @@ impl Connection {
                 self.retransmissions += 1;
                 let nxt = self.snd.nxt;
                 let old_end = if end.after(nxt) { nxt } else { end };
+                self.ledger_mut().bytes_retransmitted += u64::from(old_end - plan.seq);
                 self.recovery_mut().on_resent(now, plan.seq, old_end);
                 if end.after(nxt) {
                     self.recovery_mut().on_sent(now, end, end - nxt);
@@ -412,6 +420,7 @@ impl Connection {
                 let resent = !end.after(self.snd.nxt);
                 if resent {
                     self.retransmissions += 1;
+                    self.ledger_mut().bytes_retransmitted += u64::from(plan.len);
                     self.recovery_mut().on_resent(now, plan.seq, end);
                 } else {
                     self.on_text_sent(now, plan, end);
@@ -436,6 +445,9 @@ impl Connection {
             }
         }
         self.last_sent = now;
+        if self.flags.has(Flags::PACED) && plan.len > 0 {
+            self.on_train_sent(now, plan.len);
+        }
         if self.unanswered_since.is_never() {
             self.unanswered_since = now;
         }
@@ -469,6 +481,8 @@ impl Connection {
         if maybe_idle && now.since(self.last_sent) > self.rtt.rto(config.rto_min, config.rto_max) {
             let mss = self.segment_size();
             self.congestion.on_restart(mss);
+        } else if self.flight() == 0 {
+            self.congestion.on_resume();
         }
     }
 }

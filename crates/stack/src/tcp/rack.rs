@@ -95,6 +95,12 @@ impl Rack {
         }
     }
 
+    /// The reordering window as it stands.
+    pub(crate) fn reordering_window(&self, conditions: &Conditions) -> Duration {
+        let Conditions { in_recovery, many_sacked, min_rtt, srtt } = *conditions;
+        self.window(in_recovery, many_sacked, min_rtt, srtt)
+    }
+
     /// RFC 8985 section 6.2 step 5: marks what is lost. Returns how many bytes, and after what time to look again.
     pub(crate) fn detect(
         &self,

@@ -12,10 +12,13 @@ use core::time::Duration;
 
 use wire::tcp::SeqNum;
 
+use crate::tcp::congestion::bbr::Update;
 use crate::tcp::congestion::{Ack, Congestion};
+use crate::tcp::delivery_rate::DeliveryRate;
+use crate::tcp::pacing::Pacer;
 use crate::tcp::rack::{Conditions, Rack};
 use crate::tcp::reduction::Reduction;
-use crate::tcp::scoreboard::{Delivered, Scoreboard};
+use crate::tcp::scoreboard::{Arrival, Delivered, Scoreboard};
 use crate::tcp::tail_probe::{self, Answer, TailProbe};
 use crate::tcp::undo::Undo;
 use crate::time::Instant;
@@ -75,6 +78,10 @@ pub(crate) struct Recovery {
     duplicate_round: SeqNum,
     /// The window was reduced, which a peer that agreed to ECN has not been told yet.
     pub reduced: bool,
+    pub rate: DeliveryRate,
+    pub pacer: Pacer,
+    /// Bytes marked as lost that the delivery rate knows of.
+    told_lost: u64,
 }
 
 /// How long the smallest round trip is believed.
@@ -98,6 +105,18 @@ pub(crate) struct Feedback<'a> {
     pub srtt: Duration,
 }
 
+/// What an acknowledgement brought, as far as the path's rate is concerned.
+struct Learnt {
+    /// Bytes that arrived, and what left last of them.
+    bytes: u32,
+    latest: Option<Arrival>,
+    rtt: Option<Duration>,
+    /// Bytes in flight before it.
+    before: u32,
+    /// It echoes a mark, the first of a window.
+    marked: bool,
+}
+
 impl Feedback<'_> {
     /// What the peer reports to have got twice: RFC 2883 section 4, the first block, if it lies below the ACK or within the
     /// second.
@@ -110,7 +129,7 @@ impl Feedback<'_> {
 
 impl Recovery {
     /// Nothing is in flight; what is sent next begins at `una`.
-    pub(crate) fn new(una: SeqNum, sack: bool) -> Self {
+    pub(crate) fn new(una: SeqNum, sack: bool, model: bool) -> Self {
         Self {
             board: Scoreboard::new(una),
             rack: Rack::new(una),
@@ -129,6 +148,9 @@ impl Recovery {
             min_rtt: None,
             duplicate_round: una,
             reduced: false,
+            rate: DeliveryRate::new(model),
+            pacer: Pacer::new(),
+            told_lost: 0,
         }
     }
 
@@ -174,6 +196,11 @@ impl Recovery {
         self.rack.reordering_seen()
     }
 
+    /// How much later than what was sent after it something may arrive (RFC 8985 section 6.2 step 4).
+    pub(crate) fn reordering_window(&self, mss: u32, srtt: Duration) -> Duration {
+        self.rack.reordering_window(&self.conditions(mss, srtt))
+    }
+
     /// The smallest round trip of the last minutes.
     pub(crate) fn min_rtt(&self) -> Option<Duration> {
         self.min_rtt.map(|(rtt, _)| rtt)
@@ -206,13 +233,17 @@ impl Recovery {
 
     /// Everything up to `end` has been sent, `len` bytes of it now.
     pub(crate) fn on_sent(&mut self, now: Instant, end: SeqNum, len: u32) {
+        let before = self.board.pipe();
         self.board.on_sent(now, end);
+        self.rate.on_sent(now, before, self.board.pipe());
         self.count_out(len);
     }
 
     /// What lies between `start` and `end` has been sent again.
     pub(crate) fn on_resent(&mut self, now: Instant, start: SeqNum, end: SeqNum) {
+        let before = self.board.pipe();
         self.board.on_resent(now, start, end);
+        self.rate.on_sent(now, before, self.board.pipe());
         self.count_out(end - start);
         if let Some(undo) = &mut self.undo
             && self.mode != Mode::Open
@@ -288,6 +319,7 @@ impl Recovery {
             true => mss,
             false => delivered.bytes.saturating_sub(duplicates.saturating_mul(mss)),
         };
+        let mut marked = false;
         match self.mode {
             Mode::Open if self.board.lost() > 0 => {
                 self.enter(nxt, outstanding, sacked, mss, congestion);
@@ -310,6 +342,7 @@ impl Recovery {
             // RFC 3168 section 6.1.2: once a window; what acknowledges no more than was sent before the last reduction says
             // nothing new, as the peer has not seen CWR yet.
             Mode::Open if feedback.echo && ack.after(self.point) => {
+                marked = true;
                 self.slow_down(nxt, outstanding, mss, congestion);
                 self.reduce(advanced, mss, counted, congestion);
             }
@@ -328,6 +361,12 @@ impl Recovery {
                 congestion.set_window(congestion.window().max(self.pipe(mss) + 2 * mss));
             }
         }
+        // What was sent twice may have arrived by its first copy: not if that would be the shortest round trip of all.
+        let least = self.min_rtt().unwrap_or_default();
+        let plausible = |arrival: &Arrival| !arrival.resent || now.since(arrival.sent_at) >= least;
+        let latest = delivered.latest.filter(plausible).or(delivered.unambiguous);
+        let learnt = Learnt { bytes: delivered.bytes, latest, rtt, before, marked };
+        self.learn(feedback, &learnt, congestion);
         rtt
     }
 
@@ -344,7 +383,45 @@ impl Recovery {
         }
         self.timeouts = 0;
         congestion.on_ack(&Ack { now, acked: ack - una, flight, mss, rtt, srtt, una: ack, nxt });
+        let learnt = Learnt { bytes: ack - una, latest, rtt, before: flight, marked: false };
+        self.learn(feedback, &learnt, congestion);
         rtt
+    }
+
+    /// What the acknowledgement says of the path's rate, and of the path to an algorithm that keeps a model of it.
+    fn learn(&mut self, feedback: &Feedback<'_>, learnt: &Learnt, congestion: &mut Congestion) {
+        let Learnt { bytes, latest, rtt, before, marked } = *learnt;
+        let Feedback { now, nxt, mss, srtt, .. } = *feedback;
+        let (all_lost, lost_sent_at) = self.board.marked();
+        let lost = u32::try_from(all_lost - self.told_lost).unwrap_or(u32::MAX);
+        self.told_lost = all_lost;
+        let lost_sample = if lost > 0 { self.rate.on_lost(now, lost, lost_sent_at) } else { None };
+        let min_rtt = self.min_rtt().unwrap_or_default();
+        let sample = self.rate.on_delivered(now, bytes, latest, self.board.oldest(), min_rtt);
+        if !congestion.has_model() {
+            return;
+        }
+        congestion.on_update(&Update {
+            now,
+            mss,
+            rtt,
+            srtt,
+            acked: bytes,
+            lost,
+            before,
+            in_flight: self.pipe(mss),
+            delivered: self.rate.delivered(),
+            sample,
+            lost_sample,
+            marked,
+            salt: nxt.0,
+        });
+    }
+
+    /// The application has nothing more to send, and the windows would allow it.
+    pub(crate) fn on_app_limited(&mut self, mss: u32) {
+        let pipe = self.pipe(mss);
+        self.rate.on_app_limited(pipe);
     }
 
     /// Enters what the peer has into the scoreboard. Returns whether that shows the last time-out to have been spurious.
@@ -539,6 +616,7 @@ impl Recovery {
         self.mode = Mode::Open;
         self.doubt = false;
         self.duplicates = 0;
+        congestion.on_recovered();
     }
 
     /// Nothing had been lost, and the reduction was for nothing.
@@ -581,11 +659,8 @@ impl Recovery {
         if first {
             self.undo = (self.mode == Mode::Open).then(|| Undo::new(nxt - flight));
         }
-        congestion.on_timeout(flight, mss, first);
-        if self.pipe(mss) > 0 {
-            // RFC 5681 section 3.1: a loss window of one segment, beside what was sent too lately to be given up.
-            congestion.set_window(congestion.window() + self.pipe(mss));
-        }
+        // RFC 5681 section 3.1: a loss window of one segment, beside what was sent too lately to be given up.
+        congestion.on_timeout(flight, self.pipe(mss), mss, first);
         self.mode = Mode::Timeout;
         self.reduced = true;
         self.point = nxt;

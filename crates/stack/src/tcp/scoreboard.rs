@@ -84,6 +84,9 @@ pub(crate) struct Scoreboard {
     start: SeqNum,
     sacked: u32,
     lost: u32,
+    /// Bytes that were ever marked as lost, and when the last run of them had been sent.
+    marked: u64,
+    marked_sent_at: Instant,
     /// Runs in flight that were sent more than once.
     resent: usize,
     /// One past the highest byte that has arrived (SND.FACK).
@@ -93,7 +96,16 @@ pub(crate) struct Scoreboard {
 impl Scoreboard {
     /// Nothing is in flight; what is sent next begins at `una`.
     pub(crate) fn new(una: SeqNum) -> Self {
-        Self { runs: VecDeque::new(), start: una, sacked: 0, lost: 0, resent: 0, forward: una }
+        Self {
+            runs: VecDeque::new(),
+            start: una,
+            sacked: 0,
+            lost: 0,
+            marked: 0,
+            marked_sent_at: Instant::ZERO,
+            resent: 0,
+            forward: una,
+        }
     }
 
     /// SND.MAX: one past the last byte sent.
@@ -119,6 +131,22 @@ impl Scoreboard {
     /// Bytes believed lost and not yet sent again.
     pub(crate) fn lost(&self) -> u32 {
         self.lost
+    }
+
+    fn note_lost(&mut self, len: u32, sent_at: Instant) {
+        self.lost += len;
+        self.marked += u64::from(len);
+        self.marked_sent_at = sent_at;
+    }
+
+    /// How many bytes were ever marked as lost, and when the last run of them had been sent.
+    pub(crate) fn marked(&self) -> (u64, Instant) {
+        (self.marked, self.marked_sent_at)
+    }
+
+    /// No run that is out was sent before then; `None` if none is out.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        self.runs.front().map(|run| if run.resent { Instant::ZERO } else { run.sent_at })
     }
 
     /// Whether the peer has reported the very byte that it asks for: then it has dropped what it reported.
@@ -301,7 +329,7 @@ impl Scoreboard {
                     let len = self.len_of(index);
                     self.resent -= usize::from(run.resent);
                     self.runs[index].fate = Fate::Lost;
-                    self.lost += len;
+                    self.note_lost(len, run.sent_at);
                     marked += len;
                 }
                 Judgement::Waits => {}
@@ -325,7 +353,8 @@ impl Scoreboard {
                 Fate::InFlight => {}
             }
             run.fate = Fate::Lost;
-            self.lost += len;
+            let sent_at = run.sent_at;
+            self.note_lost(len, sent_at);
         }
         self.resent = 0;
     }
@@ -340,7 +369,8 @@ impl Scoreboard {
                 let len = self.len_of(index);
                 self.resent -= usize::from(self.runs[index].resent);
                 self.runs[index].fate = Fate::Lost;
-                self.lost += len;
+                let sent_at = self.runs[index].sent_at;
+                self.note_lost(len, sent_at);
                 marked += len;
             }
         }

@@ -54,7 +54,7 @@ impl Connection {
             source_port: self.flow.local_port,
             destination_port: self.flow.remote_port,
             hop_limit: self.options.hop_limit,
-            tos: self.options.tos,
+            tos: self.tos(false),
             seq: plan.seq,
             ack: self.rcv.nxt,
             flags,

@@ -24,7 +24,7 @@ impl Connection {
             _ => Instant::NEVER,
         };
         let Deadlines { retransmit, alarm, ack, idle } = self.deadlines;
-        retransmit.min(alarm).min(ack).min(idle).min(user)
+        retransmit.min(alarm).min(ack).min(idle).min(user).min(self.pace_deadline())
     }
 
     /// Sees to it that the wheel wakes no later than the earliest deadline.
@@ -52,16 +52,16 @@ impl Connection {
         self.timer = TimerId::NONE;
     }
 
-    /// Nothing is in flight, owed or waited for but the peer's next word.
+    /// Nothing is in flight, owed, to be sent or waited for but the peer's next word.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
         let Deadlines { retransmit, alarm, ack, idle: _ } = self.deadlines;
-        retransmit.is_never() && alarm.is_never() && ack.is_never()
+        retransmit.is_never() && alarm.is_never() && ack.is_never() && self.send.is_empty()
     }
 
     /// When the connection counts as idle, if nothing happens until then.
     fn rest_at(&self) -> Instant {
-        self.last_heard.max(self.last_sent) + REST
+        self.last_heard.max(self.last_sent) + REST.max(self.congestion.keeps_for())
     }
 
     /// Whether there is memory that an idle connection does without.
@@ -112,6 +112,9 @@ impl Connection {
             self.on_alarm(now);
         }
         self.rest_if_idle(now);
+        if self.pace_deadline() <= now {
+            self.flags.clear(Flags::PACE_WAIT);
+        }
         if self.phase != Phase::Closed && self.deadlines.idle <= now {
             self.on_idle_timeout(now);
         }

@@ -4,6 +4,7 @@
 //! segments are lost, and how fast to send while losses are repaired, is `recovery`'s business. `hystart` ends slow start
 //! before it overshoots, for every algorithm that has a slow start.
 
+pub(crate) mod bbr;
 mod cubic;
 mod hystart;
 mod new_reno;
@@ -15,7 +16,9 @@ use core::time::Duration;
 
 use wire::tcp::SeqNum;
 
+use crate::tcp::delivery_rate::per_second;
 use crate::time::Instant;
+use bbr::{Bbr, Update};
 use cubic::Cubic;
 use hystart::Hystart;
 use new_reno::NewReno;
@@ -29,6 +32,8 @@ pub enum Algorithm {
     Cubic,
     /// RFC 5681 and RFC 6582.
     NewReno,
+    /// BBR version 3 (draft-ietf-ccwg-bbr): by a model of the path instead of its losses; always paced.
+    Bbr,
 }
 
 impl Algorithm {
@@ -38,7 +43,14 @@ impl Algorithm {
         match self {
             Self::Cubic => "cubic",
             Self::NewReno => "reno",
+            Self::Bbr => "bbr",
         }
+    }
+
+    /// The algorithm of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Cubic, Self::NewReno, Self::Bbr].into_iter().find(|algorithm| algorithm.name() == name)
     }
 }
 
@@ -69,6 +81,7 @@ pub(crate) struct Ack {
 enum Avoidance {
     Cubic(Cubic),
     NewReno(NewReno),
+    Bbr(Box<Bbr>),
 }
 
 /// A connection's congestion control: what outlives an idle time, and what is needed only while data flows.
@@ -104,6 +117,7 @@ impl Working {
         let avoidance = match algorithm {
             Algorithm::Cubic => Avoidance::Cubic(Cubic::new()),
             Algorithm::NewReno => Avoidance::NewReno(NewReno::new()),
+            Algorithm::Bbr => Avoidance::Bbr(Box::new(Bbr::new())),
         };
         Self { hystart: Hystart::new(), avoidance, prior: None }
     }
@@ -136,6 +150,10 @@ impl Congestion {
     /// Changes the algorithm; the window stays.
     pub(crate) fn set_algorithm(&mut self, algorithm: Algorithm) {
         if algorithm != self.algorithm {
+            if self.algorithm == Algorithm::Bbr {
+                // What BBR's window was good for is a place to go on from, not to double.
+                self.ssthresh = self.cwnd;
+            }
             self.algorithm = algorithm;
             self.working = None;
         }
@@ -156,8 +174,62 @@ impl Congestion {
         self.cwnd < self.ssthresh
     }
 
+    /// Whether the window follows a model of the path: then [`on_update`](Self::on_update) sets it with every
+    /// acknowledgement, and what recovery has to say of it is not heard.
+    pub(crate) fn has_model(&self) -> bool {
+        self.algorithm == Algorithm::Bbr
+    }
+
+    fn bbr(&mut self) -> Option<(&mut u32, &mut Bbr)> {
+        if !self.has_model() {
+            return None;
+        }
+        let algorithm = self.algorithm;
+        let working = self.working.get_or_insert_with(|| Box::new(Working::new(algorithm)));
+        match &mut working.avoidance {
+            Avoidance::Bbr(bbr) => Some((&mut self.cwnd, bbr)),
+            Avoidance::Cubic(_) | Avoidance::NewReno(_) => None,
+        }
+    }
+
+    /// For a model of the path: what an acknowledgement says.
+    pub(crate) fn on_update(&mut self, update: &Update) {
+        if let Some((cwnd, bbr)) = self.bbr() {
+            *cwnd = bbr.on_update(update, *cwnd);
+        }
+    }
+
+    /// Every loss has been repaired.
+    pub(crate) fn on_recovered(&mut self) {
+        if let Some((cwnd, bbr)) = self.bbr() {
+            *cwnd = bbr.on_recovered(*cwnd);
+        }
+    }
+
+    /// For how long an idle connection's model is good.
+    pub(crate) fn keeps_for(&self) -> Duration {
+        if self.has_model() { bbr::LIFETIME } else { Duration::ZERO }
+    }
+
+    /// The rate at which trains leave in bytes a second, if they are paced; `None` before anything is known of the path.
+    pub(crate) fn pacing_rate(&self, srtt: Duration) -> Option<u64> {
+        if self.has_model() {
+            return match &self.working.as_ref()?.avoidance {
+                Avoidance::Bbr(bbr) => bbr.pacing_rate(),
+                Avoidance::Cubic(_) | Avoidance::NewReno(_) => None,
+            };
+        }
+        // RFC 9002 section 7.7: somewhat faster than a window a round trip, so that pacing is not what limits the flow; in
+        // slow start twice as fast, as the window doubles.
+        let percent = if self.cwnd < self.ssthresh / 2 { 200 } else { 120 };
+        Some(per_second(u64::from(self.cwnd) * percent / 100, srtt))
+    }
+
     /// New data was acknowledged outside of recovery.
     pub(crate) fn on_ack(&mut self, ack: &Ack) {
+        if self.has_model() {
+            return;
+        }
         let in_slow_start = self.in_slow_start();
         let Self { cwnd, ssthresh, algorithm, working } = self;
         let Working { hystart, avoidance, .. } =
@@ -186,12 +258,16 @@ impl Congestion {
         *cwnd = match avoidance {
             Avoidance::Cubic(cubic) => cubic.grow(*cwnd, ack),
             Avoidance::NewReno(reno) => reno.grow(*cwnd, ack),
+            Avoidance::Bbr(_) => *cwnd,
         };
     }
 
     /// A loss was found (or an ECN mark seen) with `flight` bytes outstanding: sets the threshold. The window follows it by
     /// proportional rate reduction.
     pub(crate) fn on_loss(&mut self, flight: u32, mss: u32) {
+        if self.has_model() {
+            return;
+        }
         let Self { cwnd, ssthresh, algorithm, working } = self;
         let working = working.get_or_insert_with(|| Box::new(Working::new(*algorithm)));
         working.prior = Some(Prior {
@@ -205,6 +281,7 @@ impl Congestion {
         *ssthresh = match &mut working.avoidance {
             Avoidance::Cubic(cubic) => cubic.reduce(*cwnd, flight),
             Avoidance::NewReno(reno) => reno.reduce(flight),
+            Avoidance::Bbr(_) => flight,
         }
         // RFC 5681 section 3.1 (4): never below two segments.
         .max(2 * mss);
@@ -213,11 +290,17 @@ impl Congestion {
 
     /// Sets the window while losses are repaired (RFC 9937), and at the end of it.
     pub(crate) fn set_window(&mut self, cwnd: u32) {
-        self.cwnd = cwnd;
+        if !self.has_model() {
+            self.cwnd = cwnd;
+        }
     }
 
-    /// The retransmission timer expired; `first` for the data in question.
-    pub(crate) fn on_timeout(&mut self, flight: u32, mss: u32, first: bool) {
+    /// The retransmission timer expired; `first` for the data in question. `pipe` bytes were sent too lately to be given up.
+    pub(crate) fn on_timeout(&mut self, flight: u32, pipe: u32, mss: u32, first: bool) {
+        if let Some((cwnd, bbr)) = self.bbr() {
+            *cwnd = bbr.on_timeout(*cwnd, pipe, mss);
+            return;
+        }
         // RFC 5681 section 3.1 (4): ssthresh is set when a segment is first resent by the timer, not again.
         if first {
             self.on_loss(flight, mss);
@@ -226,11 +309,15 @@ impl Congestion {
             }
         }
         // RFC 5681 section 3.1: the loss window is one segment.
-        self.cwnd = mss;
+        self.cwnd = mss.saturating_add(pipe);
     }
 
     /// The last reduction was for nothing: what was believed lost has arrived.
     pub(crate) fn undo(&mut self) {
+        if let Some((cwnd, bbr)) = self.bbr() {
+            *cwnd = bbr.on_spurious(*cwnd);
+            return;
+        }
         let Some(working) = &mut self.working else { return };
         let Some(prior) = working.prior.take() else { return };
         // RFC 9438 section 4.9: window, threshold, and the cubic curve with its epoch, unless the window has grown beyond.
@@ -247,8 +334,22 @@ impl Congestion {
         self.cwnd = mss;
     }
 
+    /// Something is sent again after everything had arrived.
+    pub(crate) fn on_resume(&mut self) {
+        if self.working.is_some()
+            && let Some((_, bbr)) = self.bbr()
+        {
+            bbr.on_restart();
+        }
+    }
+
     /// Nothing was sent for longer than an RTO.
     pub(crate) fn on_restart(&mut self, mss: u32) {
+        if self.has_model() && self.working.is_some() {
+            // BBR section 5.4.2: the model holds, and pacing keeps the first flight from being a burst.
+            self.on_resume();
+            return;
+        }
         // RFC 5681 section 4.1: RW = min (IW, cwnd).
         self.cwnd = self.cwnd.min(initial_window(mss));
         let Some(working) = &mut self.working else { return };

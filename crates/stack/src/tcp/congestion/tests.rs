@@ -119,7 +119,7 @@ fn the_largest_windows_and_the_longest_times_overflow_nothing() {
 fn the_loss_window_and_the_threshold_have_their_floors() {
     let mut reno = Congestion::new(Algorithm::NewReno, MSS);
     for _ in 0..20 {
-        reno.on_timeout(1, MSS, true);
+        reno.on_timeout(1, 0, MSS, true);
     }
     assert_eq!((reno.window(), reno.slow_start_threshold()), (MSS, 2 * MSS));
 }
@@ -129,8 +129,8 @@ fn a_second_time_out_for_the_same_data_leaves_the_threshold() {
     // RFC 5681 section 3.1, equation (4).
     let mut reno = Congestion::new(Algorithm::NewReno, MSS);
     reno.set_window(40 * MSS);
-    reno.on_timeout(40 * MSS, MSS, true);
-    reno.on_timeout(MSS, MSS, false);
+    reno.on_timeout(40 * MSS, 0, MSS, true);
+    reno.on_timeout(MSS, 0, MSS, false);
     assert_eq!(reno.slow_start_threshold(), 20 * MSS);
 }
 
@@ -139,7 +139,7 @@ fn a_reduction_that_was_for_nothing_is_taken_back() {
     for algorithm in [Algorithm::Cubic, Algorithm::NewReno] {
         let mut congestion = Congestion::new(algorithm, MSS);
         congestion.set_window(40 * MSS);
-        congestion.on_timeout(40 * MSS, MSS, true);
+        congestion.on_timeout(40 * MSS, 0, MSS, true);
         congestion.undo();
         assert_eq!((congestion.window(), congestion.slow_start_threshold()), (40 * MSS, u32::MAX), "{algorithm:?}");
     }
@@ -164,7 +164,7 @@ fn nothing_overflows_at_the_largest_windows() {
 fn slow_start_after_a_loss_goes_up_to_the_threshold() {
     let mut reno = Congestion::new(Algorithm::NewReno, MSS);
     let mut now = Instant::from_secs(1);
-    reno.on_timeout(10_000, MSS, true);
+    reno.on_timeout(10_000, 0, MSS, true);
     assert_eq!((reno.window(), reno.slow_start_threshold()), (1_000, 5_000));
     grow(&mut reno, &mut now, 3);
     assert_eq!((reno.window(), reno.slow_start_threshold()), (5_000, 5_000));

@@ -1,0 +1,66 @@
+//! Why a sender waits, and for how long it has: what TCP_INFO's busy, rwnd-limited and cwnd-limited times tell.
+//!
+//! Looked at whenever a connection has nothing (more) to send; the reason holds from then to the next look. The same look
+//! tells the delivery rate which samples only measure the application.
+
+use crate::tcp::connection::{Connection, Flags};
+use crate::time::Instant;
+
+/// What a sender waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
+pub enum Waiting {
+    /// Nothing: everything that was written has arrived.
+    #[default]
+    Idle,
+    /// The application: everything that was written is on its way, or so little is left that it waits for more (Nagle).
+    Application,
+    /// The peer's window.
+    ReceiveWindow,
+    /// The congestion window.
+    CongestionWindow,
+    /// The time at which the next train may leave.
+    Pacing,
+}
+
+impl Connection {
+    fn waits_for(&self) -> Waiting {
+        if !self.phase.sends() {
+            return Waiting::Idle;
+        }
+        let (lost, unsent) = (self.lost(), if self.snd.fin.is_some() { 0 } else { self.unsent() });
+        if lost == 0 && unsent == 0 {
+            return if self.flight() == 0 { Waiting::Idle } else { Waiting::Application };
+        }
+        if self.flags.has(Flags::PACE_WAIT) {
+            return Waiting::Pacing;
+        }
+        let room = self.congestion.window().saturating_sub(self.pipe());
+        let offered = self.snd.wnd.saturating_sub(self.snd.nxt - self.snd.una);
+        let wanted = if lost > 0 { lost } else { unsent }.min(self.segment_size());
+        if lost == 0 && offered < wanted && offered <= room {
+            Waiting::ReceiveWindow
+        } else if room < wanted {
+            Waiting::CongestionWindow
+        } else {
+            Waiting::Application
+        }
+    }
+
+    /// There is nothing to send now.
+    pub(crate) fn note_waiting(&mut self, now: Instant) {
+        if self.ledger.is_none() && self.recovery.is_none() && self.send.is_empty() {
+            // A connection that only receives.
+            return;
+        }
+        let waiting = self.waits_for();
+        if waiting == Waiting::Application {
+            let mss = self.segment_size();
+            if let Some(recovery) = &mut self.recovery {
+                recovery.on_app_limited(mss);
+            }
+        }
+        if self.ledger.as_ref().map_or(Waiting::Idle, |ledger| ledger.waiting) != waiting {
+            self.ledger_mut().wait_for(now, waiting);
+        }
+    }
+}
