@@ -8,7 +8,7 @@ use crate::tcp_script::{Bulk, MSS, block, established, millis, sack};
 
 const RTT: Duration = Duration::from_millis(100);
 
-/// RFC 9438 sections 4.1 and 4.6.
+/// RFC 9438 sections 4.1.2 and 4.6.
 const C: f64 = 0.4;
 const BETA: f64 = 0.7;
 

@@ -1,4 +1,5 @@
-//! Nagle's rule in Minshall's form, and its switch (RFC 1122 section 4.2.3.4).
+//! When what was written goes (RFC 9293 section 3.10.2): Nagle's rule in Minshall's form, its switch (RFC 1122 section
+//! 4.2.3.4), and PSH.
 
 use std::time::Duration;
 
@@ -78,4 +79,12 @@ fn a_small_segment_is_retransmitted_whatever_waits() {
     puppet.write(b"b");
     puppet.run_for(Duration::from_millis(200));
     assert_eq!(puppet.lines(), ["0.000 P. 1:2 ack 1", "0.200 P. 1:3 ack 1"]);
+}
+
+#[test]
+fn the_last_segment_of_what_was_written_is_pushed() {
+    // RFC 9293 section 3.9.1.2: a sender that buffers sets PSH on the last segment of its buffer.
+    let mut puppet = established();
+    puppet.write(&[1; 4_000]);
+    assert_eq!(puppet.lines(), ["0.000 . 1:1461 ack 1", "0.000 . 1461:2921 ack 1", "0.000 P. 2921:4001 ack 1"]);
 }

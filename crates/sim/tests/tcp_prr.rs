@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use sim::Puppet;
+use sim::puppet::seg;
 use stack::tcp::Algorithm;
 
-use crate::tcp_script::{MSS, block, established, numbers, sack, write};
+use crate::tcp_script::{MSS, block, established, established_by, numbers, sack, write};
 
 const RTT: Duration = Duration::from_millis(100);
 
@@ -115,4 +116,26 @@ fn an_acknowledgement_that_delivers_nothing_lets_nothing_go() {
     counts(&mut puppet, (12..=20).map(|n| (10, vec![block(12, n)])));
     let sent = counts(&mut puppet, (0..50).map(|_| (10, vec![block(12, 20)])));
     assert_eq!(sent, [0; 50]);
+}
+
+#[test]
+fn without_sack_what_duplicates_stood_for_is_not_counted_again() {
+    // RFC 9937 section 5: a duplicate ACK is one segment of DeliveredData, and a partial ACK what it covers, less those.
+    let mut puppet = established_by(Algorithm::NewReno, RTT, seg(0).mss(1460).scale(7));
+    write(&mut puppet, 200);
+    puppet.run_for(RTT);
+    for n in 1..=10 {
+        puppet.send(&sack(n, &[]));
+    }
+    puppet.take();
+    assert_eq!(puppet.info().in_flight, 20 * MSS);
+    puppet.run_for(RTT);
+    // 11 and 16 are lost: eighteen duplicates.
+    let sent = counts(&mut puppet, (0..18).map(|_| (10, vec![])));
+    assert_eq!(sent[..3], [1, 1, 1], "limited transmit twice, and the retransmission");
+    let new: usize = sent[3..].iter().sum();
+    assert!(new <= 8, "no more than half of what has arrived: {sent:?}");
+    puppet.run_for(RTT);
+    puppet.send(&sack(15, &[]));
+    assert_eq!(numbers(&mut puppet), [16], "RFC 6582 section 3.2 step 3: the next hole, and no more");
 }

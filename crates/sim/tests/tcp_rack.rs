@@ -1,4 +1,4 @@
-//! What the sender makes of SACK: losses found by time (RACK, RFC 8985 section 6), and what is sent again (RFC 2018, RFC
+//! What the sender makes of SACK: losses found by time (RACK, RFC 8985 sections 5.3 and 6), and what is sent again (RFC 2018, RFC
 //! 6675). Every round trip is 100 ms.
 
 use std::time::Duration;

@@ -186,7 +186,7 @@ fn a_lone_fin_in_flight_keeps_its_timer_through_duplicate_acks() {
 
 #[test]
 fn the_initial_window_is_ten_segments_of_the_real_size() {
-    // RFC 6928 section 2. With timestamps a segment carries 1448 bytes, and the window counts in those.
+    // RFC 6928 section 2. With timestamps a segment carries 1448 bytes (RFC 6691 section 2), and the window counts in those.
     let mut puppet = established();
     puppet.write(&[1; 60_000]);
     assert_eq!(puppet.take().iter().map(|seen| seen.text.len()).sum::<usize>(), 14_600);

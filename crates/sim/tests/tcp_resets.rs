@@ -1,4 +1,4 @@
-//! Resets and SYNs that come into a connection (RFC 9293 section 3.10.7.4, RFC 5961, RFC 9293 section 3.5.1).
+//! Resets and SYNs that come into a connection (RFC 9293 section 3.10.7.4, RFC 5961, RFC 9293 sections 3.5.1 and 3.5.2).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Retransmission by time (RFC 6298) and its limits (RFC 9293 section 3.8.3, RFC 5482).
+//! Retransmission by time (RFC 6298, RFC 9293 section 3.8.1) and its limits (RFC 9293 section 3.8.3, RFC 5482).
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ fn later_measurements_smooth_it() {
 
 #[test]
 fn the_time_out_doubles_and_each_time_the_oldest_segment_goes_again() {
-    // RFC 6298 sections 5.4 to 5.6.
+    // RFC 6298 sections 5.1 and 5.4 to 5.6.
     let mut puppet = established_in(millis(100));
     puppet.write(&[1; 4_000]);
     puppet.run_for(millis(2_200));

@@ -104,6 +104,11 @@ fn a_block_that_grows_by_many_segments_does_not_crowd_out_the_others() {
     }
     puppet.take();
     assert_eq!(answer(&mut puppet, &hundred(20)), (1, vec![(8, 20), (6, 6), (4, 4), (2, 2)]));
+    for n in (22..40).rev() {
+        puppet.send(&hundred(n));
+    }
+    puppet.take();
+    assert_eq!(answer(&mut puppet, &hundred(41)), (1, vec![(41, 41), (22, 39), (8, 20), (6, 6)]));
 }
 
 #[test]

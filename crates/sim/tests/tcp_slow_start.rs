@@ -183,3 +183,35 @@ fn limited_transmit_stays_within_the_peers_window() {
     puppet.send(&ack(&[block(2, 3)]));
     assert_eq!(puppet.lines(), [""; 0]);
 }
+
+#[test]
+fn windows_are_counted_in_the_size_that_segments_have() {
+    // RFC 5681 section 2: SMSS is what the sender sends, options excluded (RFC 6691 section 2), whatever the peer would take.
+    let syn = seg(0).mss(8_960).sack_permitted().timestamps(1, 0).scale(7);
+    let mut puppet = established_by(Algorithm::NewReno, RTT, syn);
+    puppet.write(&[1; 200_000]);
+    let size = 1_448;
+    let ack = |n: u32| seg(1).ack(1 + n * size).timestamps(2, 0);
+    let flight = puppet.take();
+    assert_eq!(flight.iter().map(|seen| seen.text.len() as u32).collect::<Vec<_>>(), [size; 10]);
+    puppet.run_for(RTT);
+    for n in 1..=10 {
+        puppet.send(&ack(n));
+    }
+    assert_eq!(puppet.info().congestion_window, 20 * size);
+    puppet.run_for(RTT);
+    puppet.send(&ack(10).sack(&[(1 + 11 * size, 1 + 30 * size)]));
+    assert_eq!(puppet.info().slow_start_threshold, 10 * size);
+    puppet.send(&ack(30));
+    assert_eq!(puppet.info().congestion_window, 10 * size);
+    let mut acked = 30;
+    for _ in 0..5 {
+        puppet.run_for(RTT);
+        for _ in 0..puppet.info().in_flight / size {
+            acked += 1;
+            puppet.send(&ack(acked));
+        }
+    }
+    let window = puppet.info().congestion_window;
+    assert!((14 * size..=15 * size).contains(&window), "a segment a round trip: {window}");
+}

@@ -1,5 +1,5 @@
 //! Windows: what is offered and kept (RFC 9293 section 3.8.6, RFC 7323 section 2), and silly windows on both sides
-//! (RFC 1122 sections 4.2.3.3 and 4.2.3.4).
+//! (RFC 9293 section 3.8.6.2, RFC 1122 sections 4.2.3.3 and 4.2.3.4).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Every step of the diagram, and none besides.
+//! Every step of the diagram (RFC 9293 section 3.3.2, figure 5), and none besides.
 
 use alloc::vec::Vec;
 
