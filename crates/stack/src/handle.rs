@@ -204,14 +204,17 @@ impl<T, V> Table<T, V> {
         Some(value)
     }
 
+    #[inline]
     fn slot(&self, index: u32) -> Option<&Slot<V>> {
         self.chunks.get((index >> CHUNK_BITS) as usize)?.slots.get(index as usize & (CHUNK - 1))
     }
 
+    #[inline]
     fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<V>> {
         self.chunks.get_mut((index >> CHUNK_BITS) as usize)?.slots.get_mut(index as usize & (CHUNK - 1))
     }
 
+    #[inline]
     pub(crate) fn get(&self, handle: Handle<T>) -> Option<&V> {
         match self.slot(handle.index)? {
             Slot { generation, tenant: Tenant::Present(value) } if *generation == handle.generation => Some(value),
@@ -219,6 +222,7 @@ impl<T, V> Table<T, V> {
         }
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, handle: Handle<T>) -> Option<&mut V> {
         match self.slot_mut(handle.index)? {
             Slot { generation, tenant: Tenant::Present(value) } if *generation == handle.generation => Some(value),
@@ -228,6 +232,7 @@ impl<T, V> Table<T, V> {
 
     /// The object in slot `index`, whatever its generation: for tables inside the engine that are cleaned when
     /// the object goes.
+    #[inline]
     pub(crate) fn at(&self, index: u32) -> Option<&V> {
         match &self.slot(index)?.tenant {
             Tenant::Present(value) => Some(value),
@@ -236,6 +241,7 @@ impl<T, V> Table<T, V> {
     }
 
     /// As [`at`](Self::at), to change it.
+    #[inline]
     pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut V> {
         match &mut self.slot_mut(index)?.tenant {
             Tenant::Present(value) => Some(value),
@@ -244,6 +250,7 @@ impl<T, V> Table<T, V> {
     }
 
     /// The full handle of the object in slot `index`.
+    #[inline]
     pub(crate) fn handle_at(&self, index: u32) -> Option<Handle<T>> {
         let slot = self.slot(index)?;
         matches!(slot.tenant, Tenant::Present(_)).then_some(Handle {

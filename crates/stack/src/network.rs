@@ -23,6 +23,7 @@ use crate::handle::Table;
 use crate::ip::addresses::Addresses;
 use crate::ip::icmp::limit::TokenBucket;
 use crate::ip::identification::Identifications;
+use crate::ip::input::Judged;
 use crate::ip::path_mtu::PathMtus;
 use crate::ip::reassembly::{Reassembler, ReassemblyId};
 use crate::ip::routes::Routes;
@@ -161,6 +162,8 @@ pub(crate) struct Network {
     /// Grows with every change of an interface, address, route or neighbour: what was derived from them is stale.
     pub generation: u64,
     pub hot_paths: HotPaths,
+    /// The addresses of the last TCP segment that was taken.
+    pub judged: Option<Judged>,
     pub buffers: BufferPool,
     /// Where frames are put together for devices that cannot gather and sum.
     pub scratch: Box<[u8]>,
@@ -188,6 +191,7 @@ impl Network {
             default_hop_limit: config.default_hop_limit,
             generation: 1,
             hot_paths: HotPaths::new(),
+            judged: None,
             buffers: BufferPool::new(),
             scratch: Box::default(),
         }

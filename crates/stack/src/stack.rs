@@ -95,7 +95,16 @@ impl Stack {
 
     /// A frame arrived on `interface`.
     pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
-        self.receive(now, interface, frame);
+        let lo = self.net.loopback;
+        let (tcp, mut context) = self.tcp_context();
+        if tcp.input_expected(now, &mut context, interface, frame) {
+            // Nothing has changed but a connection; only what it sends may stay inside.
+            if tcp.has_output(lo) {
+                self.settle(now);
+            }
+            return;
+        }
+        self.receive_any(now, interface, frame);
         self.settle(now);
     }
 
@@ -178,9 +187,13 @@ impl Stack {
 
     fn receive(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
         let (tcp, mut context) = self.tcp_context();
-        if tcp.input_expected(now, &mut context, interface, frame) {
-            return;
+        if !tcp.input_expected(now, &mut context, interface, frame) {
+            self.receive_any(now, interface, frame);
         }
+    }
+
+    /// A frame that nobody expected takes the whole way.
+    fn receive_any(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
         let Some(delivery) = self.net.input(now, interface, frame) else { return };
         match delivery.protocol {
             Protocol::TCP => {
@@ -210,6 +223,16 @@ impl Stack {
     fn transmit(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
         for _ in 0..TRANSMIT_ROUNDS {
             let Some(link) = self.net.interfaces.get_mut(interface) else { return true };
+            if link.is_idle() && !link.transports_first && !self.udp.is_blocked() {
+                // The usual case: TCP has something to send and nobody else.
+                if !self.transmit_tcp(now, interface, device) {
+                    return false;
+                }
+                if !self.has_output(interface) {
+                    return true;
+                }
+                continue;
+            }
             // Whoever was cut off by a full device goes first the next time: neither starves the other.
             let transports_first = core::mem::take(&mut link.transports_first);
             if transports_first && !self.transmit_tcp(now, interface, device) {
@@ -257,7 +280,7 @@ impl Stack {
         let lo = self.net.loopback;
         !self.loopback.is_empty()
             || self.tcp.has_output(lo)
-            || self.net.interfaces.get(lo).is_some_and(|link| !link.is_idle())
+            || self.net.interfaces.at(lo.index()).is_some_and(|link| !link.is_idle())
     }
 
     fn run_loopback(&mut self, now: Instant) {

@@ -20,6 +20,16 @@ use crate::link::InterfaceId;
 use crate::link::input::LinkReceived;
 use crate::network::Network;
 
+/// Addresses of a TCP segment that was taken: the next one between them need not be judged again, as long as nothing
+/// changes that the judgement depends on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Judged {
+    generation: u64,
+    interface: InterfaceId,
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+}
+
 /// Whose a packet is.
 enum Whose {
     Ours(Cast),
@@ -44,7 +54,11 @@ impl Network {
         };
         let header_len = packet.len().min(usize::from(header.total_len)) - payload.len();
         let packet = &packet[..usize::from(header.total_len)];
-        if !self.is_source_allowed(interface, &header) {
+        let generation = self.generation;
+        let pair = Judged { generation, interface, source: header.src, destination: header.dst };
+        let may_be_judged = header.protocol == Protocol::TCP && !received.multicast;
+        let is_judged = may_be_judged && self.judged == Some(pair);
+        if !is_judged && !self.is_source_allowed(interface, &header) {
             return self.refuse(Discard::IpSource);
         }
         if !header.options.is_empty()
@@ -52,7 +66,11 @@ impl Network {
         {
             return self.refuse(reason);
         }
-        let cast = match self.whose(interface, &header, payload, received.multicast) {
+        let whose = match is_judged {
+            true => Whose::Ours(Cast::Unicast),
+            false => self.whose(interface, &header, payload, received.multicast),
+        };
+        let cast = match whose {
             Whose::Ours(cast) => cast,
             Whose::Others => {
                 self.forward(now, interface, frame, received, &header, packet);
@@ -60,6 +78,9 @@ impl Network {
             }
             Whose::Nobodys(reason) => return self.refuse(reason),
         };
+        if may_be_judged && cast == Cast::Unicast {
+            self.judged = Some(pair);
+        }
         let whole = Delivery {
             interface,
             source: IpAddr::V4(header.src),

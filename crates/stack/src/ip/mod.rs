@@ -13,7 +13,7 @@ pub(crate) mod forward;
 pub(crate) mod fragment;
 pub mod icmp;
 pub(crate) mod identification;
-mod input;
+pub(crate) mod input;
 pub(crate) mod output;
 pub(crate) mod path_mtu;
 pub(crate) mod reassembly;

@@ -246,8 +246,7 @@ impl Tcp {
     /// The segment size that path, link and socket allow.
     pub(crate) fn path_mss(&self, net: &Network, interface: InterfaceId, flow: &Flow, socket: &SocketOptions) -> u16 {
         let mtu = net.route(flow.remote, Some(flow.local)).map_or_else(|_| net.mtu(interface), |path| path.mtu);
-        let mss = mss_of(mtu, flow.remote);
-        socket.max_segment.map_or(mss, |most| most.clamp(28, mss.max(28)))
+        mss_within(mtu, flow, socket)
     }
 
     /// The one copy of these settings that connections made one after the other share.
@@ -285,12 +284,13 @@ impl Tcp {
         if self.is_taken(&flow) {
             return Err(ConnectError::InUse);
         }
+        let (isn, timestamp_offset) = self.isn.numbers(now, &flow);
         let birth = Birth {
             flow,
             interface: path.interface,
-            isn: self.isn.isn(now, &flow),
-            mss: self.path_mss(context.net, path.interface, &flow, &options.socket),
-            timestamp_offset: self.isn.timestamp_offset(&flow),
+            isn,
+            mss: mss_within(path.mtu, &flow, &options.socket),
+            timestamp_offset,
             options: self.shared_options(&options.socket),
             send: rings.send,
             receive: rings.receive,
@@ -451,4 +451,10 @@ impl Tcp {
         connection.fail(TcpError::Aborted);
         self.settle(now, context, id.index(), before);
     }
+}
+
+/// The segment size that a path of `mtu` bytes and the socket allow.
+fn mss_within(mtu: u32, flow: &Flow, socket: &SocketOptions) -> u16 {
+    let mss = mss_of(mtu, flow.remote);
+    socket.max_segment.map_or(mss, |most| most.clamp(28, mss.max(28)))
 }

@@ -62,6 +62,10 @@ pub(super) struct Prediction {
     /// The interface that the connection's segments leave by, and the neighbour that takes them.
     leaves_by: InterfaceId,
     neighbor: Option<NeighborId>,
+    /// When the neighbour was last confirmed by this flow: once a batch is enough.
+    confirmed: Instant,
+    /// The sum of the pseudo-header without the length.
+    pseudo_sum: Sum,
 }
 
 const ENTRIES: usize = 64;
@@ -89,9 +93,10 @@ fn key(flow: &Flow) -> Option<([u8; 8], [u8; 4])> {
 
 impl Predictions {
     #[inline]
-    fn find(&self, addresses: [u8; 8], ports: [u8; 4]) -> Option<&Prediction> {
-        let entry = self.entries.get(slot(addresses, ports))?.as_ref()?;
-        (entry.addresses == addresses && entry.ports == ports).then_some(entry)
+    fn find(&self, addresses: [u8; 8], ports: [u8; 4]) -> Option<(usize, &Prediction)> {
+        let at = slot(addresses, ports);
+        let entry = self.entries.get(at)?.as_ref()?;
+        (entry.addresses == addresses && entry.ports == ports).then_some((at, entry))
     }
 
     fn insert(&mut self, prediction: Prediction) {
@@ -121,7 +126,11 @@ struct Expected<'f> {
     /// TCP's header and the payload.
     segment: &'f [u8],
     payload: &'f [u8],
-    prediction: Prediction,
+    /// The connection's slot.
+    index: u32,
+    /// The prediction's.
+    entry: usize,
+    pseudo_sum: Sum,
 }
 
 impl<'f> Expected<'f> {
@@ -130,7 +139,7 @@ impl<'f> Expected<'f> {
     #[inline]
     fn read(predictions: &Predictions, net: &Network, interface: InterfaceId, frame: &'f [u8]) -> Option<Self> {
         let fixed = frame.first_chunk::<PLAIN_LEN>()?;
-        let prediction = predictions.find(array(fixed, IP + 12), array(fixed, TCP))?;
+        let (entry, prediction) = predictions.find(array(fixed, IP + 12), array(fixed, TCP))?;
         let [type_high, type_low, version_and_length] = array(fixed, 12);
         let fragment = u16::from_be_bytes(array(fixed, IP + 6));
         const DONT_FRAGMENT: u16 = 0x4000;
@@ -170,16 +179,16 @@ impl<'f> Expected<'f> {
             timestamps,
             segment,
             payload,
-            prediction: *prediction,
+            index: prediction.index,
+            entry,
+            pseudo_sum: prediction.pseudo_sum,
         })
     }
 
     /// The sum of pseudo-header and header.
     #[inline]
     fn header_sum(&self) -> Sum {
-        let pseudo = sum_array(&self.prediction.addresses)
-            .add_u16(u16::from(Protocol::TCP.0))
-            .add_u16(self.segment.len() as u16);
+        let pseudo = self.pseudo_sum.add_u16(self.segment.len() as u16);
         let header = match (self.timestamps, self.segment.first_chunk(), self.segment.first_chunk()) {
             (None, Some(header), _) => sum_array::<TCP_LEN>(header),
             (Some(_), _, Some(header)) => sum_array::<{ TCP_LEN + TIMESTAMPS_LEN }>(header),
@@ -209,7 +218,7 @@ impl Tcp {
         let Some(expected) = Expected::read(&self.demux.predictions, context.net, interface, frame.bytes) else {
             return false;
         };
-        let index = expected.prediction.index;
+        let index = expected.index;
         let Some(connection) = self.connections.at_mut(index) else { return false };
         if !connection.foresees(now, &expected) || !connection.store_expected(frame, &expected) {
             return false;
@@ -218,9 +227,12 @@ impl Tcp {
             link.stats.rx_packets += 1;
             link.stats.rx_bytes += frame.bytes.len() as u64;
         }
+        let ack_was_due = connection.deadlines.ack;
         let mut env = Env { now, config: &self.config, challenge: &mut self.challenge };
         let sends_more = connection.take_expected(&mut env, frame.segment_size, &expected);
-        expected.prediction.confirm(now, context.net, connection);
+        if let Some(Some(prediction)) = self.demux.predictions.entries.get_mut(expected.entry) {
+            prediction.confirm(now, context.net, connection);
+        }
         if connection.is_corrupt() {
             self.settle(now, context, index, Phase::Established);
             return true;
@@ -229,10 +241,14 @@ impl Tcp {
         let sends = if sends_more {
             connection.prepare(now, index, &self.config, &mut self.wheel)
         } else {
-            // Nothing has changed that a plan depends on, but for the acknowledgement that may be owed.
-            connection.arm(index, &mut self.wheel);
+            // Nothing has changed that a plan depends on, but for the acknowledgement that may be owed, and no deadline
+            // has come closer but its own.
+            if connection.deadlines.ack != ack_was_due {
+                connection.arm(index, &mut self.wheel);
+            }
             connection.flags.has(Flags::ACK_NOW)
         };
+        let queues = sends && !connection.flags.has(Flags::QUEUED);
         if !connection.news.is_empty()
             && !connection.flags.has(Flags::EVENT_QUEUED)
             && let Some(id) = self.connections.handle_at(index)
@@ -240,7 +256,7 @@ impl Tcp {
         {
             announce(connection, context.events, id);
         }
-        if sends {
+        if queues {
             self.enqueue(index);
         }
         true
@@ -258,7 +274,7 @@ impl Tcp {
         let Some((addresses, ports)) = key(&connection.flow) else { return };
         let known = self.demux.predictions.find(addresses, ports);
         let leaves_by = connection.interface;
-        if known.is_some_and(|entry| entry.generation == net.generation && entry.leaves_by == leaves_by) {
+        if known.is_some_and(|(_, entry)| entry.generation == net.generation && entry.leaves_by == leaves_by) {
             return;
         }
         let Some(link) = net.interfaces.get(delivery.interface).filter(|link| link.vlan.is_none()) else { return };
@@ -271,6 +287,8 @@ impl Tcp {
             index,
             leaves_by,
             neighbor: net.forwarding_neighbor(leaves_by, connection.flow.remote),
+            confirmed: Instant::NEVER,
+            pseudo_sum: sum_array(&addresses).add_u16(u16::from(Protocol::TCP.0)),
         });
     }
 }
@@ -278,7 +296,11 @@ impl Tcp {
 impl Prediction {
     /// The peer answers, so the neighbour that forwards to it is there.
     #[inline]
-    fn confirm(&self, now: Instant, net: &mut Network, connection: &Connection) {
+    fn confirm(&mut self, now: Instant, net: &mut Network, connection: &Connection) {
+        if self.confirmed == now {
+            return;
+        }
+        self.confirmed = now;
         if self.leaves_by == connection.interface {
             net.confirm_neighbor(now, self.neighbor);
         } else {
@@ -329,14 +351,14 @@ impl Connection {
     fn take_expected(&mut self, env: &mut Env<'_>, segment_size: Option<u16>, expected: &Expected<'_>) -> bool {
         let &Expected { seq, ack, window, timestamps, payload, .. } = expected;
         self.last_heard = env.now;
-        if let Some(option) = timestamps {
-            // RFC 7323 section 4.3 (2).
-            self.timestamps.update(env.now, option.value, seq, self.rcv.acked);
-        }
         let mut sends_more = self.update_window(seq, ack, window);
         if ack.after(self.snd.una) {
             self.on_untroubled_ack(env, ack, timestamps);
             sends_more = true;
+        }
+        if let Some(option) = timestamps {
+            // RFC 7323 section 4.3 (2).
+            self.timestamps.update(env.now, option.value, seq, self.rcv.acked);
         }
         if !payload.is_empty() {
             let segments = super::input::segments_of(payload.len(), segment_size);

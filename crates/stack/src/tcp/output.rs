@@ -231,13 +231,21 @@ impl Connection {
         if !streams && !self.flags.has(OWED) && self.duplicate_acks_owed == 0 {
             return Outlook::Idle;
         }
-        if streams && self.plan_stream().is_some() {
+        if streams && (self.surely_streams() || self.plan_stream().is_some()) {
             return Outlook::Sends;
         }
         if streams && self.is_stuck() {
             return Outlook::Stuck;
         }
         if self.plan_beside_stream().is_some() { Outlook::Sends } else { Outlook::Idle }
+    }
+
+    /// Whether text waits, nothing is in flight, and all of it fits both windows: then no rule holds it back.
+    fn surely_streams(&self) -> bool {
+        self.flight() == 0 && self.snd.fin.is_none() && {
+            let left = self.unsent();
+            left > 0 && left <= self.sendable()
+        }
     }
 
     /// Whether any part of the stream may wait to be sent: a quick look, after which a plan may still find none.
@@ -507,7 +515,8 @@ impl Tcp {
                 continue;
             }
             let Some(plan) = connection.plan() else {
-                self.after_output(now, index);
+                // Nothing, but timers may be in want of it.
+                connection.prepare(now, index, &self.config, &mut self.wheel);
                 continue;
             };
             match connection.send_segment(now, context.net, device, plan, &self.config) {
