@@ -106,3 +106,19 @@ fn a_window_too_small_for_a_segment_is_used_after_a_time_out() {
     assert_eq!(seen.len(), 1);
     assert_eq!((seen[0].at.as_millis(), seen[0].text.len()), (200, 100));
 }
+
+#[test]
+fn probes_that_were_answered_leave_no_tail_loss_probe_behind() {
+    // RFC 8985 section 7 asks what became of a flight; a probe of a closed window is none. One would go twice when it opens.
+    let mut puppet = Puppet::established(Config::default(), seg(0).mss(1460).sack_permitted());
+    puppet.send(&seg(1).ack(1).window(0));
+    puppet.write(b"patience");
+    probes(&mut puppet, Duration::from_secs(2), true);
+    puppet.run_for(Duration::from_millis(300));
+    puppet.take();
+    puppet.send(&seg(1).ack(1).window(1_000));
+    assert_eq!(puppet.lines().len(), 1, "everything, once");
+    puppet.send(&seg(1).ack(9).window(1_000));
+    puppet.run_for(Duration::from_secs(10));
+    assert_eq!(puppet.lines(), [""; 0]);
+}

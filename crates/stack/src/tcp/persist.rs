@@ -18,6 +18,10 @@ impl Connection {
             return;
         }
         self.flags.set(Flags::PERSISTING);
+        self.deadlines.alarm = Instant::NEVER;
+        if let Some(recovery) = &mut self.recovery {
+            recovery.probe_due = false;
+        }
         self.probes = 0;
         self.unanswered_probes = 0;
         // RFC 1122 section 4.2.2.17: the first probe when the window has been zero for one RTO.

@@ -47,6 +47,8 @@ impl Connection {
         let (mss, srtt) = (self.segment_size(), self.rtt.smoothed().unwrap_or_default());
         let rto_at = self.deadlines.retransmit;
         self.deadlines.alarm = match &mut self.recovery {
+            // A window probe is answered whether its byte was taken or not: what is missing shows when the window opens.
+            _ if self.flags.has(Flags::PERSISTING) => Instant::NEVER,
             Some(recovery) if !recovery.is_idle() => recovery.next_alarm(now, mss, srtt, rto_at),
             _ => Instant::NEVER,
         };
