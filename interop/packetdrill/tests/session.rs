@@ -123,22 +123,27 @@ impl<'env> Session<'_, 'env> {
         }
     }
 
-    /// Sleeps until it is an event's time; returns that time.
-    fn wait_for(&self, event: &Event) -> Result<i64, String> {
-        let (from, _) = self.bounds(event.when);
+    /// Sleeps until it is an event's time.
+    fn wait_for(&self, event: &Event) -> Result<(), String> {
+        self.wait_until(self.bounds(event.when).0)
+    }
+
+    fn wait_until(&self, from: i64) -> Result<(), String> {
         self.stack.sleep_until(self.start + from);
         let late = self.now() - from;
         if late > TOLERANCE {
             return Err(format!("it is {:.6} s already: too late by {late} us", self.now() as f64 / 1e6));
         }
-        Ok(from)
+        Ok(())
     }
 
     // --- calls ---
 
     fn call(&mut self, event: &'env Event, call: &'env Call) -> Result<(), String> {
+        // A relative time counts from here, also where the call before has not come back yet.
+        let (began, _) = self.bounds(event.when);
         self.finish_blocked()?;
-        let began = self.wait_for(event)?;
+        self.wait_until(began)?;
         match call.name.as_str() {
             "listen" => self.awaiting = Awaiting::Listening,
             "connect" => self.awaiting = Awaiting::Connecting,
@@ -147,8 +152,9 @@ impl<'env> Session<'_, 'env> {
         let caller = Caller { stack: self.stack, descriptors: self.descriptors, call };
         let Some(returns) = call.returns else { return caller.run().map(drop) };
         let returns = match event.when {
-            When::Absolute(..) => returns,
-            _ => began + returns,
+            // On the same scale as the beginning, and so from the event before.
+            When::Relative(from, _) => began - from + returns,
+            _ => returns,
         };
         let (start, line) = (self.start, event.line);
         // The number is written by the new thread before its call, so that this one knows whom to look at.
