@@ -11,11 +11,7 @@ cd "$(dirname "$0")"
 
 # Seconds of fuzzing, shared by all targets.
 FUZZ_SECONDS=${FUZZ_SECONDS:-60}
-<<<<<<< HEAD
-ALL_STEPS=(format layers named_tests no_std clippy doc unit loom fuzz ir build interop)
-=======
-ALL_STEPS=(format layers named_tests no_std clippy doc unit packetdrill loom fuzz build interop)
->>>>>>> 329005d (wip)
+ALL_STEPS=(format layers named_tests no_std clippy doc unit packetdrill loom fuzz ir build interop)
 
 die() {
     printf '%s\n' "$@" >&2
