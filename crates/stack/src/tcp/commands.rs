@@ -75,6 +75,13 @@ impl Stack {
         self.tcp.listeners.table.get(listener).map(|listener| listener.local)
     }
 
+    /// Changes the settings that connections of a listener begin with, from the next handshake on.
+    pub fn tcp_listener_set_options(&mut self, listener: ListenerId, options: SocketOptions) {
+        if let Some(listener) = self.tcp.listeners.table.get_mut(listener) {
+            listener.options.socket = options;
+        }
+    }
+
     /// How many connections wait to be accepted.
     #[must_use]
     pub fn tcp_waiting(&self, listener: ListenerId) -> usize {
