@@ -209,6 +209,10 @@ unsafe fn vectors<'a>(vectors: *const iovec, count: usize) -> Sys<&'a [iovec]> {
 /// Each vector that is not null may be written to for its length.
 unsafe fn receive(world: &World, fd: c_int, vectors: &[iovec], flags: c_int) -> Sys<usize> {
     let len = vectors.iter().fold(0, |sum: usize, vector| sum.saturating_add(vector.iov_len));
+    if flags & libc::MSG_TRUNC == 0 && vectors.iter().any(|vector| vector.iov_base.is_null() && vector.iov_len > 0) {
+        // Linux notices when it copies; nothing is lost by noticing before.
+        return Err(Errno(libc::EFAULT));
+    }
     let received = world.call_blocking(|state| receive_wait(state, fd, flags), |state| state.receive(fd, len, flags));
     let bytes = received?;
     if flags & libc::MSG_TRUNC != 0 {
@@ -218,8 +222,8 @@ unsafe fn receive(world: &World, fd: c_int, vectors: &[iovec], flags: c_int) -> 
     let mut rest = &bytes[..];
     for vector in vectors {
         let (now, later) = rest.split_at(rest.len().min(vector.iov_len));
-        if vector.iov_base.is_null() && !now.is_empty() {
-            return Err(Errno(libc::EFAULT));
+        if now.is_empty() {
+            continue;
         }
         // SAFETY: the caller's promise; no more than the vector's length.
         unsafe { ptr::copy_nonoverlapping(now.as_ptr(), vector.iov_base.cast(), now.len()) };

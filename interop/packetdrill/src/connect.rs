@@ -33,13 +33,14 @@ impl State {
 
     /// Whether another socket has the address and will not share it.
     fn is_bound(&mut self, fd: c_int, local: SocketAddr) -> Sys<bool> {
-        let shares = self.descriptors.socket(fd)?.reuse_address;
+        let socket = self.descriptors.socket(fd)?;
+        let (shares, shares_port) = (socket.reuse_address, socket.reuse_port);
         Ok(self.descriptors.sockets().any(|other| {
             let Some(taken) = other.bound else { return false };
             let overlaps = taken.ip() == local.ip() || taken.ip().is_unspecified() || local.ip().is_unspecified();
             // Nobody shares with a listener.
             let both = shares && other.reuse_address && !matches!(other.role, Role::Listening(_));
-            taken.port() == local.port() && overlaps && !both
+            taken.port() == local.port() && overlaps && !both && !(shares_port && other.reuse_port)
         }))
     }
 
@@ -60,6 +61,7 @@ impl State {
         // Linux: a negative backlog is the largest; and it lets in one more than it was told.
         options.backlog = usize::try_from(backlog).unwrap_or(4_096).saturating_add(1).min(4_096);
         options.reuse_address = socket.reuse_address;
+        options.reuse_port = socket.reuse_port;
         options.socket = socket.options.clone();
         let (send, receive) = (socket.send_buffer, socket.receive_buffer);
         options.rings = Some(Box::new(move || heap_rings(send, receive)));

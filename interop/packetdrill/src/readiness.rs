@@ -45,12 +45,19 @@ impl Socket {
                     (stream.rings.send.free(), info.send_queue, unsent)
                 });
                 // Linux: room for at least half of what is queued, so that a writer is not woken for every byte.
-                if stream.shut_write || over || (free > 0 && free >= queued / 2 && unsent < self.unsent_low_water) {
+                if stream.shut_write || over || (free > 0 && free >= queued / 2 && self.has_few_unsent(unsent)) {
                     ready |= WRITABLE;
                 }
             }
         }
         ready
+    }
+}
+
+impl Socket {
+    /// TCP_NOTSENT_LOWAT: a writer is woken only when so little waits that what it writes now is soon sent.
+    fn has_few_unsent(&self, unsent: usize) -> bool {
+        self.unsent_low_water == 0 || unsent < self.unsent_low_water
     }
 }
 

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use stack::Config;
-use stack::tcp::Algorithm;
+use stack::tcp::{Algorithm, Ecn};
 
 /// Everything that can be set.
 #[derive(Clone, Debug)]
@@ -73,7 +73,8 @@ impl Settings {
             "time_wait_ms" => tcp.time_wait = millis()?,
             "fin_wait_2_ms" => tcp.fin_wait_2 = millis()?,
             "challenge_ack_limit" => tcp.challenge_ack_limit = bytes()?,
-            "congestion" => tcp.congestion = algorithm(value)?,
+            "congestion" => tcp.congestion = Algorithm::from_name(value)?,
+            "ecn" => tcp.ecn = ecn(number()?)?,
             _ => return None,
         }
         Some(())
@@ -110,16 +111,19 @@ impl Settings {
         if let Some(value) = largest("tcp_wmem") {
             tcp.send_buffer = bytes(value);
         }
+        if let Some(value) = number("tcp_ecn").and_then(ecn) {
+            tcp.ecn = value;
+        }
         let name = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
-        if let Some(value) = name.ok().and_then(|name| algorithm(name.trim())) {
+        if let Some(value) = name.ok().and_then(|name| Algorithm::from_name(name.trim())) {
             tcp.congestion = value;
         }
     }
 }
 
-/// The algorithm that TCP_CONGESTION knows by this name.
-pub(crate) fn algorithm(name: &str) -> Option<Algorithm> {
-    [Algorithm::Cubic, Algorithm::NewReno].into_iter().find(|algorithm| algorithm.name() == name)
+/// What `net.ipv4.tcp_ecn` has these numbers for.
+fn ecn(number: u64) -> Option<Ecn> {
+    [Ecn::Off, Ecn::Active, Ecn::Passive].get(usize::try_from(number).ok()?).copied()
 }
 
 fn first_number(text: &str, at: usize) -> Option<u64> {

@@ -36,6 +36,7 @@ pub(crate) struct Socket {
     pub nonblocking: bool,
     pub bound: Option<SocketAddr>,
     pub reuse_address: bool,
+    pub reuse_port: bool,
     /// What the engine is told when the connection begins.
     pub options: SocketOptions,
     /// SO_KEEPALIVE, apart from its times, which can be set while it is off.
@@ -50,7 +51,7 @@ pub(crate) struct Socket {
     pub receive_timeout: Option<Duration>,
     /// SO_RCVLOWAT.
     pub receive_low_water: usize,
-    /// TCP_NOTSENT_LOWAT.
+    /// TCP_NOTSENT_LOWAT; zero is none.
     pub unsent_low_water: usize,
     /// SO_ERROR: what went wrong and was not told yet.
     pub error: Option<Errno>,
@@ -66,6 +67,7 @@ impl Socket {
             nonblocking,
             bound: None,
             reuse_address: false,
+            reuse_port: false,
             options: SocketOptions::default(),
             keep_alive: false,
             keep_alive_times: KeepAlive::default(),
@@ -75,7 +77,7 @@ impl Socket {
             send_timeout: None,
             receive_timeout: None,
             receive_low_water: 1,
-            unsent_low_water: usize::MAX,
+            unsent_low_water: 0,
             error: None,
             role: Role::Fresh,
             edges: 0,

@@ -5,11 +5,10 @@ use std::ffi::c_int;
 use std::time::Duration;
 
 use libc::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, SOL_SOCKET};
-use stack::tcp::{Phase, SocketOption};
+use stack::tcp::{Algorithm, Phase, SocketOption};
 
 use crate::errno::{Errno, Sys};
 use crate::machine::Machine;
-use crate::settings;
 use crate::socket::{Role, Socket};
 use crate::state::State;
 use crate::tcp_info;
@@ -37,6 +36,10 @@ impl State {
             }
             (SOL_SOCKET, libc::SO_RCVTIMEO) => return Ok(timeval(socket.receive_timeout)),
             (SOL_SOCKET, libc::SO_SNDTIMEO) => return Ok(timeval(socket.send_timeout)),
+            (SOL_SOCKET, libc::SO_MAX_PACING_RATE) => {
+                let rate = socket.options.max_pacing_rate.unwrap_or(u64::MAX);
+                return Ok(rate.to_ne_bytes().to_vec());
+            }
             (SOL_SOCKET, SO_MEMINFO) => return Ok(memory_info(socket, machine)),
             (SOL_SOCKET, _) => socket_number(socket, name)?,
             (IPPROTO_TCP, libc::TCP_INFO) => return Ok(tcp_info::of(socket, machine)),
@@ -67,7 +70,7 @@ impl State {
                 socket.options.reset_on_close = socket.linger == Some(Duration::ZERO);
                 let reset = SocketOption::ResetOnClose(socket.options.reset_on_close);
                 change(socket, machine, reset);
-                return Ok(());
+                return self.tell_listener(fd);
             }
             (SOL_SOCKET, libc::SO_RCVTIMEO) => {
                 socket.receive_timeout = duration(value)?;
@@ -77,23 +80,50 @@ impl State {
                 socket.send_timeout = duration(value)?;
                 return Ok(());
             }
+            (SOL_SOCKET, libc::SO_MAX_PACING_RATE) => {
+                // Linux: 32 bits or 64, and all ones for no bound.
+                let rate = match (value.first_chunk(), value.first_chunk()) {
+                    (Some(long), _) => u64::from_ne_bytes(*long),
+                    (None, Some(short)) if *short == [0xff; 4] => u64::MAX,
+                    (None, Some(short)) => u64::from(u32::from_ne_bytes(*short)),
+                    _ => return Err(Errno(libc::EINVAL)),
+                };
+                socket.options.max_pacing_rate = (rate != u64::MAX).then_some(rate);
+                change(socket, machine, SocketOption::MaxPacingRate(socket.options.max_pacing_rate));
+                return self.tell_listener(fd);
+            }
             (IPPROTO_TCP, libc::TCP_CONGESTION) => {
                 let name = value.split(|byte| *byte == 0).next().unwrap_or_default();
-                let algorithm = std::str::from_utf8(name).ok().and_then(settings::algorithm);
+                let algorithm = std::str::from_utf8(name).ok().and_then(Algorithm::from_name);
                 let algorithm = algorithm.ok_or(Errno(libc::ENOENT))?;
                 socket.options.congestion = Some(algorithm);
                 change(socket, machine, SocketOption::Congestion(algorithm));
-                return Ok(());
+                return self.tell_listener(fd);
             }
             _ => {}
         }
-        let [number] = numbers(value)?;
-        match level {
+        let number = match value {
+            // Linux takes a byte for what fits one.
+            [byte] if matches!(level, IPPROTO_IP | IPPROTO_IPV6) => c_int::from(*byte),
+            _ => numbers::<1>(value)?[0],
+        };
+        let result = match level {
             SOL_SOCKET => set_socket_number(socket, machine, name, number),
             IPPROTO_TCP => set_tcp_number(socket, machine, name, number),
             IPPROTO_IP | IPPROTO_IPV6 => set_ip_number(socket, machine, level, name, number),
             _ => Err(Errno(libc::ENOPROTOOPT)),
+        };
+        self.tell_listener(fd)?;
+        result
+    }
+
+    /// Connections of a listener begin with the settings that it has when they are asked for.
+    fn tell_listener(&mut self, fd: c_int) -> Sys<()> {
+        let (socket, machine) = self.socket(fd)?;
+        if let Role::Listening(listener) = socket.role {
+            machine.stack.tcp_listener_set_options(listener, socket.options.clone());
         }
+        Ok(())
     }
 }
 
@@ -111,6 +141,7 @@ fn socket_number(socket: &Socket, name: c_int) -> Sys<c_int> {
         libc::SO_DOMAIN => socket.family,
         libc::SO_ACCEPTCONN => c_int::from(matches!(socket.role, Role::Listening(_))),
         libc::SO_REUSEADDR => c_int::from(socket.reuse_address),
+        libc::SO_REUSEPORT => c_int::from(socket.reuse_port),
         libc::SO_KEEPALIVE => c_int::from(socket.keep_alive),
         // Linux gives back twice what it was told, as it counts its own bookkeeping in.
         libc::SO_SNDBUF => doubled(socket.send_buffer),
@@ -124,6 +155,7 @@ fn set_socket_number(socket: &mut Socket, machine: &mut Machine, name: c_int, nu
     let buffer = || usize::try_from(number).unwrap_or(usize::MAX).clamp(SMALLEST_BUFFER, 1 << 30);
     match name {
         libc::SO_REUSEADDR => socket.reuse_address = number != 0,
+        libc::SO_REUSEPORT => socket.reuse_port = number != 0,
         libc::SO_KEEPALIVE => {
             socket.keep_alive = number != 0;
             set_keep_alive(socket, machine);
@@ -160,7 +192,7 @@ fn tcp_number(socket: &Socket, machine: &Machine, name: c_int) -> Sys<c_int> {
         libc::TCP_USER_TIMEOUT => {
             socket.options.user_timeout.map_or(0, |time| c_int::try_from(time.as_millis()).unwrap_or(c_int::MAX))
         }
-        libc::TCP_NOTSENT_LOWAT => c_int::try_from(socket.unsent_low_water).unwrap_or(-1),
+        libc::TCP_NOTSENT_LOWAT => c_int::try_from(socket.unsent_low_water).unwrap_or(c_int::MAX),
         _ => return Err(Errno(libc::ENOPROTOOPT)),
     })
 }
@@ -200,7 +232,8 @@ fn set_tcp_number(socket: &mut Socket, machine: &mut Machine, name: c_int, numbe
             change(socket, machine, SocketOption::UserTimeout(socket.options.user_timeout));
         }
         libc::TCP_NOTSENT_LOWAT => {
-            socket.unsent_low_water = if number <= 0 { usize::MAX } else { number.unsigned_abs() as usize };
+            // Linux: a negative one is as good as none.
+            socket.unsent_low_water = usize::try_from(number).unwrap_or(0);
         }
         _ => return Err(Errno(libc::ENOPROTOOPT)),
     }

@@ -1,7 +1,10 @@
 //! TCP_INFO in Linux's layout (`linux/tcp.h`), filled from the engine's own. Where Linux counts in packets, the engine's
 //! bytes are divided by the segment size; what the engine does not count is zero.
 
-use stack::tcp::{Phase, TcpInfo};
+use core::time::Duration;
+
+use stack::Instant;
+use stack::tcp::{Phase, TcpInfo, Waiting};
 
 use crate::machine::Machine;
 use crate::socket::{Role, Socket};
@@ -12,6 +15,8 @@ const LEN: usize = 280;
 const OPTION_TIMESTAMPS: u8 = 1;
 const OPTION_SACK: u8 = 2;
 const OPTION_WINDOW_SCALE: u8 = 4;
+const OPTION_ECN: u8 = 8;
+const OPTION_ECN_SEEN: u8 = 16;
 
 /// States of the congestion machine (`tcp_ca_state`).
 const CA_OPEN: u8 = 0;
@@ -31,6 +36,10 @@ impl Layout {
         self.0[at] = value;
     }
 
+    fn u64(&mut self, at: usize, value: u64) {
+        self.0[at..at + 8].copy_from_slice(&value.to_ne_bytes());
+    }
+
     fn u32(&mut self, at: usize, value: u32) {
         self.0[at..at + 4].copy_from_slice(&value.to_ne_bytes());
     }
@@ -43,7 +52,7 @@ pub(crate) fn of(socket: &Socket, machine: &Machine) -> Vec<u8> {
         Role::Listening(_) => out.u8(0, LISTEN),
         Role::Fresh => out.u8(0, CLOSE),
         Role::Stream(stream) => match machine.stack.tcp_info(stream.id) {
-            Some(info) => fill(&mut out, &info),
+            Some(info) => fill(&mut out, &info, machine.now),
             None => out.u8(0, CLOSE),
         },
     }
@@ -66,8 +75,8 @@ fn state(phase: Phase) -> u8 {
     }
 }
 
-fn fill(out: &mut Layout, info: &TcpInfo) {
-    let micros = |time: core::time::Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+fn fill(out: &mut Layout, info: &TcpInfo, now: Instant) {
+    let micros = |time: Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
     let packets = |bytes: u32| bytes.div_ceil(info.mss.max(1));
     let congestion_state = match info {
         TcpInfo { timeouts: 1.., .. } => CA_LOSS,
@@ -85,6 +94,12 @@ fn fill(out: &mut Layout, info: &TcpInfo) {
     if info.window_scale.is_some() {
         options |= OPTION_WINDOW_SCALE;
     }
+    if info.ecn {
+        options |= OPTION_ECN;
+    }
+    if info.marks_received > 0 {
+        options |= OPTION_ECN_SEEN;
+    }
     let (theirs, ours) = info.window_scale.unwrap_or((0, 0));
     out.u8(0, state(info.phase));
     out.u8(1, congestion_state);
@@ -92,6 +107,7 @@ fn fill(out: &mut Layout, info: &TcpInfo) {
     out.u8(4, info.timeouts);
     out.u8(5, options);
     out.u8(6, theirs & 0xf | ours << 4);
+    out.u8(7, u8::from(info.delivery_rate_app_limited));
     out.u32(8, micros(info.rto));
     out.u32(16, info.mss);
     out.u32(24, packets(info.in_flight));
@@ -104,9 +120,23 @@ fn fill(out: &mut Layout, info: &TcpInfo) {
     out.u32(76, if unknown { 0x7fff_ffff } else { info.slow_start_threshold / info.mss.max(1) });
     out.u32(80, info.congestion_window / info.mss.max(1));
     out.u32(100, info.retransmissions);
+    out.u64(104, info.pacing_rate.unwrap_or(u64::MAX));
+    out.u64(112, u64::MAX);
+    out.u64(120, info.bytes_acked);
+    out.u64(128, info.bytes_received);
     let unsent = info.send_queue.saturating_sub(info.in_flight as usize);
     out.u32(144, u32::try_from(unsent).unwrap_or(u32::MAX));
     out.u32(148, info.min_rtt.map_or(u32::MAX, micros));
+    out.u64(160, info.delivery_rate.unwrap_or(0));
+    let since = now.since(info.waiting_since);
+    let busy = info.busy + if info.waiting == Waiting::Idle { Duration::ZERO } else { since };
+    let shut_out = info.waiting == Waiting::ReceiveWindow;
+    let limited = info.receive_window_limited + if shut_out { since } else { Duration::ZERO };
+    out.u64(168, u64::try_from(busy.as_micros()).unwrap_or(u64::MAX));
+    out.u64(176, u64::try_from(limited.as_micros()).unwrap_or(u64::MAX));
+    out.u64(200, info.bytes_sent);
+    out.u64(208, info.bytes_retransmitted);
+    out.u32(220, u32::from(info.reordering_seen));
     out.u32(228, info.send_window);
     out.u32(232, info.receive_window);
 }

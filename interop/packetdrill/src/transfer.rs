@@ -72,7 +72,6 @@ impl State {
         if let Some(error) = socket.error.take() {
             return Err(error);
         }
-        let unsent_low_water = socket.unsent_low_water;
         let Role::Stream(stream) = &mut socket.role else { return Err(Errno(libc::EPIPE)) };
         let phase = machine.stack.tcp_phase(stream.id);
         if stream.shut_write || matches!(phase, Phase::Closed | Phase::TimeWait) {
@@ -84,10 +83,7 @@ impl State {
         if bytes.is_empty() {
             return Ok(0);
         }
-        let info = machine.stack.tcp_info(stream.id).ok_or(Errno(libc::EPIPE))?;
-        let unsent = info.send_queue.saturating_sub(info.in_flight as usize);
-        let wanted = bytes.len().min(unsent_low_water.saturating_sub(unsent).max(usize::from(unsent == 0)));
-        let written = stream.rings.send.write(&bytes[..wanted]);
+        let written = stream.rings.send.write(bytes);
         if written == 0 {
             return Err(Errno(libc::EAGAIN));
         }
