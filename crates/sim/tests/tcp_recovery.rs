@@ -172,6 +172,29 @@ fn duplicates_of_what_was_in_flight_at_a_time_out_cause_no_fast_retransmit() {
 }
 
 #[test]
+fn duplicates_right_at_the_end_of_a_recovery_cause_no_other() {
+    // RFC 6582 section 3.2 step 1: the ACK has to cover more than "recover". They may answer what went twice.
+    let mut puppet = established();
+    puppet.write(&[1; 14_600]);
+    for _ in 0..3 {
+        puppet.send(&duplicate());
+    }
+    puppet.send(&seg(1).ack(end(10)));
+    puppet.write(&[1; 5 * MSS as usize]);
+    assert_eq!(puppet.info().retransmissions, 1);
+    for _ in 0..3 {
+        puppet.send(&seg(1).ack(end(10)));
+    }
+    assert_eq!(puppet.info().retransmissions, 1);
+    puppet.send(&seg(1).ack(end(11)));
+    puppet.take();
+    for _ in 0..3 {
+        puppet.send(&seg(1).ack(end(11)));
+    }
+    assert_eq!(puppet.take()[0].seq, end(11), "beyond it they do");
+}
+
+#[test]
 fn a_lone_fin_in_flight_keeps_its_timer_through_duplicate_acks() {
     let mut puppet = established();
     puppet.finish();
