@@ -8,6 +8,9 @@
 //!
 //! Exists while a connection sends; an idle connection has none.
 
+mod alarm;
+mod spurious;
+
 use core::time::Duration;
 
 use wire::tcp::SeqNum;
@@ -19,9 +22,10 @@ use crate::tcp::pacing::Pacer;
 use crate::tcp::rack::{Conditions, Rack};
 use crate::tcp::reduction::Reduction;
 use crate::tcp::scoreboard::{Arrival, Delivered, Scoreboard};
-use crate::tcp::tail_probe::{self, Answer, TailProbe};
+use crate::tcp::tail_probe::TailProbe;
 use crate::tcp::undo::Undo;
 use crate::time::Instant;
+pub(crate) use alarm::Alarm;
 
 /// Duplicate ACKs that mean a loss (RFC 5681 section 3.2).
 const THRESHOLD: u32 = 3;
@@ -37,15 +41,6 @@ enum Mode {
     Timeout,
     /// None are known, but the peer has echoed a router's mark: slowing down.
     Marked,
-}
-
-/// What the probe timer stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Alarm {
-    /// RACK: what was sent before something that arrived may be lost by then.
-    Reordering,
-    /// TLP: the flight's tail may be lost.
-    Probe,
 }
 
 /// What is known of losses, and of what is in flight.
@@ -218,12 +213,6 @@ impl Recovery {
             return None;
         }
         self.board.next_lost()
-    }
-
-    /// RFC 5682 section 2.1 step 2b: new data goes before what is believed lost, as its acknowledgement will tell whether the
-    /// time-out was real.
-    pub(crate) fn prefers_new(&self) -> bool {
-        self.doubt && self.timeouts == 0
     }
 
     /// The last run in flight: what a tail-loss probe repeats when there is nothing new.
@@ -460,91 +449,9 @@ impl Recovery {
         }
     }
 
-    /// RFC 5682: what an ACK after a time-out says about it. Returns whether it was spurious.
-    fn resolve_doubt(&mut self, feedback: &Feedback<'_>, delivered: &Delivered) -> bool {
-        let Feedback { ack, una, nxt, blocks, duplicate, .. } = *feedback;
-        if self.timeouts > 0 {
-            if ack.after(una) {
-                // RFC 5682 section 3.1 step 2: RecoveryPoint is what was sent up to now; what is new follows it.
-                self.point = nxt;
-            } else if duplicate && !self.sack {
-                // RFC 5682 section 2.1 step 2a: a duplicate ACK tells that something is missing. With SACK the wait goes
-                // on (section 3.1 step 2).
-                self.doubt = false;
-            }
-            return false;
-        }
-        let beyond = ack.after(self.point) || blocks.iter().any(|block| block.1.after(self.point));
-        if delivered.unambiguous.is_some() && !beyond {
-            // RFC 5682 section 3.1 step 3b: what was sent before the time-out, and not again, has arrived.
-            return true;
-        }
-        if ack.after(una) || duplicate {
-            // RFC 5682 section 3.1 step 3a: the time-out was real.
-            self.doubt = false;
-        }
-        false
-    }
-
-    /// RFC 2883: the peer got something twice.
-    fn on_duplicate_reported(
-        &mut self,
-        report: Option<(SeqNum, SeqNum)>,
-        ack: SeqNum,
-        nxt: SeqNum,
-        congestion: &mut Congestion,
-    ) {
-        if self.undo.is_some_and(|undo| undo.is_outdated(ack)) {
-            self.undo = None;
-        }
-        let Some((start, end)) = report else { return };
-        // RFC 8985 section 6.2 step 4: once a round trip.
-        if ack.at_or_after(self.duplicate_round) {
-            self.rack.on_duplicate_reported();
-            self.duplicate_round = nxt;
-        }
-        if let Some(undo) = &mut self.undo
-            && undo.on_duplicate(start, end)
-            && self.board.lost() == 0
-        {
-            // RFC 9438 section 4.9.2: nothing of what was sent again had been lost.
-            self.was_spurious(congestion);
-        }
-    }
-
-    /// An acknowledgement came while nothing was in flight: it can tell of duplicates.
-    pub(crate) fn on_late_report(&mut self, feedback: &Feedback<'_>, congestion: &mut Congestion) {
-        let report = feedback.duplicate_report();
-        self.settle_probe(feedback, report, 0, congestion);
-        self.on_duplicate_reported(report, feedback.ack, feedback.nxt, congestion);
-    }
-
     fn note_min_rtt(&mut self, now: Instant, rtt: Duration) {
         if self.min_rtt.is_none_or(|(min, at)| rtt <= min || now.since(at) > MIN_RTT_AGE) {
             self.min_rtt = Some((rtt, now));
-        }
-    }
-
-    /// RFC 8985 section 7.4: what the answer to a tail-loss probe says.
-    fn settle_probe(
-        &mut self,
-        feedback: &Feedback<'_>,
-        report: Option<(SeqNum, SeqNum)>,
-        flight: u32,
-        congestion: &mut Congestion,
-    ) {
-        let Some(probe) = self.probe else { return };
-        let bare = feedback.duplicate && feedback.blocks.is_empty();
-        let answer = probe.judge(feedback.ack, report, bare);
-        if answer == Answer::Pending {
-            return;
-        }
-        self.probe = None;
-        if answer == Answer::Repaired && self.mode == Mode::Open {
-            self.undo = None;
-            congestion.on_loss(flight, feedback.mss);
-            self.reduced = true;
-            congestion.set_window(congestion.slow_start_threshold());
         }
     }
 
@@ -619,15 +526,6 @@ impl Recovery {
         congestion.on_recovered();
     }
 
-    /// Nothing had been lost, and the reduction was for nothing.
-    fn was_spurious(&mut self, congestion: &mut Congestion) {
-        self.board.mark_none_lost();
-        congestion.undo();
-        self.undo = None;
-        self.mode = Mode::Open;
-        self.doubt = false;
-    }
-
     /// The peer has answered a retransmission that its closed window keeps out: it is alive.
     pub(crate) fn on_refused(&mut self) {
         self.timeouts = 0;
@@ -672,51 +570,5 @@ impl Recovery {
     /// The path carries less than was thought: what is in flight never arrives.
     pub(crate) fn on_path_shrunk(&mut self) {
         self.board.mark_all_lost(false);
-    }
-
-    /// When to look again, and what for: RACK's reordering timer, or a tail-loss probe. `rto_at` is when the retransmission
-    /// timer expires.
-    pub(crate) fn next_alarm(&mut self, now: Instant, mss: u32, srtt: Duration, rto_at: Instant) -> Instant {
-        if let Some(left) = self.detect(now, mss, srtt) {
-            self.alarm = Alarm::Reordering;
-            return now + left;
-        }
-        // RFC 8985 section 7.2: SACK, no recovery, no other probe, something in flight, and nothing beyond a gap.
-        let allowed = self.sack && !self.is_active() && self.probe.is_none() && self.board.sacked() == 0;
-        if !allowed || self.board.is_empty() {
-            return Instant::NEVER;
-        }
-        self.alarm = Alarm::Probe;
-        let measured = (!srtt.is_zero()).then_some(srtt);
-        let patience = tail_probe::patience(measured, self.board.outstanding() <= mss);
-        // RFC 8985 section 7.2: no later than the retransmission timer, in whose place the probe then goes.
-        (now + patience).min(rto_at)
-    }
-
-    /// The alarm's time has come.
-    pub(crate) fn on_alarm(
-        &mut self,
-        now: Instant,
-        nxt: SeqNum,
-        mss: u32,
-        srtt: Duration,
-        congestion: &mut Congestion,
-    ) {
-        match self.alarm {
-            Alarm::Probe => self.probe_due = !self.board.is_empty() && self.probe.is_none(),
-            Alarm::Reordering => {
-                let (flight, sacked) = (self.board.outstanding(), self.board.sacked());
-                self.detect(now, mss, srtt);
-                match self.mode {
-                    Mode::Open if self.board.lost() > 0 => {
-                        self.enter(nxt, flight, sacked, mss, congestion);
-                        self.reduce(false, mss, 0, congestion);
-                        self.let_first_go(mss, congestion);
-                    }
-                    Mode::Marked if self.board.lost() > 0 => self.mode = Mode::Fast,
-                    _ => {}
-                }
-            }
-        }
     }
 }
