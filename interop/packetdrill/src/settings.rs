@@ -1,7 +1,7 @@
 //! What `--so_flags` sets: a list of `name=value`, separated by commas, about the engine that a script runs on. Scripts
 //! carry theirs in their first lines: `--so_flags="timestamps=0,sack=0"`.
 //!
-//! `sysctl` alone takes the settings from the network namespace that packetdrill runs in instead, as they stand when the
+//! `sysctl` takes what is not in the list from the network namespace that packetdrill runs in, as it stands when the
 //! script opens its first socket. So a script that was written for Linux and sets what it needs by `sysctl` commands finds
 //! it here too.
 
@@ -25,6 +25,7 @@ pub(crate) struct Settings {
     pub seed: [u8; 32],
     /// Look at the system's settings before the first socket.
     pub sysctl: bool,
+    flags: String,
 }
 
 impl Settings {
@@ -36,12 +37,18 @@ impl Settings {
             local: IpAddr::V4(Ipv4Addr::new(192, 168, 0, 1)),
             seed: [7; 32],
             sysctl: false,
+            flags: flags.to_string(),
         };
-        for item in flags.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-            let (name, value) = item.split_once('=').unwrap_or((item, ""));
-            settings.set(name, value).ok_or_else(|| format!("so_flags: '{item}' is not understood"))?;
-        }
+        settings.apply_flags()?;
         Ok(settings)
+    }
+
+    fn apply_flags(&mut self) -> Result<(), String> {
+        for item in self.flags.clone().split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            let (name, value) = item.split_once('=').unwrap_or((item, ""));
+            self.set(name, value).ok_or_else(|| format!("so_flags: '{item}' is not understood"))?;
+        }
+        Ok(())
     }
 
     fn set(&mut self, name: &str, value: &str) -> Option<()> {
@@ -80,8 +87,14 @@ impl Settings {
         Some(())
     }
 
-    /// Takes what `net.ipv4.tcp_*` say, where the engine has the same.
+    /// Takes what `net.ipv4.tcp_*` say, where the engine has the same and the flags say nothing.
     pub(crate) fn apply_sysctls(&mut self) {
+        self.read_sysctls();
+        // They were understood before.
+        let _understood = self.apply_flags();
+    }
+
+    fn read_sysctls(&mut self) {
         let number = |name: &str| first_number(&fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok()?, 0);
         let largest = |name: &str| first_number(&fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok()?, 2);
         let small = |value: u64| u8::try_from(value).unwrap_or(u8::MAX);
