@@ -2,7 +2,7 @@
 //!
 //! Rings grow where the bytes come from: the receive ring in the engine, the send ring in the application's thread. All
 //! ask here before they take memory, so the sum stays within the limit, whoever is fastest. The first
-//! [`Budget::RESERVED`] bytes of each ring are not asked for: who hands out rings reserves them beforehand, and so a ring
+//! [`Budget::RESERVED`] bytes of each ring are not asked for: they are reserved when the ring gets its budget, and so it
 //! always has room for something, and nobody waits for ever.
 
 use alloc::sync::Arc;
@@ -19,7 +19,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Bytes of each ring that its maker has reserved, and that the ring takes without asking.
+    /// Bytes of each ring that were reserved with its budget, and that it takes without asking.
     pub const RESERVED: usize = 1 << Self::RESERVED_LOG2;
     pub(crate) const RESERVED_LOG2: u8 = 11;
 

@@ -202,13 +202,12 @@ impl Producer {
         self.limit = limit.min(1 << self.largest_log2());
     }
 
-    /// Lets the ring's memory be taken from `budget` from now on, unless it is taken from another one already. Nothing
-    /// happens in a shared region, whose memory is there from the beginning.
-    pub fn set_budget(&self, budget: &Arc<Budget>) {
-        if self.region_log2 == 0 {
-            // SAFETY: our header, on the heap.
-            unsafe { header::set_budget(self.header, budget) };
-        }
+    /// Lets the ring's memory be taken from `budget` from now on, unless it is taken from another one already, and
+    /// reserves [`Budget::RESERVED`] bytes of it until both halves are gone. False, and no change, if so much is not left.
+    /// Nothing happens in a shared region, whose memory is there from the beginning.
+    pub fn set_budget(&self, budget: &Arc<Budget>) -> bool {
+        // SAFETY: our header, on the heap.
+        self.region_log2 != 0 || unsafe { header::set_budget(self.header, budget) }
     }
 
     /// Says that no byte follows those published. From then on the ring takes none.

@@ -318,9 +318,8 @@ fn rings_on_a_budget_stay_within_it_and_each_has_what_was_reserved() {
     let budget = Budget::new(100_000);
     let rings: Vec<_> = (0..20)
         .map(|_| {
-            assert!(budget.reserve(Budget::RESERVED));
             let (producer, consumer) = ring::heap(1 << 20);
-            consumer.set_budget(&budget);
+            assert!(consumer.set_budget(&budget));
             (producer, consumer)
         })
         .collect();
@@ -340,15 +339,17 @@ fn rings_on_a_budget_stay_within_it_and_each_has_what_was_reserved() {
 fn memory_that_goes_back_is_on_the_budget_again() {
     let budget = Budget::new(1 << 20);
     let (mut producer, mut consumer) = ring::heap(1 << 20);
-    producer.set_budget(&budget);
-    producer.set_budget(&Budget::new(0));
+    assert!(!producer.set_budget(&Budget::new(0)), "not even the reserve");
+    assert!(producer.set_budget(&budget));
+    let other = Budget::new(1 << 20);
+    assert!(producer.set_budget(&other) && other.used() == 0, "the first one stays");
     producer.write(&[1; 300_000]);
-    assert_eq!(budget.used(), (1 << 19) - Budget::RESERVED);
+    assert_eq!(budget.used(), 1 << 19);
     consumer.consume(consumer.len());
     assert!(producer.release());
-    assert_eq!(budget.used(), 0);
+    assert_eq!(budget.used(), Budget::RESERVED);
     producer.write(&[1; 3_000]);
-    assert_eq!(budget.used(), PAGE - Budget::RESERVED);
+    assert_eq!(budget.used(), PAGE);
     drop((producer, consumer));
     assert_eq!(budget.used(), 0);
 }
@@ -356,13 +357,13 @@ fn memory_that_goes_back_is_on_the_budget_again() {
 #[test]
 fn a_ring_without_memory_to_spare_begins_with_what_was_reserved_and_grows_when_there_is() {
     let budget = Budget::new(16 * PAGE);
-    assert!(budget.reserve(16 * PAGE), "all of it is somebody else's");
     let (mut producer, mut consumer) = ring::heap(1 << 16);
-    producer.set_budget(&budget);
+    assert!(producer.set_budget(&budget));
+    assert!(budget.reserve(16 * PAGE - Budget::RESERVED), "all of it is somebody else's");
     let bytes: Vec<u8> = (0..20_000u32).map(|i| (i % 251) as u8).collect();
     let mut written = producer.write(&bytes);
     assert!((1_000..=Budget::RESERVED).contains(&written), "{written}");
-    budget.give_back(16 * PAGE);
+    budget.give_back(16 * PAGE - Budget::RESERVED);
     written += producer.write(&bytes[written..]);
     assert_eq!(written, bytes.len());
     let mut read = vec![0; bytes.len()];
