@@ -2,8 +2,8 @@
 //!
 //! Rings grow where the bytes come from: the receive ring in the engine, the send ring in the application's thread. All
 //! ask here before they take memory, so the sum stays within the limit, whoever is fastest. The first
-//! [`Budget::RESERVED`] bytes of each ring are not asked for: they are reserved when the ring gets its budget, and so it
-//! always has room for something, and nobody waits for ever.
+//! [`Budget::RESERVED`] bytes of each ring are not asked for: they are reserved before the ring gets its budget, and so
+//! it always has room for something, and nobody waits for ever.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};

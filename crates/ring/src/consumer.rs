@@ -195,12 +195,17 @@ impl Consumer {
         self.header().grant.store(u32::try_from(bytes).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
-    /// Lets the ring's memory be taken from `budget` from now on, unless it is taken from another one already, and
-    /// reserves [`Budget::RESERVED`] bytes of it until both halves are gone. False, and no change, if so much is not left.
-    /// Nothing happens in a shared region, whose memory is there from the beginning.
+    /// What [`Consumer::grant`] said last; `u32::MAX` if nothing.
+    pub fn granted(&self) -> usize {
+        self.header().grant.load(Ordering::Relaxed) as usize
+    }
+
+    /// Lets the ring's memory be taken from `budget` from now on. The caller has reserved [`Budget::RESERVED`] bytes of it,
+    /// which the ring gives back when both halves are gone. False, and no change, if the ring has a budget already, or
+    /// lies in a shared region, whose memory is there from the beginning.
     pub fn set_budget(&self, budget: &Arc<Budget>) -> bool {
         // SAFETY: our header, on the heap.
-        self.region_log2 != 0 || unsafe { set_budget(self.header, budget) }
+        self.region_log2 == 0 && unsafe { set_budget(self.header, budget) }
     }
 
     /// Tells the producer that nothing more will be read.

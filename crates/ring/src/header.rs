@@ -163,25 +163,22 @@ pub(crate) unsafe fn entries<'a>(header: NonNull<Header>, is_on_heap: bool) -> &
     }
 }
 
-/// Puts a heap ring's memory on an account, if it is on none yet, and reserves what each ring may take unasked. False if
-/// there is not so much left.
+/// Puts a heap ring's memory on an account, if it is on none yet, and takes over what was reserved for it. False if it has
+/// one.
 ///
 /// # Safety
 /// As for [`on_heap`].
 pub(crate) unsafe fn set_budget(header: NonNull<Header>, budget: &Arc<Budget>) -> bool {
-    if !budget.reserve(Budget::RESERVED) {
-        return false;
-    }
     let raw = Arc::into_raw(Arc::clone(budget)).cast_mut();
     // SAFETY: the caller's promise.
     let slot = unsafe { &on_heap(header).budget };
     // Release: whoever reads the pointer sees the budget behind it.
-    if slot.compare_exchange(core::ptr::null_mut(), raw, Ordering::AcqRel, Ordering::Acquire).is_err() {
-        budget.give_back(Budget::RESERVED);
+    let is_first = slot.compare_exchange(core::ptr::null_mut(), raw, Ordering::AcqRel, Ordering::Acquire).is_ok();
+    if !is_first {
         // SAFETY: made from an Arc right above, and stored nowhere.
         drop(unsafe { Arc::from_raw(raw) });
     }
-    true
+    is_first
 }
 
 /// Says that a half is gone, and on the heap frees the ring when the other is as well.

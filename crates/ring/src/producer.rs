@@ -196,18 +196,23 @@ impl Producer {
         self.limit
     }
 
+    /// Bytes that the ring may hold without taking more memory.
+    pub fn capacity(&self) -> usize {
+        if self.log2 == 0 { 0 } else { 1 << self.log2 }
+    }
+
     /// Changes the limit, at any time. What the ring holds beyond a lower limit stays. The most that can be had is
     /// 64 GiB on the heap and the size of the region in shared memory.
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit.min(1 << self.largest_log2());
     }
 
-    /// Lets the ring's memory be taken from `budget` from now on, unless it is taken from another one already, and
-    /// reserves [`Budget::RESERVED`] bytes of it until both halves are gone. False, and no change, if so much is not left.
-    /// Nothing happens in a shared region, whose memory is there from the beginning.
+    /// Lets the ring's memory be taken from `budget` from now on. The caller has reserved [`Budget::RESERVED`] bytes of it,
+    /// which the ring gives back when both halves are gone. False, and no change, if the ring has a budget already, or
+    /// lies in a shared region, whose memory is there from the beginning.
     pub fn set_budget(&self, budget: &Arc<Budget>) -> bool {
         // SAFETY: our header, on the heap.
-        self.region_log2 != 0 || unsafe { header::set_budget(self.header, budget) }
+        self.region_log2 == 0 && unsafe { header::set_budget(self.header, budget) }
     }
 
     /// Says that no byte follows those published. From then on the ring takes none.

@@ -203,6 +203,8 @@ pub struct Puppet {
     pub events: VecDeque<Event>,
     /// The port on the engine's side.
     pub port: u16,
+    /// Whether connections size their buffers by themselves; otherwise they are as large as the script says.
+    pub autotuned: bool,
     start: Instant,
     now: Instant,
     engine_isn: SeqNum,
@@ -249,6 +251,7 @@ impl Puppet {
             rings: None,
             events: VecDeque::new(),
             port: ENGINE_PORT,
+            autotuned: false,
             start,
             now: start,
             engine_isn: SeqNum(0),
@@ -286,8 +289,14 @@ impl Puppet {
     /// If the engine refuses.
     pub fn connect_with(&mut self, options: &ConnectOptions, send: usize, receive: usize) {
         let (engine, rings) = heap_rings(send, receive);
+        let mut options = options.clone();
+        if !self.autotuned {
+            // Scripts count on the sizes that they name.
+            options.socket.send_buffer.get_or_insert(send as u32);
+            options.socket.receive_buffer.get_or_insert(receive as u32);
+        }
         let remote = SocketAddr::new(IpAddr::V4(PUPPET), PUPPET_PORT);
-        let id = self.stack.tcp_connect(self.now, remote, options, engine).expect("a route to the puppet");
+        let id = self.stack.tcp_connect(self.now, remote, &options, engine).expect("a route to the puppet");
         self.port = self.stack.tcp_addresses(id).expect("a new connection").0.port();
         self.connection = Some(id);
         self.rings = Some(rings);

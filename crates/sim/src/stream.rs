@@ -44,8 +44,13 @@ impl World {
         receive: usize,
     ) -> Result<Stream, ConnectError> {
         let (engine, rings) = heap_rings(send, receive);
+        let mut options = options.clone();
+        if !self.autotuned {
+            // Scripts count on writing as much as they name.
+            options.socket.send_buffer.get_or_insert(send as u32);
+        }
         let now = self.now();
-        let id = self.host_mut(host).stack.tcp_connect(now, remote, options, engine)?;
+        let id = self.host_mut(host).stack.tcp_connect(now, remote, &options, engine)?;
         self.settle();
         Ok(Stream { host, id, rings })
     }

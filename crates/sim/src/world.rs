@@ -50,6 +50,8 @@ pub struct World {
     links: [Link; 2],
     /// Every frame sent, if [`World::trace`] was called.
     trace: Option<Vec<Traced>>,
+    /// Whether what applications may write ahead follows the congestion window; otherwise it is as large as the ring.
+    pub autotuned: bool,
     /// When a test wants to be asked again although nothing happens on the network.
     alarm: Instant,
 }
@@ -117,6 +119,7 @@ impl World {
             links: [Link::new(setup.forth), Link::new(setup.back)],
             chance,
             trace: None,
+            autotuned: false,
             alarm: Instant::NEVER,
         };
         for (own, peer) in [(0, 1), (1, 0)] {

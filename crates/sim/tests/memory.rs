@@ -47,6 +47,8 @@ static COUNTING: Counting = Counting;
 const CONNECTIONS: usize = 10_000;
 /// Bytes an idle established connection may cost.
 const IDLE: isize = 512;
+/// What it counts once it has spoken.
+const COUNTERS: isize = 120;
 
 fn quiet(world: &mut World) {
     world.run_for(Duration::from_secs(10));
@@ -103,7 +105,7 @@ fn a_connection_that_never_carried_data_costs_at_most_512_bytes() {
 }
 
 #[test]
-fn a_connection_that_carried_data_and_went_idle_costs_no_more_than_one_that_never_did() {
+fn a_connection_that_carried_data_and_went_idle_keeps_its_counters_and_nothing_more() {
     let mut all = Connections::new();
     let fresh = all.cost();
     PEAK.set(LIVE.get());
@@ -123,7 +125,7 @@ fn a_connection_that_carried_data_and_went_idle_costs_no_more_than_one_that_neve
     }
     let peak = (PEAK.get() - all.before) / (2 * CONNECTIONS as isize);
     let cost = all.cost();
-    assert!(cost <= fresh && peak < 4 * fresh, "{cost} bytes, {peak} at most, {fresh} before");
+    assert!(cost <= fresh + COUNTERS && peak < 4 * fresh, "{cost} bytes, {peak} at most, {fresh} before");
 }
 
 #[test]

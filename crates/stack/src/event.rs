@@ -9,7 +9,7 @@ use wire::cidr::Cidr;
 use crate::autoconf::dhcpv4::Lease;
 use crate::ip::echo::{EchoId, IncomingEcho};
 use crate::link::InterfaceId;
-use crate::tcp::{ConnectionId, ListenerId};
+use crate::tcp::{ConnectionId, ListenerId, MemoryState};
 use crate::udp::UdpId;
 
 /// Something happened that the owner may act upon.
@@ -30,6 +30,8 @@ pub enum Event {
         /// Who asks.
         remote: SocketAddr,
     },
+    /// TCP's memory has become short, or there is enough again.
+    TcpMemory(MemoryState),
     /// A UDP socket can be read, or has an error to tell.
     Udp(UdpId, Readiness),
     /// Any-address mode: a datagram came for `local`, which nobody here has bound. It is held until `udp_admit` or

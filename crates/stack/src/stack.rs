@@ -164,7 +164,9 @@ impl Stack {
                     self.echoes.incoming_taken();
                     Some(event)
                 }
-                event @ (Event::Accept(_) | Event::TcpIncoming { .. }) => self.tcp.complete_event(event),
+                event @ (Event::Accept(_) | Event::TcpIncoming { .. } | Event::TcpMemory(_)) => {
+                    self.tcp.complete_event(event)
+                }
                 event => Some(event),
             };
             if complete.is_some() {

@@ -192,6 +192,7 @@ impl Connection {
             self.unanswered_since = env.now;
         }
         if freed > 0 {
+            self.resize_send_buffer(env.budget);
             self.tell(Readiness::WRITABLE);
         }
         if fin_acked {

@@ -17,6 +17,7 @@ use crate::tcp::demux::Flow;
 use crate::tcp::error::{ConnectError, TcpError};
 use crate::tcp::info::TcpInfo;
 use crate::tcp::listener::{Accepted, ListenOptions};
+use crate::tcp::memory::TcpMemory;
 use crate::tcp::options::{SocketOption, SocketOptions, StreamRings};
 use crate::tcp::phase::Phase;
 use crate::tcp::reset::Reset;
@@ -135,12 +136,13 @@ impl Stack {
         if matches!(before, Phase::Closed | Phase::TimeWait) {
             return;
         }
+        entry.resize_receive_buffer(now, &tcp.config, &tcp.memory.budget);
         entry.on_read();
         if !entry.flags.has(Flags::ACK_NOW) && !entry.is_quiet() && !entry.is_corrupt() {
             // Nothing follows from a window that stays as it is.
             return;
         }
-        entry.rest_if_idle(now);
+        entry.rest_if_idle(now, &tcp.config);
         tcp.settle(now, &mut context, connection.index(), before);
     }
 
@@ -207,9 +209,23 @@ impl Stack {
                 SocketOption::KeepAlive(_) => connection.start_keep_alive(),
                 SocketOption::Congestion(value) => connection.set_congestion(value),
                 SocketOption::Pacing(_) | SocketOption::MaxPacingRate(_) => connection.settle_pacing(),
+                SocketOption::ReceiveBuffer(value) => {
+                    connection.fix_receive_buffer(value);
+                    connection.on_read();
+                }
+                SocketOption::SendBuffer(value) => {
+                    connection.fix_send_buffer(value);
+                    connection.tell(Readiness::WRITABLE);
+                }
                 _ => {}
             }
         });
+    }
+
+    /// How much memory connections and their rings take, and how short it is. [`Event::TcpMemory`](crate::Event::TcpMemory)
+    /// tells of changes.
+    pub fn tcp_memory(&mut self) -> TcpMemory {
+        self.tcp.memory()
     }
 
     /// How many connections have a handle or a protocol under way, handshakes in the SYN queue included, and how many are
@@ -291,6 +307,10 @@ impl Tcp {
         if self.is_taken(&flow) {
             return Err(ConnectError::InUse);
         }
+        if !self.reserve_connection(context.events) {
+            return Err(ConnectError::NoMemory);
+        }
+        self.adopt_rings(&rings);
         let (isn, timestamp_offset) = self.isn.numbers(now, &flow);
         let birth = Birth {
             flow,

@@ -14,6 +14,7 @@ use crate::config::TcpConfig;
 use crate::event::Readiness;
 use crate::link::InterfaceId;
 use crate::tcp::ListenerId;
+use crate::tcp::buffers::Measurement;
 use crate::tcp::congestion::Congestion;
 use crate::tcp::demux::Flow;
 use crate::tcp::error::TcpError;
@@ -59,6 +60,8 @@ pub(crate) struct ReceiveSpace {
     pub edge: SeqNum,
     /// The shift of our windows.
     pub scale: u8,
+    /// Bytes that may wait for the application, as `buffers` sizes it: at most what the ring takes.
+    pub limit: u32,
     /// The last acknowledgement sent (Last.ACK.sent of RFC 7323).
     pub acked: SeqNum,
     /// Bytes received since.
@@ -192,6 +195,8 @@ pub(crate) struct Connection {
     pub send: Consumer,
     pub receive: Producer,
     pub reassembly: Option<Box<Reassembly>>,
+    /// How fast the application reads; nothing while the window need not grow.
+    pub measurement: Option<Box<Measurement>>,
     /// Shared by all connections that have the same ones.
     pub options: Arc<SocketOptions>,
     /// What only a connection has that nobody has accepted yet.
@@ -231,7 +236,7 @@ impl Connection {
     /// A connection that has sent nothing yet.
     pub(crate) fn new(now: Instant, phase: Phase, birth: Birth, config: &TcpConfig) -> Self {
         let Birth { flow, interface, isn, mss, timestamp_offset, options, send, receive } = birth;
-        let scale = window_scale(receive.limit());
+        let scale = window_scale(receive.limit().max(options.receive_buffer.unwrap_or(0) as usize));
         let mut connection = Self {
             flow,
             phase,
@@ -253,6 +258,7 @@ impl Connection {
                 nxt: SeqNum(0),
                 edge: SeqNum(0),
                 scale: if config.window_scaling { scale } else { 0 },
+                limit: 0,
                 acked: SeqNum(0),
                 unacked: 0,
                 full: 0,
@@ -278,6 +284,7 @@ impl Connection {
             send,
             receive,
             reassembly: None,
+            measurement: None,
             options,
             parked: None,
             news: Readiness::NONE,
@@ -287,6 +294,7 @@ impl Connection {
             ledger: None,
         };
         connection.settle_pacing();
+        connection.begin_buffers(config);
         connection
     }
 

@@ -80,6 +80,8 @@ pub enum ConnectError {
     InUse,
     /// Every ephemeral port to this destination is in use (EADDRNOTAVAIL).
     NoPort,
+    /// The engine's memory for connections is used up (ENOBUFS).
+    NoMemory,
     /// With the local port asked for the connection lives in another of the engines that share the link:
     /// [`Steering::engine_of`](crate::steering::Steering::engine_of) says in which.
     OtherEngine,
@@ -92,6 +94,7 @@ impl fmt::Display for ConnectError {
             Self::BadDestination => "no host can have this address, or the port is 0",
             Self::BadSource => "the local address is not one of ours",
             Self::InUse => "address already in use",
+            Self::NoMemory => "no memory for another connection",
             Self::NoPort => "every local port to this destination is in use",
             Self::OtherEngine => "with this local port the connection belongs to another engine",
         })

@@ -228,7 +228,7 @@ impl Tcp {
             link.stats.rx_bytes += frame.bytes.len() as u64;
         }
         let ack_was_due = connection.deadlines.ack;
-        let mut env = Env { now, config: &self.config, challenge: &mut self.challenge };
+        let mut env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
         let sends_more = connection.take_expected(&mut env, frame.segment_size, &expected);
         if let Some(Some(prediction)) = self.demux.predictions.entries.get_mut(expected.entry) {
             prediction.confirm(now, context.net, connection);
@@ -363,6 +363,7 @@ impl Connection {
         if !payload.is_empty() {
             let segments = super::input::segments_of(payload.len(), segment_size);
             self.on_text_in_order(env, payload.len() as u32, segments);
+            self.measure_arrival(env.now, payload.len(), timestamps);
         }
         sends_more
     }

@@ -47,8 +47,10 @@ enum Verdict {
 impl Tcp {
     /// The first window and the shift of all later ones that a listener's connections offer.
     fn offer_of(&self, listener: &Listener) -> (u16, u8) {
-        let room = listener.options.receive_buffer.unwrap_or(self.config.receive_buffer as usize);
-        let scale = if self.config.window_scaling { window_scale(room) } else { 0 };
+        let most = listener.options.receive_buffer.unwrap_or(self.config.receive_buffer as usize);
+        let fixed = listener.options.socket.receive_buffer.map(|size| size as usize);
+        let scale = if self.config.window_scaling { window_scale(most.max(fixed.unwrap_or(0))) } else { 0 };
+        let room = fixed.unwrap_or(most.min(self.config.receive_start as usize));
         // RFC 7323 section 2.2: the window of a SYN-ACK is not scaled.
         (u16::try_from(room).unwrap_or(u16::MAX), scale)
     }
@@ -244,6 +246,7 @@ impl Tcp {
             // Nothing is answered, and nobody reset: the SYN-ACK comes again and draws the ACK again, or the peer
             // repeats its text.
             Verdict::Complete if full => Err(Discard::TcpBacklog),
+            Verdict::Complete if !self.has_memory(context.events) => Err(Discard::TcpMemory),
             Verdict::Complete => {
                 self.forget_half_open(index);
                 self.complete_handshake(now, context, &half, segment)
@@ -269,9 +272,12 @@ impl Tcp {
         half: &HalfOpen,
         segment: &mut Incoming<'_>,
     ) -> Result<(), Discard> {
-        let mut connection = match self.connection_of(now, context.net, half) {
-            Some(connection) => connection,
-            None => return Err(Discard::TcpNoConnection),
+        if !self.reserve_connection(context.events) {
+            return Err(Discard::TcpMemory);
+        }
+        let Some(mut connection) = self.connection_of(now, context.net, half) else {
+            self.unreserve_connection();
+            return Err(Discard::TcpNoConnection);
         };
         connection.snd.nxt = half.isn + 1;
         connection.last_sent = half.answered_at;
@@ -284,7 +290,7 @@ impl Tcp {
         let id = self.connections.insert(connection);
         self.demux.insert(&self.connections, id.index(), &half.flow);
         let Some(connection) = self.connections.get_mut(id) else { return Err(Discard::TcpNoConnection) };
-        let mut env = Env { now, config: &self.config, challenge: &mut self.challenge };
+        let mut env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
         let outcome = connection.on_segment(&mut env, segment);
         if !half.measurable {
             connection.rtt = RttEstimator::new();
@@ -311,6 +317,7 @@ impl Tcp {
             None => heap_rings(self.config.send_buffer as usize, self.config.receive_buffer as usize),
         };
         let socket = listener.options.socket.clone();
+        self.adopt_rings(&engine);
         let birth = Birth {
             flow: half.flow,
             interface: half.interface,

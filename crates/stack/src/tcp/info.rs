@@ -32,6 +32,11 @@ pub struct TcpInfo {
     pub send_queue: usize,
     /// Bytes received that the application has not read.
     pub receive_queue: usize,
+    /// How many bytes may wait to be read now (SO_RCVBUF), as set or as sized by what was measured.
+    pub receive_buffer: usize,
+    /// How many bytes may wait to be sent and acknowledged now (SO_SNDBUF), likewise, if the application's ring takes so
+    /// many.
+    pub send_buffer: usize,
     /// Bytes of memory that the receive ring has.
     pub receive_memory: usize,
     /// Bytes received out of order.
@@ -120,6 +125,8 @@ impl TcpInfo {
             in_flight: connection.flight(),
             send_queue: connection.send.len(),
             receive_queue: connection.receive.len(),
+            receive_buffer: connection.rcv.limit as usize,
+            send_buffer: connection.send.granted(),
             receive_memory: connection.receive.capacity_allocated(),
             out_of_order: connection.reassembly.as_ref().map_or(0, |reassembly| reassembly.bytes()),
             send_window: connection.snd.wnd,

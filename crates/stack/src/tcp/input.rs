@@ -3,6 +3,7 @@
 //! Called by `Stack` for every packet of protocol 6. The connection's part is [`Connection::on_segment`]; what has to
 //! happen to the tables afterwards is in `Tcp::settle`.
 
+use ring::Budget;
 use wire::checksum::{pseudo_header, sum};
 use wire::protocol::Protocol;
 use wire::tcp::{SeqNum, TcpFlags, TcpHeader};
@@ -49,6 +50,7 @@ pub(crate) struct Env<'a> {
     pub now: Instant,
     pub config: &'a TcpConfig,
     pub challenge: &'a mut ChallengeLimit,
+    pub budget: &'a Budget,
 }
 
 /// Why a segment's processing ended early.
@@ -121,7 +123,7 @@ impl Tcp {
         let marked = ecn::is_marked(delivery.tos);
         let mut incoming = Incoming { header, payload, stored, was_syn, segments, marked };
         let before = connection.phase;
-        let mut env = Env { now, config: &self.config, challenge: &mut self.challenge };
+        let mut env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
         let outcome = connection.on_segment(&mut env, &mut incoming);
         if outcome.is_ok() {
             context.net.confirm_reachable(now, connection.interface, flow.remote);

@@ -266,6 +266,9 @@ impl Tcp {
         segment: &Incoming<'_>,
         id: ListenerId,
     ) -> Result<(), Discard> {
+        if !self.has_memory(context.events) {
+            return Err(Discard::TcpMemory);
+        }
         let Some(listener) = self.listeners.table.get(id) else { return Err(Discard::TcpNoConnection) };
         if listener.is_full() {
             return Err(Discard::TcpBacklog);
@@ -309,9 +312,13 @@ impl Tcp {
         if self.held >= self.config.held_limit {
             return Err(Discard::TcpBacklog);
         }
+        if !self.reserve_connection(context.events) {
+            return Err(Discard::TcpMemory);
+        }
         self.held += 1;
         let Request { interface, flow, above } = request;
         let (engine, application) = heap_rings(self.config.send_buffer as usize, self.config.receive_buffer as usize);
+        self.adopt_rings(&engine);
         let socket = SocketOptions::default();
         let birth = Birth {
             flow,

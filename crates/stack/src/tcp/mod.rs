@@ -12,6 +12,7 @@
 //! | loss: what is in flight, what is lost, what to do about it | `scoreboard`, `rack`, `recovery`, `retransmit`, `rtt` |
 //! | the flight's last segments; the rate of repair; losses that were none | `tail_probe`, `reduction`, `undo` |
 //! | how much may be in flight, and how fast it leaves | `congestion`, `delivery_rate`, `pacing` |
+//! | how much the rings may hold; what all of them may | `buffers`, `memory` |
 //! | what routers say by marks | `ecn` |
 //! | a closed window; a silent peer | `persist`, `keep_alive` |
 //! | RFC 7323 | `timestamps` |
@@ -24,6 +25,7 @@
 
 mod acknowledge;
 mod bare;
+mod buffers;
 mod challenge;
 mod commands;
 mod congestion;
@@ -43,6 +45,7 @@ mod isn;
 mod keep_alive;
 mod ledger;
 mod listener;
+mod memory;
 mod options;
 mod output;
 mod pacing;
@@ -81,6 +84,7 @@ pub use ecn::Ecn;
 pub use error::{ConnectError, TcpError};
 pub use info::TcpInfo;
 pub use listener::{Accepted, ListenOptions, RingSource};
+pub use memory::{MemoryState, TcpMemory};
 pub use options::{ApplicationRings, KeepAlive, SocketOption, SocketOptions, StreamRings, heap_rings};
 pub use phase::Phase;
 pub use syn_cookies::SynCookies;
@@ -97,6 +101,7 @@ use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::demux::{Demux, Flow};
 use crate::tcp::isn::IsnGenerator;
 use crate::tcp::listener::Listeners;
+use crate::tcp::memory::Memory;
 use crate::tcp::ready::Ready;
 use crate::tcp::reset::Reset;
 use crate::tcp::syn_cookies::CookieJar;
@@ -144,6 +149,7 @@ pub(crate) struct Tcp {
     held: usize,
     /// The settings of the last connection made, which the next one most likely has too.
     options: Arc<SocketOptions>,
+    memory: Memory,
 }
 
 impl Tcp {
@@ -163,6 +169,7 @@ impl Tcp {
             challenge: ChallengeLimit::new(config.challenge_ack_limit, entropy.fork()),
             held: 0,
             options: Arc::new(SocketOptions::default()),
+            memory: Memory::new(config.memory_budget),
             config,
         }
     }
@@ -180,6 +187,7 @@ impl Tcp {
     pub(crate) fn handle_timeout(&mut self, now: Instant, context: &mut Context<'_>) {
         self.time_wait.expire(now);
         self.expire_half_open(now);
+        self.watch_memory(context.events);
         while let Some(index) = self.wheel.pop_expired(now) {
             let Some(connection) = self.connections.at_mut(index) else { continue };
             let before = connection.phase;
@@ -286,6 +294,7 @@ impl Tcp {
                 Some(event)
             }
             Event::TcpIncoming { connection, .. } => self.connections.get(connection).map(|_| event),
+            Event::TcpMemory(_) => self.complete_memory_event(),
             other => Some(other),
         }
     }

@@ -31,6 +31,10 @@ pub struct SocketOptions {
     pub pacing: bool,
     /// SO_MAX_PACING_RATE: bytes a second at most, headers not counted. Paces whatever [`SocketOptions::pacing`] says.
     pub max_pacing_rate: Option<u64>,
+    /// SO_RCVBUF: how many bytes may wait to be read, and so the window; `None` lets it follow what is measured.
+    pub receive_buffer: Option<u32>,
+    /// SO_SNDBUF: how many bytes may wait to be sent and acknowledged; `None` lets it follow the congestion window.
+    pub send_buffer: Option<u32>,
     /// Explicit congestion notification; `None` takes the engine's. Of effect before the handshake.
     pub ecn: Option<Ecn>,
 }
@@ -48,6 +52,8 @@ impl Default for SocketOptions {
             max_segment: None,
             pacing: false,
             max_pacing_rate: None,
+            receive_buffer: None,
+            send_buffer: None,
             ecn: None,
         }
     }
@@ -92,6 +98,10 @@ pub enum SocketOption {
     Pacing(bool),
     /// [`SocketOptions::max_pacing_rate`].
     MaxPacingRate(Option<u64>),
+    /// [`SocketOptions::receive_buffer`], fixed from now on. The shift that both sides agreed on bounds the window.
+    ReceiveBuffer(u32),
+    /// [`SocketOptions::send_buffer`], fixed from now on. It is no more than the application's ring takes.
+    SendBuffer(u32),
 }
 
 impl SocketOptions {
@@ -107,6 +117,8 @@ impl SocketOptions {
             SocketOption::Congestion(value) => self.congestion = Some(value),
             SocketOption::Pacing(value) => self.pacing = value,
             SocketOption::MaxPacingRate(value) => self.max_pacing_rate = value,
+            SocketOption::ReceiveBuffer(value) => self.receive_buffer = Some(value),
+            SocketOption::SendBuffer(value) => self.send_buffer = Some(value),
         }
     }
 }

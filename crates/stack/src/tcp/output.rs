@@ -307,7 +307,7 @@ impl Connection {
         if plan.kind == Kind::Syn {
             flags = if self.phase == Phase::SynReceived { TcpFlags::SYN | TcpFlags::ACK } else { TcpFlags::SYN };
             // RFC 7323 section 2.2: unscaled.
-            let room = u32::try_from(self.receive.free()).unwrap_or(u32::MAX);
+            let room = u32::try_from(self.room()).unwrap_or(u32::MAX);
             window = u16::try_from(room).unwrap_or(u16::MAX);
             edge = self.rcv.nxt + u32::from(window);
             let own = super::mss_of(net.mtu(self.interface), self.flow.remote);

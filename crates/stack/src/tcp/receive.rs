@@ -32,6 +32,7 @@ impl Connection {
         }
         if !self.store(segment) {
             self.flags.set(Flags::ACK_NOW);
+            self.follow_memory();
             return Err(Discard::TcpMemory);
         }
         if seq != self.rcv.nxt {
@@ -57,6 +58,7 @@ impl Connection {
         if arrived > 0 {
             self.note_size(segment.payload.len() as u32, segment.segments);
             self.take_in_text(env, arrived, filled_hole);
+            self.measure_arrival(env.now, segment.payload.len(), segment.header.options.timestamps);
         }
         if fin_arrived {
             self.on_fin();
@@ -183,9 +185,13 @@ impl Connection {
     }
 
     /// Bytes that can be taken now.
-    fn room(&self) -> usize {
-        // What is thrown away needs no room.
-        if self.flags.has(Flags::READ_SHUT) { self.receive.limit() } else { self.receive.free() }
+    pub(crate) fn room(&self) -> usize {
+        let limit = self.rcv.limit as usize;
+        if self.flags.has(Flags::READ_SHUT) {
+            // What is thrown away needs no room.
+            return limit;
+        }
+        self.receive.free().saturating_sub(self.receive.limit().saturating_sub(limit))
     }
 
     /// By how much the right edge of the window may move now that there is `room`, zero while that is too little to be
@@ -195,12 +201,12 @@ impl Connection {
         // One unit of the scaled field is kept back, as the edge is rounded up to it and never moves back.
         let slack = (1usize << self.rcv.scale) - 1;
         let room = room.saturating_sub(slack);
-        let limit = self.receive.limit();
+        let limit = self.rcv.limit;
         let room = u32::try_from(room).unwrap_or(u32::MAX).min(65_535 << self.rcv.scale);
         let held = self.receive_window();
         let step = room.saturating_sub(held);
         // RFC 1122 section 4.2.3.3: at least min (half the buffer, one MSS).
-        let least = u32::try_from(limit / 2).unwrap_or(u32::MAX).min(self.segment_size());
+        let least = (limit / 2).min(self.segment_size());
         if step >= least.max(1) { step } else { 0 }
     }
 

@@ -67,17 +67,19 @@ impl Connection {
     /// Whether there is memory that an idle connection does without.
     fn holds_spare_memory(&self) -> bool {
         self.congestion.is_working()
+            || self.measurement.is_some()
             || self.recovery.as_ref().is_some_and(|recovery| recovery.is_idle())
             || (self.receive.is_spare() && self.reassembly.is_none())
     }
 
     /// Where nothing has happened for a while: an idle connection keeps no scoreboard, no model of the path, and no memory
     /// for what nobody sends.
-    pub(crate) fn rest_if_idle(&mut self, now: Instant) {
+    pub(crate) fn rest_if_idle(&mut self, now: Instant, config: &TcpConfig) {
         if !self.is_quiet() || now < self.rest_at() {
             return;
         }
         self.congestion.rest();
+        self.reset_buffers(config);
         if self.recovery.as_ref().is_some_and(|recovery| recovery.is_idle()) {
             if self.flags.has(Flags::ECN) && self.owes_cwr() {
                 self.flags.set(Flags::CWR_DUE);
@@ -111,7 +113,7 @@ impl Connection {
         if self.phase != Phase::Closed && self.deadlines.alarm <= now {
             self.on_alarm(now);
         }
-        self.rest_if_idle(now);
+        self.rest_if_idle(now, config);
         if self.pace_deadline() <= now {
             self.flags.clear(Flags::PACE_WAIT);
         }

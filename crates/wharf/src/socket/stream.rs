@@ -21,6 +21,9 @@ use crate::options::{TcpInfo, TcpOption, TcpOptions};
 use crate::socket::client::{Client, Engines};
 use crate::socket::wakers::WakerSet;
 
+/// Bytes taken of which the engine is told at the latest: an eighth of the window that a connection begins with.
+const TELL_AT_MOST: usize = 8 << 10;
+
 /// What both sides know of a connection.
 pub(crate) struct StreamState {
     pub id: SocketId,
@@ -79,8 +82,9 @@ impl StreamState {
                 receive,
                 untold: 0,
                 // While less than this was taken since the engine last looked, the window that it offered then was
-                // within an eighth of what it could offer now, or the ring still holds bytes that will be taken.
-                tell_at: (options.receive_buffer / 8).max(1),
+                // within an eighth of what it could offer now, or the ring still holds bytes that will be taken. The
+                // window may be much smaller than the ring, but hardly ever than 64 KiB.
+                tell_at: (options.receive_buffer / 8).clamp(1, TELL_AT_MOST),
                 shut: false,
             }),
             write: Mutex::new(WriteSide { send, shut: false }),

@@ -1,0 +1,175 @@
+//! The engine's memory for TCP: one budget for connections and their rings, and what happens when it runs short.
+//!
+//! Each connection reserves a fixed amount for itself and for the first bytes of both rings when it is made; where that is
+//! not to be had, there is no connection. Rings grow by asking the budget at the moment they grow, in whatever thread
+//! (`ring::Budget`). So the sum never exceeds the limit, and every connection there is can go on, if slowly:
+//!
+//! | state | from | what |
+//! |---|---|---|
+//! | normal | | rings grow with need, windows are sized by measurement |
+//! | pressure | five eighths | windows and send rings grow no more; a ring that was emptied gives its memory back at once; beyond three quarters no ring takes more memory: what arrives and finds none is dropped, counted, and not acknowledged |
+//! | limit | no room for a connection | SYNs are dropped and counted, `connect` fails |
+
+use alloc::sync::Arc;
+use core::fmt;
+
+use ring::Budget;
+
+use crate::event::{Event, Events};
+use crate::tcp::Tcp;
+use crate::tcp::options::StreamRings;
+
+/// What a connection takes besides its rings: its entry in the tables, and while it is busy its scoreboard and the rest.
+const CONNECTION: usize = 1_024;
+/// What must be left for one more.
+const NEW_CONNECTION: usize = CONNECTION + 2 * Budget::RESERVED;
+
+/// How short memory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MemoryState {
+    /// There is enough.
+    Normal,
+    /// Nothing grows.
+    Pressure,
+    /// There is no room for another connection.
+    Limit,
+}
+
+impl fmt::Display for MemoryState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Normal => "normal",
+            Self::Pressure => "under pressure",
+            Self::Limit => "at its limit",
+        })
+    }
+}
+
+/// TCP's memory at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TcpMemory {
+    /// Bytes in use or reserved: connections, and what their rings hold in memory.
+    pub used: usize,
+    /// The most that will ever be: [`TcpConfig::memory_budget`](crate::config::TcpConfig::memory_budget).
+    pub limit: usize,
+    /// How short it is.
+    pub state: MemoryState,
+    /// How often a ring was refused more memory.
+    pub refused_growth: usize,
+    /// How many connections were refused for want of memory.
+    pub refused_connections: u64,
+}
+
+/// Whether nothing should grow.
+pub(crate) fn is_short(budget: &Budget) -> bool {
+    budget.used() > budget.limit() / 8 * 5
+}
+
+/// The budget, and what of it is connections.
+pub(crate) struct Memory {
+    pub budget: Arc<Budget>,
+    /// Connections that are paid for.
+    connections: usize,
+    /// What the owner was told last.
+    told: MemoryState,
+    /// An event about it waits to be read.
+    queued: bool,
+    refused: u64,
+}
+
+impl Memory {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { budget: Budget::new(limit), connections: 0, told: MemoryState::Normal, queued: false, refused: 0 }
+    }
+
+    fn state(&self) -> MemoryState {
+        if self.budget.used().saturating_add(NEW_CONNECTION) > self.budget.limit() {
+            MemoryState::Limit
+        } else if is_short(&self.budget)
+            // It takes a good deal less for things to be well again, lest the state flutter.
+            || (self.told != MemoryState::Normal && self.budget.used() > self.budget.limit() / 2)
+        {
+            MemoryState::Pressure
+        } else {
+            MemoryState::Normal
+        }
+    }
+}
+
+impl Tcp {
+    /// Takes the memory of one more connection; false, and counted, if there is none.
+    pub(crate) fn reserve_connection(&mut self, events: &mut Events) -> bool {
+        self.settle_memory();
+        let reserved = self.memory.budget.reserve(NEW_CONNECTION);
+        if reserved {
+            self.memory.connections += 1;
+        } else {
+            self.memory.refused += 1;
+        }
+        self.watch_memory(events);
+        reserved
+    }
+
+    /// Whether one more connection could be made now; counted if not.
+    pub(crate) fn has_memory(&mut self, events: &mut Events) -> bool {
+        let reserved = self.reserve_connection(events);
+        if reserved {
+            self.unreserve_connection();
+        }
+        reserved
+    }
+
+    /// There will be no such connection after all.
+    pub(crate) fn unreserve_connection(&mut self) {
+        self.memory.connections -= 1;
+        self.memory.budget.give_back(NEW_CONNECTION);
+    }
+
+    /// Puts the rings of a connection that was reserved onto the budget.
+    pub(crate) fn adopt_rings(&self, rings: &StreamRings) {
+        let budget = &self.memory.budget;
+        for adopted in [rings.send.set_budget(budget), rings.receive.set_budget(budget)] {
+            if !adopted {
+                // Its memory is somebody else's affair.
+                budget.give_back(Budget::RESERVED);
+            }
+        }
+    }
+
+    /// Gives back what was taken for connections that are gone, wherever they went.
+    fn settle_memory(&mut self) {
+        let gone = self.memory.connections.saturating_sub(self.connections.len());
+        self.memory.budget.give_back(gone * CONNECTION);
+        self.memory.connections -= gone;
+    }
+
+    pub(crate) fn memory(&mut self) -> TcpMemory {
+        self.settle_memory();
+        let Memory { budget, refused, .. } = &self.memory;
+        TcpMemory {
+            used: budget.used(),
+            limit: budget.limit(),
+            state: self.memory.state(),
+            refused_growth: budget.refusals(),
+            refused_connections: *refused,
+        }
+    }
+
+    /// Lets the owner know when the state is another one.
+    pub(crate) fn watch_memory(&mut self, events: &mut Events) {
+        let state = self.memory.state();
+        if state != self.memory.told && !self.memory.queued {
+            self.memory.queued = true;
+            events.push(Event::TcpMemory(state));
+        }
+    }
+
+    /// The state as it is when the owner reads of it; `None` if it is what it was.
+    pub(crate) fn complete_memory_event(&mut self) -> Option<Event> {
+        self.settle_memory();
+        self.memory.queued = false;
+        let state = self.memory.state();
+        (core::mem::replace(&mut self.memory.told, state) != state).then_some(Event::TcpMemory(state))
+    }
+}
