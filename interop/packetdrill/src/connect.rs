@@ -63,7 +63,7 @@ impl State {
         options.reuse_address = socket.reuse_address;
         options.reuse_port = socket.reuse_port;
         options.socket = socket.options.clone();
-        let (send, receive) = (socket.send_buffer, socket.receive_buffer);
+        let (send, receive) = (socket.send_limit, socket.receive_limit);
         options.rings = Some(Box::new(move || heap_rings(send, receive)));
         let listener = machine.stack.tcp_listen(local, options)?;
         socket.bound = Some(local);
@@ -108,7 +108,7 @@ impl State {
         let mut options = ConnectOptions::default();
         options.local = socket.bound;
         options.socket = socket.options.clone();
-        let (engine, rings) = heap_rings(socket.send_buffer, socket.receive_buffer);
+        let (engine, rings) = heap_rings(socket.send_limit, socket.receive_limit);
         let id = machine.stack.tcp_connect(machine.now, remote, &options, engine)?;
         socket.role = Role::Stream(Stream { id, rings, opening: true, shut_read: false, shut_write: false });
         socket.bound = machine.stack.tcp_addresses(id).map(|(local, _)| local);

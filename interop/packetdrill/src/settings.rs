@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use stack::Config;
-use stack::tcp::{Algorithm, Ecn};
+use stack::tcp::{Algorithm, Ecn, SynCookies};
 
 /// Everything that can be set.
 #[derive(Clone, Debug)]
@@ -79,6 +79,9 @@ impl Settings {
             "timestamps" => tcp.timestamps = switch()?,
             "sack" => tcp.sack = switch()?,
             "window_scaling" => tcp.window_scaling = switch()?,
+            "receive_start" => tcp.receive_start = bytes()?,
+            "send_start" => tcp.send_start = bytes()?,
+            "syn_cookies" => tcp.syn_cookies = cookies(number()?)?,
             "receive_buffer" => tcp.receive_buffer = bytes()?,
             "send_buffer" => tcp.send_buffer = bytes()?,
             "syn_retries" => tcp.syn_retries = small()?,
@@ -133,6 +136,9 @@ impl Settings {
         if let Some(value) = largest("tcp_wmem") {
             tcp.send_buffer = bytes(value);
         }
+        if let Some(value) = number("tcp_syncookies").and_then(cookies) {
+            tcp.syn_cookies = value;
+        }
         if let Some(value) = number("tcp_ecn").and_then(ecn) {
             tcp.ecn = value;
         }
@@ -141,6 +147,11 @@ impl Settings {
             tcp.congestion = value;
         }
     }
+}
+
+/// What `net.ipv4.tcp_syncookies` has these numbers for.
+fn cookies(number: u64) -> Option<SynCookies> {
+    [SynCookies::Never, SynCookies::WhenFull, SynCookies::Always].get(usize::try_from(number).ok()?).copied()
 }
 
 /// What `net.ipv4.tcp_ecn` has these numbers for.

@@ -44,9 +44,9 @@ pub(crate) struct Socket {
     pub keep_alive_times: KeepAlive,
     /// SO_LINGER.
     pub linger: Option<Duration>,
-    /// SO_SNDBUF and SO_RCVBUF, in bytes of stream.
-    pub send_buffer: usize,
-    pub receive_buffer: usize,
+    /// The most that the rings of a new connection will ever hold.
+    pub send_limit: usize,
+    pub receive_limit: usize,
     pub send_timeout: Option<Duration>,
     pub receive_timeout: Option<Duration>,
     /// SO_RCVLOWAT.
@@ -72,8 +72,8 @@ impl Socket {
             keep_alive: false,
             keep_alive_times: KeepAlive::default(),
             linger: None,
-            send_buffer: config.send_buffer as usize,
-            receive_buffer: config.receive_buffer as usize,
+            send_limit: config.send_buffer as usize,
+            receive_limit: config.receive_buffer as usize,
             send_timeout: None,
             receive_timeout: None,
             receive_low_water: 1,

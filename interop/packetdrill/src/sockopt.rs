@@ -19,7 +19,7 @@ const MEMINFO_NUMBERS: usize = 9;
 /// Not in libc: what a congestion control algorithm tells of itself. Ours tell nothing.
 const TCP_CC_INFO: c_int = 26;
 /// Linux's SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF, by half, as the caller's value is counted.
-const SMALLEST_BUFFER: usize = 2_304;
+const SMALLEST_BUFFER: u32 = 2_304;
 /// Linux's MAX_TCP_KEEPIDLE and MAX_TCP_KEEPINTVL, in seconds, and MAX_TCP_KEEPCNT.
 const LONGEST_KEEP_ALIVE: c_int = 32_767;
 const MOST_PROBES: c_int = 127;
@@ -41,6 +41,13 @@ impl State {
                 return Ok(rate.to_ne_bytes().to_vec());
             }
             (SOL_SOCKET, SO_MEMINFO) => return Ok(memory_info(socket, machine)),
+            // Linux gives back twice what it was told, as it counts its own bookkeeping in.
+            (SOL_SOCKET, libc::SO_SNDBUF) => {
+                doubled(socket.options.send_buffer.unwrap_or(self.settings.config.tcp.send_start))
+            }
+            (SOL_SOCKET, libc::SO_RCVBUF) => {
+                doubled(socket.options.receive_buffer.unwrap_or(self.settings.config.tcp.receive_start))
+            }
             (SOL_SOCKET, _) => socket_number(socket, name)?,
             (IPPROTO_TCP, libc::TCP_INFO) => return Ok(tcp_info::of(socket, machine)),
             (IPPROTO_TCP, TCP_CC_INFO) => return Ok(Vec::new()),
@@ -143,16 +150,13 @@ fn socket_number(socket: &Socket, name: c_int) -> Sys<c_int> {
         libc::SO_REUSEADDR => c_int::from(socket.reuse_address),
         libc::SO_REUSEPORT => c_int::from(socket.reuse_port),
         libc::SO_KEEPALIVE => c_int::from(socket.keep_alive),
-        // Linux gives back twice what it was told, as it counts its own bookkeeping in.
-        libc::SO_SNDBUF => doubled(socket.send_buffer),
-        libc::SO_RCVBUF => doubled(socket.receive_buffer),
         libc::SO_RCVLOWAT => c_int::try_from(socket.receive_low_water).unwrap_or(c_int::MAX),
         _ => return Err(Errno(libc::ENOPROTOOPT)),
     })
 }
 
 fn set_socket_number(socket: &mut Socket, machine: &mut Machine, name: c_int, number: c_int) -> Sys<()> {
-    let buffer = || usize::try_from(number).unwrap_or(usize::MAX).clamp(SMALLEST_BUFFER, 1 << 30);
+    let buffer = || u32::try_from(number).unwrap_or(u32::MAX).clamp(SMALLEST_BUFFER, 1 << 30);
     match name {
         libc::SO_REUSEADDR => socket.reuse_address = number != 0,
         libc::SO_REUSEPORT => socket.reuse_port = number != 0,
@@ -161,14 +165,20 @@ fn set_socket_number(socket: &mut Socket, machine: &mut Machine, name: c_int, nu
             set_keep_alive(socket, machine);
         }
         libc::SO_SNDBUF => {
-            socket.send_buffer = buffer();
+            let bytes = buffer();
+            socket.options.send_buffer = Some(bytes);
+            socket.send_limit = socket.send_limit.max(bytes as usize);
             if let Role::Stream(stream) = &mut socket.role {
-                stream.rings.send.set_limit(socket.send_buffer);
+                stream.rings.send.set_limit(socket.send_limit);
             }
+            change(socket, machine, SocketOption::SendBuffer(bytes));
         }
-        // The engine's half of the ring is where it was made; a connection keeps the room that it began with.
-        libc::SO_RCVBUF if socket.stream().is_some() => return Err(Errno(libc::EISCONN)),
-        libc::SO_RCVBUF => socket.receive_buffer = buffer(),
+        libc::SO_RCVBUF => {
+            let bytes = buffer();
+            socket.options.receive_buffer = Some(bytes);
+            socket.receive_limit = socket.receive_limit.max(bytes as usize);
+            change(socket, machine, SocketOption::ReceiveBuffer(bytes));
+        }
         libc::SO_RCVLOWAT => {
             socket.receive_low_water = usize::try_from(number).map_err(|_| Errno(libc::EINVAL))?.max(1);
         }
@@ -272,7 +282,7 @@ fn memory_info(socket: &Socket, machine: &Machine) -> Vec<u8> {
     let (read, written) = info.map_or((0, 0), |info| (info.receive_queue, info.send_queue));
     let mut values = [0; MEMINFO_NUMBERS];
     // In the order of Linux's sock_diag.h: received, its limit, sent, its limit, reserved, queued.
-    values[..6].copy_from_slice(&[read, 2 * socket.receive_buffer, written, 2 * socket.send_buffer, 0, written]);
+    values[..6].copy_from_slice(&[read, 2 * socket.receive_limit, written, 2 * socket.send_limit, 0, written]);
     values.iter().flat_map(|value| u32::try_from(*value).unwrap_or(u32::MAX).to_ne_bytes()).collect()
 }
 
@@ -286,7 +296,7 @@ fn numbers<const N: usize>(value: &[u8]) -> Sys<[c_int; N]> {
     Ok(out)
 }
 
-fn doubled(bytes: usize) -> c_int {
+fn doubled(bytes: u32) -> c_int {
     c_int::try_from(bytes.saturating_mul(2)).unwrap_or(c_int::MAX)
 }
 
