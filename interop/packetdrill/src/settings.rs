@@ -28,20 +28,11 @@ pub(crate) struct Settings {
     flags: String,
 }
 
-/// Buffers of one size from the beginning, which a script's numbers can count on.
-fn plain_buffers() -> Config {
-    let mut config = Config::default();
-    let tcp = &mut config.tcp;
-    (tcp.receive_buffer, tcp.send_buffer) = (1 << 20, 1 << 20);
-    (tcp.receive_start, tcp.send_start) = (u32::MAX, u32::MAX);
-    config
-}
-
 impl Settings {
     /// Reads the flags; says what it does not understand, since a misspelt setting would test something else.
     pub(crate) fn parse(flags: &str) -> Result<Self, String> {
         let mut settings = Self {
-            config: plain_buffers(),
+            config: Config::default(),
             mtu: 1500,
             local: IpAddr::V4(Ipv4Addr::new(192, 168, 0, 1)),
             seed: [7; 32],
