@@ -16,6 +16,7 @@ mod tcp_cubic;
 mod tcp_delayed_ack;
 mod tcp_ecn;
 mod tcp_f_rto;
+mod tcp_fast_open;
 mod tcp_fast_path;
 mod tcp_goodput;
 mod tcp_handshake;

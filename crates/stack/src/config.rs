@@ -59,6 +59,8 @@ pub struct TcpConfig {
     pub held_limit: usize,
     /// Handshakes in the SYN queue at most, over all listeners. Default 65,536.
     pub half_open_limit: usize,
+    /// Servers whose Fast Open cookies are kept at most; the least recently used goes. Default 1,024.
+    pub fast_open_cookies: usize,
     /// When handshakes are answered with SYN cookies. Default [`SynCookies::WhenFull`].
     pub syn_cookies: SynCookies,
     /// Retransmissions of a SYN or SYN-ACK before the attempt fails with a time-out. Default 6 (127 s).
@@ -108,6 +110,7 @@ impl Default for TcpConfig {
             memory_budget: if usize::BITS >= 64 { (512 << 20) * 16 } else { 512 << 20 },
             held_limit: 4_096,
             half_open_limit: 65_536,
+            fast_open_cookies: 1_024,
             syn_cookies: SynCookies::WhenFull,
             syn_retries: 6,
             retries: 15,

@@ -77,13 +77,16 @@ pub struct ListenOptions {
     /// SO_REUSEPORT: several listeners that all say so may have the same address and port, and each connection goes to
     /// one of them, chosen by its addresses and ports. Default false.
     pub reuse_port: bool,
+    /// TCP_FASTOPEN: text on a SYN is taken at once from peers that hold a cookie (RFC 7413), for so many connections at
+    /// most whose handshake is not complete. Only for protocols whose requests may come twice. Default `None`, off.
+    pub fast_open: Option<usize>,
     /// What its connections begin with; `local` must be `None`.
     pub tcp: TcpOptions,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { backlog: 4_096, reuse_port: false, tcp: TcpOptions::default() }
+        Self { backlog: 4_096, reuse_port: false, fast_open: None, tcp: TcpOptions::default() }
     }
 }
 

@@ -1,8 +1,10 @@
 //! The TCP header (RFC 9293 section 3.1). Called by the stack's TCP input and output for every segment, so parsing and
 //! emitting the usual header (no options, or timestamps alone) take no loop.
 //!
-//! `tcp/seq.rs` holds sequence numbers, `tcp/flags.rs` the control bits, `tcp/options.rs` the options.
+//! `tcp/seq.rs` holds sequence numbers, `tcp/flags.rs` the control bits, `tcp/options.rs` the options,
+//! `tcp/fast_open.rs` the one that only SYNs have.
 
+mod fast_open;
 mod flags;
 mod options;
 mod seq;
@@ -13,6 +15,7 @@ use crate::Malformed;
 use crate::checksum;
 use crate::protocol::Protocol;
 
+pub use fast_open::{FastOpen, FastOpenCookie};
 pub use flags::TcpFlags;
 pub use options::{MAX_WINDOW_SCALE, SackBlocks, TcpOptions, Timestamps};
 pub use seq::SeqNum;

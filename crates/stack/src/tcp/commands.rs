@@ -31,6 +31,9 @@ pub struct ConnectOptions {
     pub local: Option<SocketAddr>,
     /// The connection's settings.
     pub socket: SocketOptions,
+    /// TCP_FASTOPEN_CONNECT (RFC 7413): the SYN takes along what was written into the send ring before it leaves, if the
+    /// server has given a cookie before; otherwise it asks for one. A server may get such text twice.
+    pub fast_open: bool,
 }
 
 /// How the owner turns a connection request down in any-address mode.
@@ -325,6 +328,9 @@ impl Tcp {
         let mut connection = Connection::new(now, Phase::SynSent, birth, &self.config);
         connection.flags.set(Flags::OWNED);
         connection.flags.set(Flags::SYN_DUE);
+        if options.fast_open {
+            self.offer_fast_open(now, &mut connection);
+        }
         let id = self.connections.insert(connection);
         self.demux.insert(&self.connections, id.index(), &flow);
         self.enqueue(id.index());
@@ -367,7 +373,7 @@ impl Tcp {
     /// Makes the owner of the engine the owner of a connection, and tells it what has happened so far.
     fn hand_over(&mut self, now: Instant, context: &mut Context<'_>, id: ConnectionId) -> Option<Accepted> {
         let connection = self.connections.get_mut(id)?;
-        let rings = connection.parked.take()?.rings;
+        let rings = connection.parked.take()?.rings?;
         connection.flags.set(Flags::OWNED);
         let flow = connection.flow;
         let before = connection.phase;
@@ -377,7 +383,7 @@ impl Tcp {
     }
 
     fn unlisten(&mut self, now: Instant, context: &mut Context<'_>, listener: ListenerId) {
-        self.forget_handshakes(now, context.net, true, |half| half.listener == listener);
+        self.forget_handshakes(now, context.net, true, |half| half.listener == listener && !half.pending);
         if self.listeners.remove(listener).is_none() {
             return;
         }

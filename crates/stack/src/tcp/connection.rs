@@ -18,6 +18,7 @@ use crate::tcp::buffers::Measurement;
 use crate::tcp::congestion::Congestion;
 use crate::tcp::demux::Flow;
 use crate::tcp::error::TcpError;
+use crate::tcp::fast_open::Offer;
 use crate::tcp::ledger::Ledger;
 use crate::tcp::options::{ApplicationRings, SocketOptions};
 use crate::tcp::phase::Phase;
@@ -121,6 +122,8 @@ impl Flags {
     pub(crate) const PACED: Self = Self(1 << 21);
     /// The next train's time has not come.
     pub(crate) const PACE_WAIT: Self = Self(1 << 22);
+    /// Fast Open: our SYN carries its option, or our SYN-ACK stands in the SYN queue and is not acknowledged.
+    pub(crate) const FAST_OPEN: Self = Self(1 << 23);
 
     /// Both sets together.
     pub(crate) const fn and(self, other: Self) -> Self {
@@ -199,7 +202,7 @@ pub(crate) struct Connection {
     pub measurement: Option<Box<Measurement>>,
     /// Shared by all connections that have the same ones.
     pub options: Arc<SocketOptions>,
-    /// What only a connection has that nobody has accepted yet.
+    /// What only a connection has that nobody has accepted yet, or that is being opened.
     pub parked: Option<Box<Parked>>,
     /// What the owner has not been told yet.
     pub news: Readiness,
@@ -212,12 +215,14 @@ pub(crate) struct Connection {
     pub ledger: Option<Box<Ledger>>,
 }
 
-/// A connection that came in, before the application accepts it.
+/// A connection that came in, before the application accepts it; or one that is being opened by Fast Open.
 pub(crate) struct Parked {
     /// The application's halves.
-    pub rings: ApplicationRings,
+    pub rings: Option<ApplicationRings>,
     /// The listener that it came in by; `None` in any-address mode.
     pub origin: Option<ListenerId>,
+    /// What the SYN of one that this side opens by Fast Open carries.
+    pub offer: Option<Offer>,
 }
 
 /// What a connection is born with.

@@ -7,7 +7,7 @@
 use alloc::boxed::Box;
 
 use device::Device;
-use wire::tcp::{MAX_HEADER_LEN, TcpFlags, TcpHeader, TcpOptions, Timestamps as TimestampsOption};
+use wire::tcp::{FastOpen, MAX_HEADER_LEN, TcpFlags, TcpHeader, TcpOptions, Timestamps as TimestampsOption};
 
 use crate::Discard;
 use crate::ip::icmp::ErrorKind;
@@ -72,7 +72,7 @@ impl Tcp {
         };
         let ecn = listener.options.socket.ecn.unwrap_or(self.config.ecn);
         let flags = TcpFlags::SYN | TcpFlags::ACK | ecn.answer(syn.flags);
-        let header = bare::header(&half.flow, half.isn, syn.seq + 1, flags);
+        let header = bare::header(&half.flow, half.isn, syn.seq + 1 + u32::from(half.taken), flags);
         Some(TcpHeader { window, options, ..header })
     }
 
@@ -140,7 +140,13 @@ impl Tcp {
                     (listener.options.socket.hop_limit, listener.options.socket.tos & !ecn::MASK)
                 });
             let mut bytes = [0; MAX_HEADER_LEN];
-            let len = header.emit(&mut bytes);
+            let mut len = header.emit(&mut bytes);
+            if half.grant
+                && let Some(cookie) = self.baker.bake(now, &half.flow)
+            {
+                // One for which the options leave no room is left out.
+                len = FastOpen::Cookie(cookie).append(&mut bytes, len).unwrap_or(len);
+            }
             let segment = Segment {
                 interface,
                 source: half.flow.local,
@@ -165,10 +171,13 @@ impl Tcp {
     }
 
     /// Sends SYN-ACKs again that nothing has come back for, and forgets those that have waited long enough.
-    pub(crate) fn expire_half_open(&mut self, now: Instant) {
+    pub(crate) fn expire_half_open(&mut self, now: Instant, context: &mut Context<'_>) {
         while let Some(index) = self.syn_queue.first_expired(now, &self.config) {
             if self.syn_queue.at(index).retries >= self.config.syn_retries {
-                self.forget_half_open(index);
+                let half = self.forget_half_open(index);
+                if half.pending {
+                    self.fast_open_timed_out(now, context, &half.flow);
+                }
                 continue;
             }
             self.syn_queue.make_due(index);
@@ -179,10 +188,11 @@ impl Tcp {
     }
 
     /// Takes a handshake out of the queue.
-    fn forget_half_open(&mut self, index: u32) -> HalfOpen {
+    pub(crate) fn forget_half_open(&mut self, index: u32) -> HalfOpen {
         let half = self.syn_queue.remove(index);
         if let Some(listener) = self.listeners.table.get_mut(half.listener) {
             listener.handshakes -= 1;
+            listener.pending -= usize::from(half.pending);
         }
         half
     }
@@ -198,6 +208,7 @@ impl Tcp {
         for half in self.syn_queue.remove_all(wanted) {
             if let Some(listener) = self.listeners.table.get_mut(half.listener) {
                 listener.handshakes -= 1;
+                listener.pending -= usize::from(half.pending);
             }
             if reset {
                 Reset::of_handshake(&half).send(now, net, &half.flow);
@@ -337,7 +348,8 @@ impl Tcp {
         }
         connection.on_peer_syn(now, &half.syn, &self.config);
         connection.rcv.edge = connection.rcv.nxt + u32::from(window);
-        connection.parked = Some(Box::new(Parked { rings: application, origin: Some(half.listener) }));
+        connection.parked =
+            Some(Box::new(Parked { rings: Some(application), origin: Some(half.listener), offer: None }));
         Some(connection)
     }
 
@@ -345,7 +357,8 @@ impl Tcp {
     pub(crate) fn icmp_error_half_open(&mut self, flow: &Flow, sequence: u32, kind: ErrorKind) -> bool {
         let Some(index) = self.syn_queue.find(flow) else { return false };
         // RFC 5927 section 4.1: only a number that is in flight was seen by a router on the way.
-        if self.syn_queue.at(index).isn.0 != sequence {
+        let half = self.syn_queue.at(index);
+        if half.isn.0 != sequence || half.pending {
             return false;
         }
         // Who asked cannot be reached: nothing is lost but a record, and a peer that was there all the same asks again.
@@ -359,6 +372,7 @@ impl Tcp {
     pub(crate) fn begin_handshake(&mut self, half: HalfOpen) {
         if let Some(listener) = self.listeners.table.get_mut(half.listener) {
             listener.handshakes += 1;
+            listener.pending += usize::from(half.pending);
         }
         self.syn_queue.insert(half);
     }
@@ -381,6 +395,9 @@ impl Tcp {
             answered_at: now,
             retries: 0,
             repeated: false,
+            taken: 0,
+            grant: false,
+            pending: false,
             measurable: true,
         }
     }

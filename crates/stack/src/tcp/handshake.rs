@@ -163,11 +163,17 @@ impl Connection {
             self.flags.set(Flags::ACK_NOW);
             segment.header.seq += 1;
             segment.header.flags = segment.header.flags.without(TcpFlags::SYN);
-            // Sixth to eighth: text on a SYN-ACK lies beyond the window that we have offered so far; it comes again.
-            return Ok(());
+            // Our SYN has offered a window, and a server that took its text fills it at once (RFC 7413 section 4.2.2).
+            let offered = self.receive.free().min(usize::from(u16::MAX));
+            self.rcv.edge = self.rcv.nxt + offered as u32;
+            // Sixth to eighth: what a SYN-ACK brings beyond that window comes again.
+            return if segment.payload.len() <= offered { Ok(self.on_text(env, segment)?) } else { Ok(()) };
         }
         // RFC 9293 section 3.5, figure 8: both sides opened at once.
         self.phase = Phase::SynReceived;
+        self.snd.nxt = self.snd.una + 1;
+        self.flags.clear(Flags::FAST_OPEN);
+        self.parked = None;
         self.flags.set(Flags::SYN_DUE);
         Ok(())
     }
@@ -223,7 +229,10 @@ impl Connection {
         self.flags.clear(Flags::SYN_DUE);
         self.deadlines.retransmit = Instant::NEVER;
         self.unanswered_since = Instant::NEVER;
-        self.snd.una += 1;
+        // RFC 7413 section 4.2.1: what the peer has not taken of the SYN's text is sent again, as if it had not been.
+        let taken = header.ack - self.snd.una - 1;
+        self.send.consume(taken as usize);
+        self.snd.una = header.ack;
         self.snd.nxt = self.snd.una;
         // RFC 7323 section 2.2: nor is that of a SYN-ACK, also in a simultaneous open.
         self.snd.wnd = u32::from(header.window) << if segment.was_syn { 0 } else { self.snd.scale };

@@ -6,7 +6,7 @@
 use ring::Budget;
 use wire::checksum::{pseudo_header, sum};
 use wire::protocol::Protocol;
-use wire::tcp::{SeqNum, TcpFlags, TcpHeader};
+use wire::tcp::{HEADER_LEN, SeqNum, TcpFlags, TcpHeader};
 
 use crate::Discard;
 use crate::config::TcpConfig;
@@ -102,7 +102,8 @@ impl Tcp {
                 return Err(Discard::TcpChecksum);
             }
             let mut incoming = Incoming { header, payload, stored: false, was_syn, segments: 1, marked: false };
-            return self.on_stray(now, context, delivery, flow, &mut incoming);
+            let options = &segment[HEADER_LEN..header_len];
+            return self.on_stray(now, context, delivery, flow, &mut incoming, options);
         };
         let Some(connection) = self.connections.at_mut(index) else { return Err(Discard::TcpNoConnection) };
 
@@ -123,10 +124,24 @@ impl Tcp {
         let marked = ecn::is_marked(delivery.tos);
         let mut incoming = Incoming { header, payload, stored, was_syn, segments, marked };
         let before = connection.phase;
+        let fast_open = connection.flags.has(Flags::FAST_OPEN);
+        let isn = connection.snd.una;
+        if fast_open
+            && before != Phase::SynSent
+            && let Some(outcome) = self.on_fast_open_segment(now, index, &incoming)
+        {
+            self.settle(now, context, index, before);
+            return outcome;
+        }
+        let Some(connection) = self.connections.at_mut(index) else { return Err(Discard::TcpNoConnection) };
         let mut env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
         let outcome = connection.on_segment(&mut env, &mut incoming);
+        let answered = fast_open && before == Phase::SynSent && connection.phase.is_synchronized();
         if outcome.is_ok() {
             context.net.confirm_reachable(now, connection.interface, flow.remote);
+        }
+        if answered {
+            self.on_fast_open_answer(index, &header, &segment[HEADER_LEN..header_len], isn);
         }
         self.settle(now, context, index, before);
         match outcome {

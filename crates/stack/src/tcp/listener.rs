@@ -21,6 +21,7 @@ use crate::network::Network;
 use crate::ports::{self, BindError};
 use crate::tcp::connection::{Birth, Connection, Flags, Parked};
 use crate::tcp::demux::Flow;
+use crate::tcp::fast_open::Ticket;
 use crate::tcp::handshake::PeerSyn;
 use crate::tcp::input::Incoming;
 use crate::tcp::options::{ApplicationRings, SocketOptions, StreamRings, heap_rings};
@@ -49,6 +50,10 @@ pub struct ListenOptions {
     /// them, chosen by a keyed hash of its addresses and ports. When one of them ends, what stood in its queues is reset
     /// and its share of later connections spreads over the others, who keep theirs.
     pub reuse_port: bool,
+    /// TCP_FASTOPEN: text on a SYN is taken at once from peers that hold a cookie (RFC 7413), for so many connections at most
+    /// whose handshake is not complete; `None` is off. A SYN that is repeated may then bring its text twice, so only for
+    /// protocols whose requests may come twice.
+    pub fast_open: Option<usize>,
     /// Settings that accepted connections begin with.
     pub socket: SocketOptions,
     /// Where their rings come from; `None` makes them on the heap, with the engine's limits.
@@ -65,6 +70,7 @@ impl Default for ListenOptions {
             handshakes: 4_096,
             reuse_address: false,
             reuse_port: false,
+            fast_open: None,
             socket: SocketOptions::default(),
             rings: None,
             receive_buffer: None,
@@ -94,12 +100,21 @@ pub(crate) struct Listener {
     pub queue: VecDeque<ConnectionId>,
     /// An event stands in the owner's queue.
     pub told: bool,
+    /// Connections that were opened by Fast Open and whose SYN-ACK is not acknowledged.
+    pub pending: usize,
+    /// Until when those of them that were reset still count.
+    pub fast_open_resets: VecDeque<Instant>,
 }
 
 impl Listener {
     /// Whether there is no room for another complete connection.
     pub(crate) fn is_full(&self) -> bool {
         self.queue.len() >= self.options.backlog.max(1)
+    }
+
+    /// How many connections count as opened by Fast Open and not proven.
+    pub(crate) fn fast_open_pending(&self, now: Instant) -> usize {
+        self.pending + self.fast_open_resets.iter().filter(|&&until| now < until).count()
     }
 }
 
@@ -198,6 +213,7 @@ impl Tcp {
         delivery: &Delivery<'_>,
         flow: Flow,
         segment: &mut Incoming<'_>,
+        options: &[u8],
     ) -> Result<(), Discard> {
         if let Some(index) = self.syn_queue.find(&flow) {
             return self.on_half_open(now, context, index, segment);
@@ -219,7 +235,7 @@ impl Tcp {
             let above = before.map(|remains| remains.snd_nxt);
             let request = Request { interface: delivery.interface, flow, above };
             if let Some(listener) = self.listeners.find(&flow) {
-                return self.on_request(now, context, request, segment, listener);
+                return self.on_request(now, context, request, segment, options, listener);
             }
             // Any-address mode: whatever nobody here listens on is the owner's to decide.
             if context.net.is_any_address(delivery.interface) {
@@ -263,7 +279,8 @@ impl Tcp {
         now: Instant,
         context: &mut Context<'_>,
         request: Request,
-        segment: &Incoming<'_>,
+        segment: &mut Incoming<'_>,
+        options: &[u8],
         id: ListenerId,
     ) -> Result<(), Discard> {
         if !self.has_memory(context.events) {
@@ -279,7 +296,15 @@ impl Tcp {
         let crowded = above.is_none() && listener.handshakes >= listener.options.handshakes
             || self.syn_queue.len() >= self.config.half_open_limit;
         let syn = PeerSyn::of(&segment.header, flow.remote, &self.config);
-        let half = Self::half_open(now, flow, interface, id, syn, SeqNum(0));
+        let mut half = Self::half_open(now, flow, interface, id, syn, SeqNum(0));
+        match self.ticket(now, &flow, id, options, segment.payload) {
+            Ticket::None => {}
+            Ticket::Grant => half.grant = true,
+            Ticket::Valid { renew } => {
+                let isn = self.isn_above(now, &flow, above);
+                return self.answer_fast_open(now, context, HalfOpen { isn, grant: renew, ..half }, segment);
+            }
+        }
         match self.config.syn_cookies {
             SynCookies::Never if crowded => Err(Discard::TcpBacklog),
             SynCookies::WhenFull if crowded => self.answer_with_cookie(now, context.net, half),
@@ -332,7 +357,7 @@ impl Tcp {
         };
         let mut connection = Connection::new(now, Phase::SynReceived, birth, &self.config);
         connection.on_peer_syn(now, &PeerSyn::of(&segment.header, flow.remote, &self.config), &self.config);
-        connection.parked = Some(Box::new(Parked { rings: application, origin: None }));
+        connection.parked = Some(Box::new(Parked { rings: Some(application), origin: None, offer: None }));
         connection.flags.set(Flags::HELD);
         connection.flags.set(Flags::OWNED);
         let id = self.connections.insert(connection);
@@ -373,7 +398,15 @@ impl Tcp {
         if self.listeners.clashes(local, &options) {
             return Err(BindError::InUse);
         }
-        let listener = Listener { local, options, handshakes: 0, queue: VecDeque::new(), told: false };
+        let listener = Listener {
+            local,
+            options,
+            handshakes: 0,
+            queue: VecDeque::new(),
+            told: false,
+            pending: 0,
+            fast_open_resets: VecDeque::new(),
+        };
         Ok(self.listeners.insert(listener))
     }
 }

@@ -6,6 +6,7 @@
 //! | the segment that was expected, and the one like all others, on the short way in and out | `fast_path`, `template` |
 //! | opening: SYN, SYN-ACK, options | `handshake`, `listener`, `isn` |
 //! | the queue of handshakes that peers have begun | `half_open`, `syn_queue`, `syn_cookies` |
+//! | text on SYNs | `fast_open` |
 //! | acknowledgements, the send window | `acknowledge` |
 //! | text, FIN, the receive window, when to acknowledge | `receive`, `reassembly` |
 //! | what to send next, Nagle, silly windows | `output`, `ready` |
@@ -35,6 +36,7 @@ mod delivery_rate;
 mod demux;
 mod ecn;
 mod error;
+mod fast_open;
 mod fast_path;
 mod half_open;
 mod handshake;
@@ -99,6 +101,7 @@ use crate::network::Network;
 use crate::tcp::challenge::ChallengeLimit;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::demux::{Demux, Flow};
+use crate::tcp::fast_open::{Baker, Cookies};
 use crate::tcp::isn::IsnGenerator;
 use crate::tcp::listener::Listeners;
 use crate::tcp::memory::Memory;
@@ -138,6 +141,8 @@ pub(crate) struct Tcp {
     time_wait: TimeWait,
     syn_queue: SynQueue,
     cookies: CookieJar,
+    baker: Baker,
+    fast_open_cookies: Cookies,
     counters: TcpCounters,
     wheel: Wheel<u32>,
     ready: Ready,
@@ -161,6 +166,8 @@ impl Tcp {
             time_wait: TimeWait::new(entropy, config.time_wait, config.time_wait_limit),
             syn_queue: SynQueue::new(entropy.key()),
             cookies: CookieJar::new(entropy.fork()),
+            baker: Baker::new(entropy.fork()),
+            fast_open_cookies: Cookies::new(config.fast_open_cookies),
             counters: TcpCounters::default(),
             wheel: Wheel::new(),
             ready: Ready::default(),
@@ -186,12 +193,16 @@ impl Tcp {
 
     pub(crate) fn handle_timeout(&mut self, now: Instant, context: &mut Context<'_>) {
         self.time_wait.expire(now);
-        self.expire_half_open(now);
+        self.expire_half_open(now, context);
         self.watch_memory(context.events);
         while let Some(index) = self.wheel.pop_expired(now) {
             let Some(connection) = self.connections.at_mut(index) else { continue };
             let before = connection.phase;
+            let offered = before == Phase::SynSent && connection.flags.has(Flags::FAST_OPEN);
             connection.on_timer(now, &self.config);
+            if offered && !connection.flags.has(Flags::FAST_OPEN) {
+                self.fast_open_cookies.distrust(now, connection.flow.remote);
+            }
             self.settle(now, context, index, before);
         }
     }
@@ -325,9 +336,9 @@ impl Tcp {
                     time_wait::acknowledge(now, context.net, &flow, &remains, timestamp);
                 }
                 self.time_wait.insert(now, &flow, remains);
-                self.retire(context, id, before);
+                self.retire(now, context, id, before);
             }
-            Phase::Closed if before != Phase::Closed => self.retire(context, id, before),
+            Phase::Closed if before != Phase::Closed => self.retire(now, context, id, before),
             Phase::TimeWait | Phase::Closed => {}
             _ => {
                 let sends = connection.prepare(now, index, &self.config, &mut self.wheel);
@@ -352,7 +363,7 @@ impl Tcp {
     }
 
     /// The connection's protocol has ended. What the application still holds stays readable; the rest goes.
-    fn retire(&mut self, context: &mut Context<'_>, id: ConnectionId, before: Phase) {
+    fn retire(&mut self, now: Instant, context: &mut Context<'_>, id: ConnectionId, before: Phase) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.disarm(&mut self.wheel);
         let flow: Flow = connection.flow;
@@ -365,11 +376,16 @@ impl Tcp {
         }
         connection.tell(news);
         announce(connection, context.events, id);
+        let reset = connection.error == Some(TcpError::Reset);
+        let unproven = connection.flags.has(Flags::FAST_OPEN);
         let abandoned = connection.flags.has(Flags::ORPHANED)
             || (before == Phase::SynReceived && !connection.flags.has(Flags::OWNED));
         self.demux.remove(id.index(), &flow);
         if abandoned {
             self.connections.remove(id);
+        }
+        if unproven {
+            self.fast_open_ended(now, &flow, reset);
         }
     }
 

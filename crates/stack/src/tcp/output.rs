@@ -73,7 +73,7 @@ impl Connection {
     /// The next thing to send that is no part of the stream.
     fn plan_beside_stream(&self) -> Option<Plan> {
         if self.flags.has(Flags::SYN_DUE) {
-            return Some(Plan { kind: Kind::Syn, seq: self.snd.una, len: 0, fin: false });
+            return Some(Plan { kind: Kind::Syn, seq: self.snd.una, len: self.syn_text(), fin: false });
         }
         if !self.phase.is_synchronized() {
             // RFC 9293 section 3.10.7.4, first step: in SYN-RECEIVED, too, an unacceptable segment gets an ACK.
@@ -350,7 +350,10 @@ impl Connection {
             options,
         };
         let mut bytes = [0; MAX_HEADER_LEN];
-        let header_len = header.emit(&mut bytes);
+        let mut header_len = header.emit(&mut bytes);
+        if is_first_syn {
+            header_len = self.append_fast_open(&mut bytes, header_len);
+        }
         let spans = self.send.spans(offset, plan.len as usize);
         let size = self.segment_size();
         let segment = Segment {
@@ -409,7 +412,8 @@ impl Connection {
             }
             Kind::Syn => {
                 self.flags.clear(Flags::SYN_DUE);
-                self.snd.nxt = self.snd.una + 1;
+                // What an earlier SYN took along may still be acknowledged.
+                self.snd.nxt = self.snd.nxt.later(end + 1);
                 self.retransmissions += u32::from(self.flags.has(Flags::SYN_RESENT));
             }
             Kind::Text => self.on_text_sent(now, plan, end),

@@ -36,6 +36,10 @@ impl Connection {
             return;
         }
         self.give_up_ecn(config);
+        if self.flags.take(Flags::FAST_OPEN) {
+            // RFC 7413 section 4.2.1: without the option and the text, which something on the way may not like.
+            self.parked = None;
+        }
         self.rtt.back_off();
         self.congestion.on_syn_lost(u32::from(self.mss));
         self.flags.set(Flags::SYN_RESENT);

@@ -41,6 +41,12 @@ pub(crate) struct HalfOpen {
     pub retries: u8,
     /// It was sent more than once, for whatever reason.
     pub repeated: bool,
+    /// Bytes of the SYN's text, and its FIN, that were taken.
+    pub taken: u16,
+    /// The SYN-ACK brings a Fast Open cookie.
+    pub grant: bool,
+    /// The connection exists already, by Fast Open.
+    pub pending: bool,
     /// The answer to it measures the round trip.
     pub measurable: bool,
 }

@@ -113,7 +113,8 @@ impl Engine {
         state: EngineEnd<StreamState>,
         rings: StreamRings,
     ) {
-        let connect = ConnectOptions { local: options.local, socket: socket_options(options) };
+        let connect =
+            ConnectOptions { local: options.local, socket: socket_options(options), ..ConnectOptions::default() };
         match self.stack.tcp_connect(now, remote, &connect, rings) {
             Ok(connection) => self.sockets.insert(state.id, Socket::Stream { state, connection }),
             Err(error) => state.complete(Completion::Closed(Some(failures::of_connect(error)))),
@@ -133,6 +134,7 @@ impl Engine {
         listen.backlog = options.backlog.max(1).saturating_add(BATCH);
         listen.socket = socket_options(&options.tcp);
         listen.reuse_port = options.reuse_port;
+        listen.fast_open = options.fast_open;
         listen.receive_buffer = Some(receive);
         listen.rings = Some(Box::new(move || stack::tcp::heap_rings(send, receive)));
         let listener = self.stack.tcp_listen(local, listen).map_err(failures::of_bind)?;

@@ -28,6 +28,9 @@ fn entry(number: u32, interface: InterfaceId, listener: ListenerId) -> HalfOpen 
         answered_at: Instant::ZERO,
         retries: 0,
         repeated: false,
+        taken: 0,
+        grant: false,
+        pending: false,
         measurable: true,
     }
 }
