@@ -176,6 +176,11 @@ impl World {
         self.trace.get_or_insert_default();
     }
 
+    /// Keeps frames no longer, and forgets those it has.
+    pub fn stop_tracing(&mut self) {
+        self.trace = None;
+    }
+
     /// The frames kept so far; keeps on.
     pub fn take_trace(&mut self) -> Vec<Traced> {
         self.trace.replace(Vec::new()).unwrap_or_default()

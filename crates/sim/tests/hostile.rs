@@ -30,6 +30,8 @@ pub(crate) struct Siege {
     pub(crate) server: Stream,
     pub(crate) listener: ListenerId,
     pub(crate) chance: Chance,
+    /// The number of the victim's SYN in that connection.
+    pub(crate) isn: u32,
 }
 
 /// What a siege showed.
@@ -56,13 +58,18 @@ impl Siege {
         let route = Route { destination: everywhere, via, interface: host.interface, metric: 0 };
         host.stack.add_route(route).expect("a gateway on the link");
         let listener = world.listen(A, PORT).expect("a free port");
+        world.trace();
         let client = world.connect(B, world.socket(A, PORT)).expect("a route");
         let mut server = None;
         assert!(world.run_until(Duration::from_secs(1), |world| {
             server = world.accept(A, listener);
             server.is_some() && client.phase(world) == Phase::Established
         }));
-        Self { world, client, server: server.expect("accepted"), listener, chance: Chance::new(5) }
+        let answer = world.take_trace().into_iter().find(|traced| traced.from == A).expect("a SYN-ACK");
+        world.stop_tracing();
+        let (tcp, _) = TcpHeader::parse(&answer.bytes[14 + 20..]).expect("a segment");
+        let chance = Chance::new(5);
+        Self { world, client, server: server.expect("accepted"), listener, chance, isn: tcp.seq.0 }
     }
 
     /// Both applications send as fast as they can for `span`, while `attack` is called every millisecond.
