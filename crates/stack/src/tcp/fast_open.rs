@@ -252,7 +252,11 @@ impl Tcp {
         mut half: HalfOpen,
         segment: &mut Incoming<'_>,
     ) -> Result<(), Discard> {
+        if !self.reserve_connection(context.events) {
+            return Err(Discard::TcpMemory);
+        }
         let Some(mut connection) = self.connection_of(now, context.net, &half) else {
+            self.unreserve_connection();
             return Err(Discard::TcpNoConnection);
         };
         connection.phase = Phase::Established;
