@@ -23,6 +23,13 @@ pub enum Loss {
         /// The probability of turning good, a frame.
         end: f64,
     },
+    /// By turns all arrive and all are lost, whether there are any or not: a radio link behind a hill.
+    Outages {
+        /// The mean time in which frames arrive; each is drawn from nothing to twice as much.
+        every: Duration,
+        /// The mean time in which they are lost, drawn alike.
+        lasts: Duration,
+    },
 }
 
 /// The properties of one direction of a link. The default is a perfect wire of no length.
@@ -126,6 +133,8 @@ pub struct Link {
     /// The latest arrival of a frame that was not held back.
     last_arrival: Instant,
     bad: bool,
+    /// When an outage begins or ends.
+    turns_at: Instant,
 }
 
 impl Link {
@@ -140,6 +149,7 @@ impl Link {
             free_at: Instant::ZERO,
             last_arrival: Instant::ZERO,
             bad: false,
+            turns_at: Instant::ZERO,
         }
     }
 
@@ -147,6 +157,13 @@ impl Link {
     #[must_use]
     pub fn stats(&self) -> LinkStats {
         self.stats
+    }
+
+    /// Bytes that wait for the wire, the frame on it included.
+    #[must_use]
+    pub fn queued(&self, now: Instant) -> usize {
+        let Some(rate) = self.model.rate else { return 0 };
+        (self.free_at.since(now).as_nanos() * u128::from(rate) / 8_000_000_000) as usize
     }
 
     /// When the next frame arrives.
@@ -176,7 +193,7 @@ impl Link {
             self.stats.overflowed += 1;
             return;
         };
-        if self.is_lost(chance) {
+        if self.is_lost(left_at, chance) {
             self.stats.lost += 1;
             return;
         }
@@ -224,7 +241,7 @@ impl Link {
         Some(self.free_at)
     }
 
-    fn is_lost(&mut self, chance: &mut Chance) -> bool {
+    fn is_lost(&mut self, at: Instant, chance: &mut Chance) -> bool {
         match self.model.loss {
             Loss::Never => false,
             Loss::Random(p) => chance.happens(p),
@@ -232,8 +249,24 @@ impl Link {
                 self.bad = if self.bad { !chance.happens(end) } else { chance.happens(start) };
                 self.bad
             }
+            Loss::Outages { every, lasts } => {
+                if self.turns_at == Instant::ZERO {
+                    // A link begins well.
+                    self.turns_at = at + spread(every, chance);
+                }
+                while self.turns_at <= at {
+                    self.bad = !self.bad;
+                    self.turns_at += spread(if self.bad { lasts } else { every }, chance);
+                }
+                self.bad
+            }
         }
     }
+}
+
+/// From a nanosecond to twice `mean`.
+fn spread(mean: Duration, chance: &mut Chance) -> Duration {
+    Duration::from_nanos(1 + chance.below(2 * mean.as_nanos() as u64))
 }
 
 /// Sets CE in the IP header of an Ethernet frame, if its transport is ECN-capable (RFC 3168 section 5).

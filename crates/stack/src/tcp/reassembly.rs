@@ -7,8 +7,9 @@ use alloc::vec::Vec;
 
 use wire::tcp::SeqNum;
 
-/// Most holes that are remembered. A sender that keeps more open is not helped by more memory.
-pub(crate) const MAX_RANGES: usize = 64;
+/// Most ranges that are remembered. A queue that overflows in slow start drops every other segment of a window: 2,048 ranges
+/// are those of six megabytes of such a flight. What comes beyond them is dropped, and counts as lost.
+pub(crate) const MAX_RANGES: usize = 2_048;
 
 /// Most ranges that fit an acknowledgement (RFC 2018 section 3).
 const REPORTED: usize = 4;
@@ -59,16 +60,18 @@ impl Reassembly {
 
     /// Ranges that changed lately, the latest first, each once.
     pub(crate) fn recent(&self) -> impl Iterator<Item = (SeqNum, SeqNum)> + '_ {
-        self.recent
-            .iter()
-            .flatten()
-            .filter_map(|&at| self.ranges.iter().find(|range| range.0.at_or_before(at) && at.before(range.1)).copied())
+        self.recent.iter().flatten().filter_map(|&at| self.first_beyond(at).filter(|range| range.0.at_or_before(at)))
     }
 
     /// The first part of `[start, end)` that is there already.
     pub(crate) fn overlap(&self, start: SeqNum, end: SeqNum) -> Option<(SeqNum, SeqNum)> {
-        let range = self.ranges.iter().find(|range| range.1.after(start) && range.0.before(end))?;
+        let range = self.first_beyond(start).filter(|range| range.0.before(end))?;
         Some((range.0.later(start), range.1.earlier(end)))
+    }
+
+    /// The first range that ends after `at`.
+    fn first_beyond(&self, at: SeqNum) -> Option<(SeqNum, SeqNum)> {
+        self.ranges.get(self.ranges.partition_point(|range| range.1.at_or_before(at))).copied()
     }
 
     /// `next` has arrived in order; returns where the contiguous data ends now, and forgets what it passes. Nothing that

@@ -12,7 +12,10 @@ use wire::tcp::SeqNum;
 use crate::time::Instant;
 
 /// Most runs that are kept apart. A peer whose SACK blocks would cut finer is not listened to.
-const MAX_RUNS: usize = 1024;
+const MAX_RUNS: usize = 8_192;
+
+/// Most runs made by sending alone: a window of many trains must leave room for what SACK cuts out of them.
+const MAX_SENT_RUNS: usize = MAX_RUNS / 2;
 
 /// What became of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,7 +211,7 @@ impl Scoreboard {
         if !end.after(self.end()) {
             return;
         }
-        let crowded = self.runs.len() >= MAX_RUNS;
+        let crowded = self.runs.len() >= MAX_SENT_RUNS;
         match self.runs.back_mut() {
             // One train handed down in two parts, or the runs used up: time is kept for the whole.
             Some(last) if last.fate == Fate::InFlight && !last.resent && last.sent_at == now => last.end = end,
