@@ -11,7 +11,7 @@ cd "$(dirname "$0")"
 
 # Seconds of fuzzing, shared by all targets.
 FUZZ_SECONDS=${FUZZ_SECONDS:-60}
-ALL_STEPS=(format layers named_tests rfc_map no_std clippy doc unit packetdrill loom fuzz ir build interop)
+ALL_STEPS=(format layers named_tests rfc_map no_std clippy doc unit packetdrill loom fuzz ir matrix build interop)
 
 die() {
     printf '%s\n' "$@" >&2
@@ -83,6 +83,9 @@ step_loom() {
 
 # Instructions and bytes against those in benches/baseline.json.
 step_ir() { cargo run --release --locked --package wharf-bench -- baseline check; }
+
+# Goodput over emulated networks against docs/matrix.md, to the digit: the clock is virtual.
+step_matrix() { cargo run --release --locked --package wharf-bench -- loss --check; }
 
 step_fuzz() { fuzz/run.sh "$FUZZ_SECONDS"; }
 

@@ -6,11 +6,14 @@ mod allocator;
 mod baseline;
 mod callgrind;
 mod case;
+mod chart;
 mod crowd;
 mod idle;
+mod loss;
 mod machine;
 mod mem;
 mod micro;
+mod namespace;
 mod pair;
 mod report;
 mod sampling;
@@ -62,8 +65,12 @@ enum Family {
     Mem(mem::Options),
     /// Single steps: sums, copies, rings, headers, look-up, timers
     Micro(micro::Options),
+    /// Goodput, resent segments and fairness over emulated networks, in virtual time; or beside the kernel's TCP
+    Loss(loss::Options),
     /// One TCP stream to and from the kernel over TAP: Wharf and smoltcp
     Tap(tap::Options),
+    /// Draw docs/plots: window, queue and goodput over time; goodput over loss and over the round trip
+    Plots,
     /// Compare instructions and bytes with the committed figures, or commit new ones; needs valgrind
     Baseline(baseline::Options),
     /// Only work, without a measurement: what --ir runs under callgrind
@@ -98,7 +105,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Family::Tap(_) => tap::CASES.iter().map(|case| case.name).collect(),
         Family::Mem(_) => mem::names(),
         Family::Micro(_) => micro::names(),
-        Family::Baseline(_) | Family::Work(_) => Vec::new(),
+        Family::Baseline(_) | Family::Loss(_) | Family::Plots | Family::Work(_) => Vec::new(),
     };
     if let Some(unknown) = arguments.only.iter().find(|only| !known.contains(&only.as_str())) {
         bail!("the family has no measurement {unknown}, only {}", known.join(", "));
@@ -111,6 +118,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         Family::Tap(options) => tap::run(options, pairs, chosen, &mut report),
         Family::Mem(options) => mem::run(options, chosen, &mut report),
         Family::Micro(options) => micro::run(options, pairs, chosen, &mut report),
+        Family::Loss(options) => loss::run(options, &mut report),
+        Family::Plots => loss::plots::write(),
         Family::Baseline(options) => baseline::run(&counted(false), options),
         Family::Work(options) => case::work(&counted(options.timestamps), options),
     }

@@ -11,7 +11,7 @@ use crate::sampling::{Compared, Series};
 /// One figure, and the peer's beside it.
 pub(crate) struct Figure {
     /// What was measured: `pair_rr64`.
-    pub name: &'static str,
+    pub name: String,
     /// What both values count: `Gbit/s`.
     pub unit: &'static str,
     /// Wharf's.
@@ -36,7 +36,7 @@ impl Figure {
     /// The medians of a series of samples.
     fn sampled(name: &'static str, unit: &'static str, peer: &'static str, samples: &Compared) -> Self {
         Self {
-            name,
+            name: name.to_owned(),
             unit,
             value: samples.own.median(),
             peer: Some(Peer { name: peer, value: samples.peer.median() }),
@@ -46,9 +46,9 @@ impl Figure {
     }
 
     /// Counts that are the same every time.
-    pub(crate) fn counted(name: &'static str, unit: &'static str, value: f64, peer: Option<Peer>) -> Self {
+    pub(crate) fn counted(name: impl Into<String>, unit: &'static str, value: f64, peer: Option<Peer>) -> Self {
         let ratio = peer.as_ref().map(|peer| value / peer.value);
-        Self { name, unit, value, peer, spread: 1.0, ratio }
+        Self { name: name.into(), unit, value, peer, spread: 1.0, ratio }
     }
 }
 
@@ -93,6 +93,7 @@ impl Report {
         if self.samples {
             writeln!(io::stderr().lock(), "{name} wharf:{samples}")?;
         }
+        let name = name.to_owned();
         self.add(&Figure { name, unit, value: samples.median(), peer: None, spread: samples.spread(), ratio: None })
     }
 

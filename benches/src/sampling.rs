@@ -42,6 +42,12 @@ impl Series {
     }
 }
 
+impl Extend<f64> for Series {
+    fn extend<T: IntoIterator<Item = f64>>(&mut self, samples: T) {
+        self.0.extend(samples);
+    }
+}
+
 impl FromIterator<f64> for Series {
     fn from_iter<T: IntoIterator<Item = f64>>(samples: T) -> Self {
         Self(samples.into_iter().collect())

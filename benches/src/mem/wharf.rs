@@ -50,6 +50,8 @@ impl Server {
         let read = socket.rings.receive.read(&mut heard);
         assert_eq!(heard[..read], MESSAGE, "what was said comes back");
         self.host.stack.tcp_read(self.now, socket.id);
+        // As `wharf`'s sockets do when somebody waits for what comes next.
+        socket.rings.send.release();
         self.host.drain(self.now);
     }
 

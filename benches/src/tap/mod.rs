@@ -7,7 +7,6 @@
 //! and out. The kernel uses Reno.
 
 mod kernel;
-mod namespace;
 mod smoltcp;
 mod wharf;
 
@@ -19,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::report::Report;
-use crate::{machine, sampling};
+use crate::{machine, namespace, sampling};
 
 const PEER: &str = "smoltcp 0.14";
 /// How long a stream runs before it is measured: slow start, the growth of buffers.

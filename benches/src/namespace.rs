@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::HUNG;
+/// How long the kernel may take to see that a device has a carrier.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Tells the second run that it has arrived.
 const INSIDE: &str = "WHARF_BENCH_INSIDE";
 
 /// Whether this process is the one that measures.
-pub(super) fn is_inside() -> bool {
+pub(crate) fn is_inside() -> bool {
     env::var_os(INSIDE).is_some()
 }
 
@@ -23,7 +24,7 @@ pub(super) fn is_inside() -> bool {
 ///
 /// # Errors
 /// When the system allows no namespace, or the run fails.
-pub(super) fn run_inside() -> Result<()> {
+pub(crate) fn run_inside() -> Result<()> {
     let program = env::current_exe().context("finding this program")?;
     let status = Command::new("unshare")
         .args(flags()?)
@@ -61,7 +62,7 @@ fn flags() -> Result<&'static [&'static str]> {
 ///
 /// # Errors
 /// What ip(8) complains about.
-pub(super) fn add_tap(name: &str, kernel: Ipv4Addr, prefix: u8) -> Result<()> {
+pub(crate) fn add_tap(name: &str, kernel: Ipv4Addr, prefix: u8) -> Result<()> {
     ip(&["tuntap", "add", "dev", name, "mode", "tap"])
         .context("making a TAP device (needs /dev/net/tun, and the right to open it)")?;
     // Nothing but the stream is to cross it: no router solicitations.
@@ -75,16 +76,20 @@ pub(super) fn add_tap(name: &str, kernel: Ipv4Addr, prefix: u8) -> Result<()> {
 ///
 /// # Errors
 /// When it does not within a few seconds.
-pub(super) fn wait_for_carrier(name: &str) -> Result<()> {
+pub(crate) fn wait_for_carrier(name: &str) -> Result<()> {
     let start = Instant::now();
     while !ip(&["link", "show", "dev", name])?.contains("state UP") {
-        ensure!(start.elapsed() < HUNG, "{name} has no carrier after {HUNG:?}");
+        ensure!(start.elapsed() < PATIENCE, "{name} has no carrier after {PATIENCE:?}");
         thread::sleep(Duration::from_millis(20));
     }
     Ok(())
 }
 
-fn ip(arguments: &[&str]) -> Result<String> {
+/// Runs ip(8).
+///
+/// # Errors
+/// What it complains about.
+pub(crate) fn ip(arguments: &[&str]) -> Result<String> {
     let output = Command::new("ip").args(arguments).stdin(Stdio::null()).output();
     let output = output.context("starting ip(8) (Debian: apt install iproute2)")?;
     let complaint = String::from_utf8_lossy(&output.stderr);
