@@ -61,30 +61,39 @@ pub(crate) struct DeliveryRate {
     lost: u64,
     /// C.app_limited: until so much is delivered, samples are limited by the application; zero when they are not.
     app_limited_until: u64,
-    /// Every departure is followed, not one a round trip.
-    every: bool,
-    departures: VecDeque<Departure>,
-    /// The last sample's rate, and whether the application limited it.
-    last: Option<(u64, bool)>,
+    /// The one departure that is followed where a sample a round trip is enough.
+    single: Option<Departure>,
+    /// Every departure, for BBR.
+    followed: Option<VecDeque<Departure>>,
+    last: Option<Last>,
+}
+
+/// The last sample: its bytes and nanoseconds, divided when somebody asks.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    bytes: u64,
+    nanos: u64,
+    app_limited: bool,
 }
 
 impl DeliveryRate {
-    pub(crate) const fn new(every: bool) -> Self {
+    pub(crate) fn new(every: bool) -> Self {
         Self {
             delivered: 0,
             delivered_at: Instant::ZERO,
             first_sent_at: Instant::ZERO,
             lost: 0,
             app_limited_until: 0,
-            every,
-            departures: VecDeque::new(),
+            single: None,
+            followed: every.then(VecDeque::new),
             last: None,
         }
     }
 
     /// Whether every departure is to be followed from now on.
     pub(crate) fn follow(&mut self, every: bool) {
-        self.every = every;
+        self.single = None;
+        self.followed = every.then(VecDeque::new);
     }
 
     /// Bytes delivered so far.
@@ -93,30 +102,28 @@ impl DeliveryRate {
     }
 
     /// The last sample in bytes a second, and whether the application limited it.
-    pub(crate) const fn last(&self) -> Option<(u64, bool)> {
-        self.last
+    pub(crate) fn last(&self) -> Option<(u64, bool)> {
+        let Last { bytes, nanos, app_limited } = self.last?;
+        Some((per_second(bytes, Duration::from_nanos(nanos)), app_limited))
     }
 
     /// Something has left: `before` bytes had been in flight, `in_flight` are now.
+    #[inline]
     pub(crate) fn on_sent(&mut self, now: Instant, before: u32, in_flight: u32) {
         if before == 0 {
             // Section 3.3: after an idle time the clocks start anew.
             self.first_sent_at = now;
             self.delivered_at = now;
         }
-        if !self.every && !self.departures.is_empty() {
-            return;
+        if self.followed.is_some() {
+            self.follow_departure(now, in_flight);
+        } else if self.single.is_none() {
+            self.single = Some(self.departure(now, in_flight));
         }
-        if let Some(last) = self.departures.back_mut()
-            && last.at == now
-        {
-            last.in_flight = in_flight;
-            return;
-        }
-        if self.departures.len() >= MOST {
-            self.thin_out();
-        }
-        self.departures.push_back(Departure {
+    }
+
+    fn departure(&self, now: Instant, in_flight: u32) -> Departure {
+        Departure {
             at: now,
             delivered: self.delivered,
             delivered_at: self.delivered_at,
@@ -124,19 +131,63 @@ impl DeliveryRate {
             lost: self.lost,
             in_flight,
             app_limited: self.app_limited_until > 0,
-        });
+        }
     }
 
-    /// A run whose departure was forgotten counts as having left with the next one, which is as good a sample.
-    fn thin_out(&mut self) {
-        let mut keep = false;
-        self.departures.retain(|_| {
-            keep = !keep;
-            keep
-        });
+    fn follow_departure(&mut self, now: Instant, in_flight: u32) {
+        let departure = self.departure(now, in_flight);
+        let Some(followed) = &mut self.followed else { return };
+        if let Some(last) = followed.back_mut()
+            && last.at == now
+        {
+            last.in_flight = in_flight;
+            return;
+        }
+        if followed.len() >= MOST {
+            thin_out(followed);
+        }
+        followed.push_back(departure);
     }
 
-    /// `bytes` have arrived, of which `latest` left last. `oldest` is when the oldest run that is still out left.
+    /// So many bytes have arrived.
+    #[inline]
+    fn count(&mut self, now: Instant, bytes: u32) {
+        self.delivered += u64::from(bytes);
+        self.delivered_at = now;
+        if self.delivered > self.app_limited_until {
+            self.app_limited_until = 0;
+        }
+    }
+
+    /// `bytes` have arrived, of which `latest` left last: a sample for `TcpInfo`, if that is what is followed.
+    #[inline]
+    pub(crate) fn on_delivered_seldom(&mut self, now: Instant, bytes: u32, latest: Option<Arrival>, min_rtt: Duration) {
+        self.count(now, bytes);
+        let Some(latest) = latest else { return };
+        if let Some(departure) = &self.single
+            && departure.at <= latest.sent_at
+        {
+            let departure = *departure;
+            self.single = None;
+            self.keep(now, &departure, min_rtt);
+        }
+        self.first_sent_at = latest.sent_at;
+    }
+
+    /// Section 3.3: keeps the rate since `departure`, unless it says nothing.
+    fn keep(&mut self, now: Instant, departure: &Departure, min_rtt: Duration) {
+        let sending = departure.at.as_nanos().saturating_sub(departure.first_sent_at.as_nanos());
+        let acknowledging = now.as_nanos().saturating_sub(departure.delivered_at.as_nanos());
+        let nanos = sending.max(acknowledging);
+        // No packet was delivered faster than the network can; such a sample is an artefact.
+        if nanos > 0 && Duration::from_nanos(nanos) >= min_rtt {
+            let bytes = self.delivered - departure.delivered;
+            self.last = Some(Last { bytes, nanos, app_limited: departure.app_limited });
+        }
+    }
+
+    /// `bytes` have arrived, of which `latest` left last; `oldest` is when the oldest run that is still out left. A sample, if
+    /// every departure is followed.
     pub(crate) fn on_delivered(
         &mut self,
         now: Instant,
@@ -148,34 +199,22 @@ impl DeliveryRate {
         if bytes == 0 {
             return None;
         }
-        self.delivered += u64::from(bytes);
-        self.delivered_at = now;
-        if self.delivered > self.app_limited_until {
-            self.app_limited_until = 0;
-        }
+        self.count(now, bytes);
         let left_at = latest?.sent_at;
-        let departure = if self.every {
-            let found = self.find(left_at);
-            while self.departures.front().is_some_and(|first| oldest.is_none_or(|oldest| first.at < oldest)) {
-                self.departures.pop_front();
-            }
-            found?
-        } else {
-            self.departures.front().copied().filter(|departure| departure.at <= left_at)?
-        };
-        let sample = self.sample(now, &departure, min_rtt);
+        let departure = self.find(left_at);
+        let followed = self.followed.as_mut()?;
+        while followed.front().is_some_and(|first| oldest.is_none_or(|oldest| first.at < oldest)) {
+            followed.pop_front();
+        }
         self.first_sent_at = left_at;
-        if !self.every {
-            self.departures.clear();
-        }
-        if sample.rate > 0 {
-            self.last = Some((sample.rate, sample.app_limited));
-        }
-        Some(sample)
+        let departure = departure?;
+        self.keep(now, &departure, min_rtt);
+        Some(self.sample(now, &departure, min_rtt))
     }
 
     fn find(&self, left_at: Instant) -> Option<Departure> {
-        self.departures.get(self.departures.partition_point(|departure| departure.at < left_at)).copied()
+        let followed = self.followed.as_ref()?;
+        followed.get(followed.partition_point(|departure| departure.at < left_at)).copied()
     }
 
     /// Section 3.3: the rate since `departure`.
@@ -184,7 +223,6 @@ impl DeliveryRate {
         let acknowledging = now.since(departure.delivered_at);
         let interval = sending.max(acknowledging);
         let delivered = self.delivered - departure.delivered;
-        // Section 3.3: no packet was delivered faster than the network can; such a sample is an artefact.
         let plausible = interval >= min_rtt && !interval.is_zero();
         RateSample {
             rate: if plausible { per_second(delivered, interval) } else { 0 },
@@ -199,7 +237,7 @@ impl DeliveryRate {
     /// `bytes` are believed lost, the last of which left at `left_at`. Returns a sample of what was lost since then.
     pub(crate) fn on_lost(&mut self, now: Instant, bytes: u32, left_at: Instant) -> Option<RateSample> {
         self.lost += u64::from(bytes);
-        let departure = if self.every { self.find(left_at)? } else { return None };
+        let departure = self.find(left_at)?;
         Some(self.sample(now, &departure, Duration::MAX))
     }
 
@@ -207,6 +245,15 @@ impl DeliveryRate {
     pub(crate) fn on_app_limited(&mut self, in_flight: u32) {
         self.app_limited_until = (self.delivered + u64::from(in_flight)).max(1);
     }
+}
+
+/// A run whose departure was forgotten counts as having left with the next one, which is as good a sample.
+fn thin_out(followed: &mut VecDeque<Departure>) {
+    let mut keep = false;
+    followed.retain(|_| {
+        keep = !keep;
+        keep
+    });
 }
 
 /// `bytes` in `interval`, in bytes a second.

@@ -22,8 +22,8 @@ pub(crate) struct Ledger {
     /// What the sender waits for, and since when.
     pub waiting: Waiting,
     pub since: Instant,
-    /// How long it has waited before, for each reason; [`Waiting::Idle`]'s place stays empty.
-    waited: [Duration; 5],
+    /// How many nanoseconds it has waited before, for each reason; what [`Waiting::Idle`]'s place holds means nothing.
+    waited: [u64; 5],
 }
 
 impl Ledger {
@@ -34,22 +34,21 @@ impl Ledger {
             bytes_retransmitted: 0,
             waiting: Waiting::Idle,
             since: Instant::ZERO,
-            waited: [Duration::ZERO; 5],
+            waited: [0; 5],
         }
     }
 
     /// The sender waits for something else from now on.
     pub(crate) fn wait_for(&mut self, now: Instant, waiting: Waiting) {
-        if self.waiting != Waiting::Idle {
-            self.waited[self.waiting as usize] += now.since(self.since);
-        }
+        let waited = &mut self.waited[self.waiting as usize];
+        *waited = waited.saturating_add(now.as_nanos().saturating_sub(self.since.as_nanos()));
         self.waiting = waiting;
         self.since = now;
     }
 
     /// How long the sender has waited for this, up to the last change.
     pub(crate) fn waited(&self, waiting: Waiting) -> Duration {
-        self.waited[waiting as usize]
+        Duration::from_nanos(self.waited[waiting as usize])
     }
 }
 

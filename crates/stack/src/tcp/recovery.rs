@@ -381,15 +381,16 @@ impl Recovery {
     fn learn(&mut self, feedback: &Feedback<'_>, learnt: &Learnt, congestion: &mut Congestion) {
         let Learnt { bytes, latest, rtt, before, marked } = *learnt;
         let Feedback { now, nxt, mss, srtt, .. } = *feedback;
+        if !congestion.has_model() {
+            self.rate.on_delivered_seldom(now, bytes, latest, self.min_rtt().unwrap_or_default());
+            return;
+        }
         let (all_lost, lost_sent_at) = self.board.marked();
         let lost = u32::try_from(all_lost - self.told_lost).unwrap_or(u32::MAX);
         self.told_lost = all_lost;
         let lost_sample = if lost > 0 { self.rate.on_lost(now, lost, lost_sent_at) } else { None };
         let min_rtt = self.min_rtt().unwrap_or_default();
         let sample = self.rate.on_delivered(now, bytes, latest, self.board.oldest(), min_rtt);
-        if !congestion.has_model() {
-            return;
-        }
         congestion.on_update(&Update {
             now,
             mss,

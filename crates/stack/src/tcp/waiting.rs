@@ -47,19 +47,22 @@ impl Connection {
     }
 
     /// There is nothing to send now.
+    #[inline]
     pub(crate) fn note_waiting(&mut self, now: Instant) {
-        if self.ledger.is_none() && self.recovery.is_none() && self.send.is_empty() {
+        let known = self.ledger.as_ref().map_or(Waiting::Idle, |ledger| ledger.waiting);
+        let idle = self.snd.nxt == self.snd.una && self.send.is_empty();
+        if idle && known == Waiting::Idle {
             // A connection that only receives.
             return;
         }
-        let waiting = self.waits_for();
+        let waiting = if idle { Waiting::Idle } else { self.waits_for() };
         if waiting == Waiting::Application {
             let mss = self.segment_size();
             if let Some(recovery) = &mut self.recovery {
                 recovery.on_app_limited(mss);
             }
         }
-        if self.ledger.as_ref().map_or(Waiting::Idle, |ledger| ledger.waiting) != waiting {
+        if known != waiting {
             self.ledger_mut().wait_for(now, waiting);
         }
     }
