@@ -101,6 +101,8 @@ struct Working {
     avoidance: Avoidance,
     /// Everything as it was before the last reduction, should that prove to have been for nothing.
     prior: Option<Prior>,
+    /// SND.NXT when an acknowledgement last found the window full.
+    full_until: Option<SeqNum>,
 }
 
 /// What a reduction changes.
@@ -119,7 +121,7 @@ impl Working {
             Algorithm::NewReno => Avoidance::NewReno(NewReno::new()),
             Algorithm::Bbr => Avoidance::Bbr(Box::new(Bbr::new())),
         };
-        Self { hystart: Hystart::new(), avoidance, prior: None }
+        Self { hystart: Hystart::new(), avoidance, prior: None, full_until: None }
     }
 }
 
@@ -232,13 +234,16 @@ impl Congestion {
         }
         let in_slow_start = self.in_slow_start();
         let Self { cwnd, ssthresh, algorithm, working } = self;
-        let Working { hystart, avoidance, .. } =
+        let Working { hystart, avoidance, full_until, .. } =
             &mut **working.get_or_insert_with(|| Box::new(Working::new(*algorithm)));
         // A window that was not used says nothing about the network: RFC 7661, RFC 9438 section 5.8.
-        // An ACK of a train finds the window not quite full.
+        // An ACK of a train finds the window not quite full, and those that are taken in together find it emptier one by
+        // one: whatever was in flight when it was full counts.
         let slack = ack.mss.max(*cwnd / 8);
         let used = if in_slow_start { ack.flight.saturating_mul(2) } else { ack.flight.saturating_add(slack) };
-        if used < *cwnd {
+        if used >= *cwnd {
+            *full_until = Some(ack.nxt);
+        } else if full_until.is_none_or(|end| ack.una.after(end)) {
             if let Avoidance::Cubic(cubic) = avoidance {
                 cubic.on_unused(ack.now);
             }

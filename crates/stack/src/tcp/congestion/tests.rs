@@ -199,3 +199,24 @@ fn slow_start_ends_when_round_trips_grow_and_goes_on_when_it_was_jitter() {
     }
     assert!(hystart.is_over(), "after five conservative rounds");
 }
+
+#[test]
+fn acknowledgements_that_are_taken_in_together_all_count() {
+    // The window was full when they were sent for; nothing could be sent between them.
+    let mut reno = Congestion::new(Algorithm::NewReno, MSS);
+    let now = Instant::from_secs(1);
+    reno.set_window(20_000);
+    reno.on_loss(20_000, MSS);
+    reno.set_window(10_000);
+    for n in 0..5 {
+        let (una, nxt) = (SeqNum(2_000 * (n + 1)), SeqNum(10_000));
+        reno.on_ack(&Ack { una, nxt, ..ack(now, 2 * MSS, 10_000 - 2_000 * n) });
+    }
+    assert_eq!(reno.window(), 11_000);
+    // What is sent into a window that is never full says nothing, and neither do its acknowledgements.
+    for n in 5..25 {
+        let (una, nxt) = (SeqNum(2_000 * (n + 1)), SeqNum(2_000 * (n + 1)));
+        reno.on_ack(&Ack { una, nxt, ..ack(now, 2 * MSS, 2 * MSS) });
+    }
+    assert_eq!(reno.window(), 11_000);
+}
