@@ -32,6 +32,14 @@ pub struct TcpOptions {
     pub tos: u8,
     /// TCP_MAXSEG: an upper bound of the segment size. Default: what the path takes.
     pub max_segment: Option<u16>,
+    /// TCP_CONGESTION. Default: the engine's, which is CUBIC.
+    pub congestion_control: Option<CongestionControl>,
+    /// Send at the rate that the congestion window allows instead of in bursts; BBR does so always. Default false.
+    pub pacing: bool,
+    /// SO_MAX_PACING_RATE: bytes a second at most. Default: without limit.
+    pub max_pacing_rate: Option<u64>,
+    /// Explicit congestion notification (RFC 3168). Default: where the peer asks for it.
+    pub ecn: Option<Ecn>,
 }
 
 impl Default for TcpOptions {
@@ -46,8 +54,60 @@ impl Default for TcpOptions {
             hop_limit: 64,
             tos: 0,
             max_segment: None,
+            congestion_control: None,
+            pacing: false,
+            max_pacing_rate: None,
+            ecn: None,
         }
     }
+}
+
+impl TcpOptions {
+    /// Whether no option is out of range.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.hop_limit > 0 && self.max_pacing_rate != Some(0)
+    }
+}
+
+/// How much a connection sends at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CongestionControl {
+    /// CUBIC (RFC 9438), "cubic".
+    Cubic,
+    /// NewReno (RFC 5681 and RFC 6582), "reno".
+    NewReno,
+    /// BBR version 3 (draft-ietf-ccwg-bbr), "bbr".
+    Bbr,
+}
+
+impl CongestionControl {
+    /// The name that TCP_CONGESTION knows it by.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cubic => "cubic",
+            Self::NewReno => "reno",
+            Self::Bbr => "bbr",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Cubic, Self::NewReno, Self::Bbr].into_iter().find(|control| control.name() == name)
+    }
+}
+
+/// Whether a connection uses explicit congestion notification (RFC 3168).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ecn {
+    /// Never.
+    Off,
+    /// Where the peer asks for it.
+    Passive,
+    /// Asked for, and given up where that is refused.
+    Active,
 }
 
 /// When an idle connection is probed, and given up.
@@ -138,6 +198,9 @@ pub(crate) enum TcpOption {
     HopLimit(u8),
     Tos(u8),
     ResetOnClose(bool),
+    Congestion(CongestionControl),
+    Pacing(bool),
+    MaxPacingRate(Option<u64>),
 }
 
 /// One change of a living UDP socket's settings.
@@ -149,7 +212,24 @@ pub(crate) enum UdpOption {
     Tos(u8),
 }
 
-/// What a connection can tell about itself, like TCP_INFO.
+/// What a sender waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
+#[non_exhaustive]
+pub enum Waiting {
+    /// Nothing: everything that was written has arrived.
+    #[default]
+    Idle,
+    /// The application: everything that was written is on its way, or so little is left that it waits for more.
+    Application,
+    /// The peer's window.
+    ReceiveWindow,
+    /// The congestion window.
+    CongestionWindow,
+    /// The time at which more may be sent.
+    Pacing,
+}
+
+/// What a connection can tell about itself, like TCP_INFO. Rates are in bytes a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TcpInfo {
@@ -157,16 +237,68 @@ pub struct TcpInfo {
     pub rtt: Option<Duration>,
     /// Its variance.
     pub rtt_variance: Duration,
+    /// The shortest round trip of the last minutes, while data flows.
+    pub min_rtt: Option<Duration>,
+    /// The retransmission time-out, back-off included.
+    pub retransmission_timeout: Duration,
     /// Payload bytes of a full segment.
     pub segment_size: u32,
+    /// The congestion control algorithm.
+    pub congestion_control: Option<CongestionControl>,
     /// The congestion window in bytes.
     pub congestion_window: u32,
+    /// The slow-start threshold in bytes; `u32::MAX` before the first loss.
+    pub slow_start_threshold: u32,
     /// The peer's window in bytes.
     pub send_window: u32,
     /// Our window in bytes, as the peer knows it.
     pub receive_window: u32,
     /// Bytes sent and not acknowledged.
     pub in_flight: u32,
+    /// Bytes among them that the peer has beyond a gap.
+    pub sacked: u32,
+    /// Bytes among them that are believed lost and not yet sent again.
+    pub lost: u32,
     /// Segments that were sent again.
     pub retransmissions: u32,
+    /// Time-outs in a row.
+    pub timeouts: u8,
+    /// Whether losses are being repaired.
+    pub recovering: bool,
+    /// Whether the network was seen to reorder.
+    pub reordering_seen: bool,
+    /// How much later than what was sent after it something may arrive before it counts as lost (RFC 8985).
+    pub reordering_window: Duration,
+    /// Bytes of text sent, what was sent again included.
+    pub bytes_sent: u64,
+    /// Bytes of text sent again.
+    pub bytes_retransmitted: u64,
+    /// Bytes of text that the peer has acknowledged.
+    pub bytes_acked: u64,
+    /// Bytes of text received in order.
+    pub bytes_received: u64,
+    /// The rate at which segments leave; `None` where they are not paced.
+    pub pacing_rate: Option<u64>,
+    /// The rate at which the network has delivered lately, while data flows.
+    pub delivery_rate: Option<u64>,
+    /// Whether that rate only says how much the application had to send.
+    pub delivery_rate_app_limited: bool,
+    /// What the sender waits for.
+    pub waiting: Waiting,
+    /// How long the sender had something on its way or to send, up to the last change of what it waits for.
+    pub busy: Duration,
+    /// How long of it everything that was written was on its way.
+    pub application_limited: Duration,
+    /// How long the peer's window held it back.
+    pub receive_window_limited: Duration,
+    /// How long the congestion window did.
+    pub congestion_window_limited: Duration,
+    /// How long pacing did.
+    pub pacing_limited: Duration,
+    /// Whether both sides agreed to explicit congestion notification (RFC 3168).
+    pub ecn: bool,
+    /// Segments that arrived with a router's mark.
+    pub marks_received: u32,
+    /// Acknowledgements that echoed such a mark.
+    pub echoes_received: u32,
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{LEFT, NOBODY, RIGHT, hash, pair, pair_of_mtu, pattern};
 use wharf::net::{TcpListener, TcpStream};
-use wharf::{ListenOptions, Net, SocketError, TcpOptions};
+use wharf::{CongestionControl, Ecn, ListenOptions, Net, SocketError, TcpOptions};
 
 fn connected(client: &Net, server: &Net) -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind(server, (RIGHT, 0)).unwrap();
@@ -421,6 +421,47 @@ fn options_are_kept_and_shared_by_clones() {
     assert_eq!(clone.tos().unwrap(), 0x10);
     let info = clone.info().unwrap();
     assert!(info.segment_size > 1_000 && info.segment_size <= 1_460);
+}
+
+#[test]
+fn congestion_control_and_pacing_are_chosen_by_socket_and_tcp_info_tells() {
+    let (left, right) = pair();
+    let listener = TcpListener::bind(&right, (RIGHT, 0)).unwrap();
+    let mut options = TcpOptions::default();
+    options.congestion_control = Some(CongestionControl::Bbr);
+    options.ecn = Some(Ecn::Active);
+    let mut near = TcpStream::connect_with(&left, listener.local_addr().unwrap(), &options).unwrap();
+    let (mut far, _) = listener.accept().unwrap();
+    let sent = pattern(3, 300_000);
+    let reader = thread::spawn(move || {
+        let mut received = vec![0; 300_000];
+        far.read_exact(&mut received).unwrap();
+        (received, far)
+    });
+    near.write_all(&sent).unwrap();
+    let (received, mut far) = reader.join().unwrap();
+    assert!(received == sent);
+    let info = near.info().unwrap();
+    assert_eq!(info.congestion_control, Some(CongestionControl::Bbr));
+    assert!(info.ecn && info.pacing_rate.is_some() && info.delivery_rate.is_some() && info.min_rtt.is_some());
+    assert!(info.bytes_sent >= 300_000 && info.busy > Duration::ZERO, "{info:?}");
+    assert_eq!(far.info().unwrap().bytes_received, 300_000);
+
+    near.set_congestion_control("reno").unwrap();
+    assert_eq!(near.set_congestion_control("vegas").unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(near.set_max_pacing_rate(Some(0)).unwrap_err().kind(), ErrorKind::InvalidInput);
+    near.set_max_pacing_rate(Some(50_000_000)).unwrap();
+    near.write_all(b"more").unwrap();
+    let mut more = [0; 4];
+    far.read_exact(&mut more).unwrap();
+    let info = near.info().unwrap();
+    assert_eq!(info.congestion_control, Some(CongestionControl::NewReno));
+    assert!(info.pacing_rate.is_some_and(|rate| rate <= 50_000_000));
+    near.set_max_pacing_rate(None).unwrap();
+    options.max_pacing_rate = Some(0);
+    let refused = TcpStream::connect_with(&left, listener.local_addr().unwrap(), &options).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+    assert_eq!(near.info().unwrap().pacing_rate, None);
 }
 
 #[test]

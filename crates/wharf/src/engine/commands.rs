@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ring::datagram::Record;
 use stack::ip::echo::EchoOptions;
-use stack::tcp::{ConnectOptions, KeepAlive, SocketOption, SocketOptions, StreamRings};
+use stack::tcp::{Algorithm, ConnectOptions, KeepAlive, SocketOption, SocketOptions, StreamRings};
 use stack::udp::{DatagramRings, SendError, UdpId};
 
 use super::sockets::Socket;
@@ -14,7 +14,9 @@ use super::{Engine, failures};
 use crate::control::{Answerer, Attachment, Command, Complete, Completion, EngineEnd, Marks, SocketId, Submission};
 use crate::error::SocketError;
 use crate::interface::Interface;
-use crate::options::{ListenOptions, TcpInfo, TcpOption, TcpOptions, UdpOption, UdpOptions};
+use crate::options::{
+    CongestionControl, Ecn, ListenOptions, TcpInfo, TcpOption, TcpOptions, UdpOption, UdpOptions, Waiting,
+};
 use crate::socket::datagram::DatagramState;
 use crate::socket::listener::ListenerState;
 use crate::socket::stream::StreamState;
@@ -196,16 +198,7 @@ impl Engine {
             return Err(SocketError::NotConnected);
         };
         let info = self.stack.tcp_info(*connection).ok_or(SocketError::NotConnected)?;
-        Ok(TcpInfo {
-            rtt: info.srtt,
-            rtt_variance: info.rttvar,
-            segment_size: info.mss,
-            congestion_window: info.congestion_window,
-            send_window: info.send_window,
-            receive_window: info.receive_window,
-            in_flight: info.in_flight,
-            retransmissions: info.retransmissions,
-        })
+        Ok(tcp_info(&info))
     }
 
     fn bind(
@@ -305,6 +298,14 @@ fn socket_options(options: &TcpOptions) -> SocketOptions {
     socket.hop_limit = options.hop_limit;
     socket.tos = options.tos;
     socket.max_segment = options.max_segment;
+    socket.congestion = options.congestion_control.map(algorithm);
+    socket.pacing = options.pacing;
+    socket.max_pacing_rate = options.max_pacing_rate;
+    socket.ecn = options.ecn.map(|ecn| match ecn {
+        Ecn::Off => stack::tcp::Ecn::Off,
+        Ecn::Passive => stack::tcp::Ecn::Passive,
+        Ecn::Active => stack::tcp::Ecn::Active,
+    });
     socket
 }
 
@@ -316,6 +317,62 @@ fn tcp_option(option: TcpOption) -> SocketOption {
         TcpOption::HopLimit(hops) => SocketOption::HopLimit(hops),
         TcpOption::Tos(tos) => SocketOption::Tos(tos),
         TcpOption::ResetOnClose(on) => SocketOption::ResetOnClose(on),
+        TcpOption::Congestion(control) => SocketOption::Congestion(algorithm(control)),
+        TcpOption::Pacing(on) => SocketOption::Pacing(on),
+        TcpOption::MaxPacingRate(rate) => SocketOption::MaxPacingRate(rate),
+    }
+}
+
+fn algorithm(control: CongestionControl) -> Algorithm {
+    match control {
+        CongestionControl::Cubic => Algorithm::Cubic,
+        CongestionControl::NewReno => Algorithm::NewReno,
+        CongestionControl::Bbr => Algorithm::Bbr,
+    }
+}
+
+fn tcp_info(info: &stack::tcp::TcpInfo) -> TcpInfo {
+    TcpInfo {
+        rtt: info.srtt,
+        rtt_variance: info.rttvar,
+        min_rtt: info.min_rtt,
+        retransmission_timeout: info.rto,
+        segment_size: info.mss,
+        congestion_control: CongestionControl::from_name(info.congestion.name()),
+        congestion_window: info.congestion_window,
+        slow_start_threshold: info.slow_start_threshold,
+        send_window: info.send_window,
+        receive_window: info.receive_window,
+        in_flight: info.in_flight,
+        sacked: info.sacked,
+        lost: info.lost,
+        retransmissions: info.retransmissions,
+        timeouts: info.timeouts,
+        recovering: info.recovering,
+        reordering_seen: info.reordering_seen,
+        reordering_window: info.reordering_window,
+        bytes_sent: info.bytes_sent,
+        bytes_retransmitted: info.bytes_retransmitted,
+        bytes_acked: info.bytes_acked,
+        bytes_received: info.bytes_received,
+        pacing_rate: info.pacing_rate,
+        delivery_rate: info.delivery_rate,
+        delivery_rate_app_limited: info.delivery_rate_app_limited,
+        waiting: match info.waiting {
+            stack::tcp::Waiting::Idle => Waiting::Idle,
+            stack::tcp::Waiting::Application => Waiting::Application,
+            stack::tcp::Waiting::ReceiveWindow => Waiting::ReceiveWindow,
+            stack::tcp::Waiting::CongestionWindow => Waiting::CongestionWindow,
+            stack::tcp::Waiting::Pacing => Waiting::Pacing,
+        },
+        busy: info.busy,
+        application_limited: info.application_limited,
+        receive_window_limited: info.receive_window_limited,
+        congestion_window_limited: info.congestion_window_limited,
+        pacing_limited: info.pacing_limited,
+        ecn: info.ecn,
+        marks_received: info.marks_received,
+        echoes_received: info.echoes_received,
     }
 }
 

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::error::SocketError;
-use crate::options::{KeepAlive, ListenOptions, TcpInfo, TcpOption, TcpOptions};
+use crate::options::{CongestionControl, KeepAlive, ListenOptions, TcpInfo, TcpOption, TcpOptions};
 use crate::socket::block;
 use crate::socket::listener::Listener;
 use crate::socket::stream::Stream;
@@ -273,7 +273,33 @@ impl TcpStream {
         Ok(self.stream.take_error().map(Into::into))
     }
 
-    /// Round-trip time, windows and counters.
+    /// Chooses the congestion control by the name that TCP_CONGESTION has for it: "cubic", "reno" or "bbr". A living
+    /// connection goes on from the window that it has.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a name that is not known, and if the engine has stopped.
+    pub fn set_congestion_control(&self, name: &str) -> io::Result<()> {
+        let control = CongestionControl::from_name(name).ok_or(SocketError::InvalidOption)?;
+        Ok(self.stream.set(TcpOption::Congestion(control))?)
+    }
+
+    /// Sends at the rate that the congestion window allows instead of in bursts; BBR does so always.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn set_pacing(&self, on: bool) -> io::Result<()> {
+        Ok(self.stream.set(TcpOption::Pacing(on))?)
+    }
+
+    /// Sends no faster than so many bytes a second (SO_MAX_PACING_RATE); `None` lifts the limit.
+    ///
+    /// # Errors
+    /// `InvalidInput` for zero, and if the engine has stopped.
+    pub fn set_max_pacing_rate(&self, rate: Option<u64>) -> io::Result<()> {
+        Ok(self.stream.set(TcpOption::MaxPacingRate(rate))?)
+    }
+
+    /// Round-trip times, windows, rates and counters, and what the sender waits for (TCP_INFO).
     ///
     /// # Errors
     /// If the connection is over or the engine has stopped.

@@ -95,7 +95,7 @@ impl Listener {
         local: SocketAddr,
         options: &ListenOptions,
     ) -> Result<Self, SocketError> {
-        if options.tcp.local.is_some() || options.tcp.hop_limit == 0 {
+        if options.tcp.local.is_some() || !options.tcp.is_valid() {
             return Err(SocketError::InvalidOption);
         }
         // Connections spread evenly, and so does the backlog.

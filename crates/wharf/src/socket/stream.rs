@@ -169,6 +169,9 @@ pub(crate) struct Stream {
 impl Stream {
     /// Begins a connection. It stands when [`poll_connected`](Self::poll_connected) says so.
     pub(crate) fn connect(engines: &Engines, remote: SocketAddr, options: &TcpOptions) -> Result<Self, SocketError> {
+        if !options.is_valid() {
+            return Err(SocketError::InvalidOption);
+        }
         let client = engines.for_connection(options.local, remote);
         let (send_in, send_out) = ring::heap(options.send_buffer);
         let (receive_in, receive_out) = ring::heap(options.receive_buffer);
@@ -383,7 +386,11 @@ impl Stream {
                 TcpOption::HopLimit(0) => return Err(SocketError::InvalidOption),
                 TcpOption::HopLimit(hops) => settings.hop_limit = hops,
                 TcpOption::Tos(tos) => settings.tos = tos,
-                TcpOption::ResetOnClose(_) => {}
+                TcpOption::MaxPacingRate(Some(0)) => return Err(SocketError::InvalidOption),
+                TcpOption::ResetOnClose(_)
+                | TcpOption::Congestion(_)
+                | TcpOption::Pacing(_)
+                | TcpOption::MaxPacingRate(_) => {}
             }
         }
         self.submit(Command::TcpSet(option), Attachment::None)
