@@ -135,6 +135,16 @@ impl Producer {
     /// [`Producer::write_at`] for bytes that lie in another ring.
     #[inline]
     pub fn write_span_at(&mut self, offset: usize, span: Span<'_>) -> bool {
+        if offset == 0
+            && let Some(to) = self.next_piece(span.len())
+        {
+            // SAFETY: as in `place`, for one piece.
+            unsafe { copy::copy(span.as_ptr(), to.as_ptr(), span.len()) };
+            #[cfg(loom)]
+            self.shadow(self.tail, span.len());
+            self.hi = self.tail + span.len() as u64;
+            return true;
+        }
         let Some(at) = self.prepare_at(offset, span.len()) else {
             return false;
         };
@@ -147,6 +157,14 @@ impl Producer {
     /// room.
     #[inline]
     pub fn write_at_and_sum(&mut self, offset: usize, bytes: &[u8]) -> Option<Sum> {
+        if offset == 0
+            && let Some(to) = self.next_piece(bytes.len())
+        {
+            // SAFETY: as below, for one piece.
+            let sum = unsafe { copy::copy_and_sum(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
+            self.hi = self.tail + bytes.len() as u64;
+            return Some(sum);
+        }
         let at = self.prepare_at(offset, bytes.len())?;
         let mut total = Sum::ZERO;
         let mut done = 0;

@@ -9,6 +9,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::net::IpAddr;
 
 use ring::Span;
@@ -26,6 +27,7 @@ use crate::ip::identification::Identifications;
 use crate::ip::input::Judged;
 use crate::ip::path_mtu::PathMtus;
 use crate::ip::reassembly::{Reassembler, ReassemblyId};
+use crate::ip::route::KnownPath;
 use crate::ip::routes::Routes;
 use crate::link::hot_path::HotPaths;
 use crate::link::neighbors::{NeighborId, Neighbors};
@@ -159,9 +161,10 @@ pub(crate) struct Network {
     pub entropy: Entropy,
     pub forwarding: bool,
     pub default_hop_limit: u8,
-    /// Grows with every change of an interface, address, route or neighbour: what was derived from them is stale.
+    /// Grows with every change of an interface, address, route, neighbour or path MTU: what was derived from them is stale.
     pub generation: u64,
     pub hot_paths: HotPaths,
+    pub known_paths: [Cell<Option<KnownPath>>; 2],
     /// The addresses of the last TCP segment that was taken.
     pub judged: Option<Judged>,
     pub buffers: BufferPool,
@@ -191,6 +194,7 @@ impl Network {
             default_hop_limit: config.default_hop_limit,
             generation: 1,
             hot_paths: HotPaths::new(),
+            known_paths: [Cell::new(None), Cell::new(None)],
             judged: None,
             buffers: BufferPool::new(),
             scratch: Box::default(),

@@ -129,7 +129,11 @@ impl Stack {
     /// has had its share of this call; call again when it can take more.
     pub fn poll_transmit(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
         self.settle(now);
-        let done = !self.has_output(interface) || self.transmit(now, interface, device);
+        if !self.has_output(interface) {
+            device.flush();
+            return true;
+        }
+        let done = self.transmit(now, interface, device);
         device.flush();
         self.settle(now);
         done

@@ -109,6 +109,7 @@ impl<K: Copy> Wheel<K> {
     }
 
     /// The deadline that `id` is armed for.
+    #[inline]
     pub(crate) fn deadline(&self, id: TimerId) -> Instant {
         if id.is_none() { Instant::NEVER } else { self.entries[id.0 as usize].deadline }
     }

@@ -106,6 +106,27 @@ impl Producer {
         self.prepare(end).then_some(at)
     }
 
+    /// Where the next `len` bytes go, in the usual case of a stream: there is memory and room as far as is known, nothing was
+    /// placed ahead, nothing has to be rewound, and they lie in one piece. `None` where anything is different.
+    #[inline]
+    pub(super) fn next_piece(&self, len: usize) -> Option<NonNull<u8>> {
+        let head = self.head.get();
+        let usual = self.log2 != 0 && self.hi == self.tail && head >= self.start && !self.is_closed_for_writing();
+        if !usual || len == 0 {
+            return None;
+        }
+        let size = 1u64 << self.log2;
+        let room = size.min(self.limit_now());
+        let from_base = self.tail.wrapping_sub(self.base);
+        // Relaxed: whoever has caught up is looked at properly by `prepare`.
+        let drained = || self.header().head.load(Ordering::Relaxed) == self.tail;
+        if (self.tail - head) + len as u64 > room || (from_base >= REWIND_AFTER && drained()) {
+            return None;
+        }
+        let (to, run) = self.piece(self.tail);
+        (len <= run).then_some(to)
+    }
+
     /// Makes all positions before `end`, which is at most `room_end()`, have memory. False when there is none left.
     #[inline]
     fn prepare(&mut self, end: u64) -> bool {
@@ -214,7 +235,7 @@ impl Producer {
 
     /// The slot of a position at or after the tail that `prepare` has covered, and how many positions follow it
     /// without a wrap.
-    #[inline]
+    #[inline(always)]
     pub(super) fn slot_of(&self, position: u64) -> (usize, u64) {
         if position >= self.start {
             let size = 1u64 << self.log2;
@@ -230,7 +251,7 @@ impl Producer {
     }
 
     /// The memory of such a position and how many positions follow it in the same piece.
-    #[inline]
+    #[inline(always)]
     pub(super) fn piece(&self, position: u64) -> (NonNull<u8>, usize) {
         let (slot, run) = self.slot_of(position);
         let (pointer, len) = if self.region_log2 == 0 {

@@ -70,6 +70,7 @@ impl Network {
         }
         let path = self.path_mtus.paths.entry(destination).or_insert(PathMtu { mtu, timer: TimerId::NONE });
         path.mtu = mtu;
+        self.generation += 1;
         Self::arm(&mut self.timers, &mut path.timer, now + LIFETIME, Timer::PathMtu(destination));
         mtu
     }
@@ -77,5 +78,6 @@ impl Network {
     /// What is known of the path to `destination` is too old.
     pub(crate) fn path_mtu_timeout(&mut self, destination: IpAddr) {
         self.path_mtus.paths.remove(&destination);
+        self.changed();
     }
 }

@@ -17,11 +17,24 @@ pub(crate) struct Way {
     pub mtu: u32,
 }
 
+/// A path that was found, and what for. It holds as long as [`Network::generation`] stands still. One is kept for those
+/// who name their source and one for those who do not.
+#[derive(Clone, Copy)]
+pub(crate) struct KnownPath {
+    generation: u64,
+    destination: IpAddr,
+    wanted: Option<IpAddr>,
+    path: Path,
+}
+
 impl Network {
     /// The path of unicast packets to `destination`, from `source` if that is given.
     pub(crate) fn route(&self, destination: IpAddr, source: Option<IpAddr>) -> Result<Path, Unroutable> {
+        if let Some(path) = self.known_path(destination, source) {
+            return Ok(path);
+        }
         match self.cast_of(destination)? {
-            Cast::Unicast => self.unicast_path(destination, source, None),
+            Cast::Unicast => self.find_path(destination, source),
             Cast::Broadcast => Err(Unroutable::Broadcast),
             Cast::Multicast => Err(Unroutable::Multicast),
         }
@@ -34,12 +47,18 @@ impl Network {
         source: Option<IpAddr>,
         interface: Option<InterfaceId>,
     ) -> Result<Way, Unroutable> {
+        let unicast = |path| {
+            let Path { interface, source, next_hop, mtu } = path;
+            Ok(Way { interface, source, hop: Hop::Neighbor(next_hop), mtu })
+        };
+        if interface.is_none()
+            && let Some(path) = self.known_path(destination, source)
+        {
+            return unicast(path);
+        }
         let hop = match self.cast_of(destination)? {
-            Cast::Unicast => {
-                let path = self.unicast_path(destination, source, interface)?;
-                let Path { interface, source, next_hop, mtu } = path;
-                return Ok(Way { interface, source, hop: Hop::Neighbor(next_hop), mtu });
-            }
+            Cast::Unicast if interface.is_none() => return unicast(self.find_path(destination, source)?),
+            Cast::Unicast => return unicast(self.unicast_path(destination, source, interface)?),
             Cast::Broadcast => Hop::Broadcast,
             Cast::Multicast => Hop::Group(destination),
         };
@@ -99,6 +118,21 @@ impl Network {
             return false;
         }
         self.addresses.contains_key(&source) || self.is_any_address(interface)
+    }
+
+    /// The path that was found last, if it was between the same addresses and nothing has changed since.
+    fn known_path(&self, destination: IpAddr, source: Option<IpAddr>) -> Option<Path> {
+        let known = self.known_paths[usize::from(source.is_some())].get()?;
+        let holds = known.generation == self.generation && known.destination == destination && known.wanted == source;
+        holds.then_some(known.path)
+    }
+
+    /// The path between addresses of single hosts, remembered.
+    fn find_path(&self, destination: IpAddr, source: Option<IpAddr>) -> Result<Path, Unroutable> {
+        let path = self.unicast_path(destination, source, None)?;
+        let known = KnownPath { generation: self.generation, destination, wanted: source, path };
+        self.known_paths[usize::from(source.is_some())].set(Some(known));
+        Ok(path)
     }
 
     fn unicast_path(

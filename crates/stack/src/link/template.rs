@@ -121,7 +121,7 @@ impl Headers {
 impl Network {
     /// Hands a segment that fits the template of its path to the device; `None`, with nothing done, where there is no
     /// template, or the path has become too small.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn transmit_plain(
         &mut self,
         device: &mut dyn Device,

@@ -146,7 +146,7 @@ impl Connection {
 
     /// An acknowledgement of something new, without blocks, on a connection that has no trouble: the same for the short
     /// way.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn on_untroubled_ack(&mut self, env: &mut Env<'_>, ack: SeqNum, timestamps: Option<TimestampsOption>) {
         let (mss, srtt) = (self.segment_size(), self.rtt.smoothed().unwrap_or_default());
         let (now, una, nxt) = (env.now, self.snd.una, self.snd.nxt);

@@ -258,8 +258,13 @@ fn thin_out(followed: &mut VecDeque<Departure>) {
 
 /// `bytes` in `interval`, in bytes a second.
 pub(crate) fn per_second(bytes: u64, interval: Duration) -> u64 {
-    let rate = u128::from(bytes) * 1_000_000_000 / interval.as_nanos().max(1);
-    u64::try_from(rate).unwrap_or(u64::MAX)
+    let nanos =
+        interval.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(interval.subsec_nanos())).max(1);
+    // A division of 128 bits costs as much as the rest of an acknowledgement, and is seldom needed.
+    match bytes.checked_mul(1_000_000_000) {
+        Some(scaled) => scaled / nanos,
+        None => u64::try_from(u128::from(bytes) * 1_000_000_000 / u128::from(nanos)).unwrap_or(u64::MAX),
+    }
 }
 
 #[cfg(test)]

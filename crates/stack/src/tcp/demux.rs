@@ -75,6 +75,10 @@ impl Demux {
 
     /// As [`find`](Self::find), for those who ask about many flows that will not come again.
     pub(crate) fn peek(&self, connections: &Connections, flow: &Flow) -> Option<u32> {
+        if self.table.is_empty() {
+            // Spares the hash.
+            return None;
+        }
         self.table.find(flow.hash(self.key), |&index| connections.at(index).is_some_and(|c| c.flow == *flow)).copied()
     }
 

@@ -117,6 +117,20 @@ impl Predictions {
     }
 }
 
+/// What an expected segment leaves to be done.
+enum Effect {
+    /// Nothing.
+    Text,
+    /// An acknowledgement is owed now.
+    Acknowledge,
+    /// One was put off.
+    PutOff,
+    /// More may be sent than before, and any deadline may have moved.
+    Any,
+    /// The ring's other half lies.
+    Corrupt,
+}
+
 /// A frame whose headers are as expected.
 struct Expected<'f> {
     seq: SeqNum,
@@ -136,7 +150,7 @@ struct Expected<'f> {
 impl<'f> Expected<'f> {
     /// Ethernet without a tag, IPv4 without options or a mark, whole and with a good checksum, TCP without options but timestamps,
     /// an ACK that may push, of a flow that was seen before.
-    #[inline]
+    #[inline(always)]
     fn read(predictions: &Predictions, net: &Network, interface: InterfaceId, frame: &'f [u8]) -> Option<Self> {
         let fixed = frame.first_chunk::<PLAIN_LEN>()?;
         let (entry, prediction) = predictions.find(array(fixed, IP + 12), array(fixed, TCP))?;
@@ -220,33 +234,31 @@ impl Tcp {
         };
         let index = expected.index;
         let Some(connection) = self.connections.at_mut(index) else { return false };
-        if !connection.foresees(now, &expected) || !connection.store_expected(frame, &expected) {
-            return false;
-        }
+        let mut env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
+        let Some(effect) = connection.take_expected(&mut env, frame, &expected) else { return false };
         if let Some(link) = context.net.interfaces.get_mut(interface) {
             link.stats.rx_packets += 1;
             link.stats.rx_bytes += frame.bytes.len() as u64;
         }
-        let ack_was_due = connection.deadlines.ack;
-        let mut env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
-        let sends_more = connection.take_expected(&mut env, frame.segment_size, &expected);
-        if let Some(Some(prediction)) = self.demux.predictions.entries.get_mut(expected.entry) {
+        if let Some(Some(prediction)) = self.demux.predictions.entries.get_mut(expected.entry)
+            && prediction.confirmed != now
+        {
             prediction.confirm(now, context.net, connection);
         }
-        if connection.is_corrupt() {
-            self.settle(now, context, index, Phase::Established);
-            return true;
-        }
         // What follows, as in `settle`.
-        let sends = if sends_more {
-            connection.prepare(now, index, &self.config, &mut self.wheel)
-        } else {
-            // Nothing has changed that a plan depends on, but for the acknowledgement that may be owed, and no deadline
-            // has come closer but its own.
-            if connection.deadlines.ack != ack_was_due {
+        let sends = match effect {
+            // Nothing has changed that a plan depends on, and no deadline has come closer.
+            Effect::Text => false,
+            Effect::Acknowledge => true,
+            Effect::PutOff => {
                 connection.arm(index, &mut self.wheel);
+                false
             }
-            connection.flags.has(Flags::ACK_NOW)
+            Effect::Any => connection.prepare(now, index, &self.config, &mut self.wheel),
+            Effect::Corrupt => {
+                self.settle(now, context, index, Phase::Established);
+                return true;
+            }
         };
         let queues = sends && !connection.flags.has(Flags::QUEUED);
         if !connection.news.is_empty()
@@ -295,11 +307,8 @@ impl Tcp {
 
 impl Prediction {
     /// The peer answers, so the neighbour that forwards to it is there.
-    #[inline]
+    #[inline(never)]
     fn confirm(&mut self, now: Instant, net: &mut Network, connection: &Connection) {
-        if self.confirmed == now {
-            return;
-        }
         self.confirmed = now;
         if self.leaves_by == connection.interface {
             net.confirm_neighbor(now, self.neighbor);
@@ -345,10 +354,12 @@ impl Connection {
         payload_sum.is_some_and(|payload_sum| (expected.header_sum() + payload_sum).is_valid())
     }
 
-    /// Does what [`on_segment`](Self::on_segment) would do. Returns whether more may be sent than before, besides an
-    /// acknowledgement.
-    #[inline]
-    fn take_expected(&mut self, env: &mut Env<'_>, segment_size: Option<u16>, expected: &Expected<'_>) -> bool {
+    /// Takes the segment if it is foreseen and its checksum is right, doing what [`on_segment`](Self::on_segment) would do.
+    #[inline(always)]
+    fn take_expected(&mut self, env: &mut Env<'_>, frame: &RxFrame<'_>, expected: &Expected<'_>) -> Option<Effect> {
+        if !self.foresees(env.now, expected) || !self.store_expected(frame, expected) {
+            return None;
+        }
         let &Expected { seq, ack, window, timestamps, payload, .. } = expected;
         self.last_heard = env.now;
         let mut sends_more = self.update_window(seq, ack, window);
@@ -360,11 +371,22 @@ impl Connection {
             // RFC 7323 section 4.3 (2).
             self.timestamps.update(env.now, option.value, seq, self.rcv.acked);
         }
+        let ack_was_due = self.deadlines.ack;
         if !payload.is_empty() {
-            let segments = super::input::segments_of(payload.len(), segment_size);
+            let segments = super::input::segments_of(payload.len(), frame.segment_size);
             self.on_text_in_order(env, payload.len() as u32, segments);
             self.measure_arrival(env.now, payload.len(), timestamps);
         }
-        sends_more
+        Some(if self.is_corrupt() {
+            Effect::Corrupt
+        } else if sends_more {
+            Effect::Any
+        } else if self.flags.has(Flags::ACK_NOW) {
+            Effect::Acknowledge
+        } else if self.deadlines.ack != ack_was_due {
+            Effect::PutOff
+        } else {
+            Effect::Text
+        })
     }
 }

@@ -12,6 +12,7 @@ use crate::link::InterfaceId;
 use crate::network::{Network, Segment, Transmitted, Unroutable};
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::error::TcpError;
+use crate::tcp::pacing;
 use crate::tcp::phase::Phase;
 use crate::tcp::{Context, Tcp};
 use crate::time::Instant;
@@ -60,6 +61,10 @@ pub(super) struct Plan {
 impl Connection {
     /// The next thing to send, if there is any.
     fn plan(&self) -> Option<Plan> {
+        if let Some(len) = self.free_text() {
+            let fin = self.flags.has(Flags::FINISHED);
+            return Some(Plan { kind: Kind::Text, seq: self.snd.nxt, len, fin });
+        }
         if self.phase.sends()
             && !self.flags.has(Flags::SYN_DUE)
             && self.stream_waits()
@@ -226,12 +231,15 @@ impl Connection {
     /// What there is to send, without deciding what goes next: a plan is made when a segment is asked for, and here only
     /// where nothing less can tell a connection that sends from one that is stuck.
     pub(crate) fn outlook(&self) -> Outlook {
-        let streams = self.phase.sends() && self.stream_waits();
         const OWED: Flags = Flags::SYN_DUE.and(Flags::ACK_NOW).and(Flags::KEEP_ALIVE_DUE);
+        let streams = self.phase.sends() && self.stream_waits();
         if !streams && !self.flags.has(OWED) && self.duplicate_acks_owed == 0 {
             return Outlook::Idle;
         }
-        if streams && (self.surely_streams() || self.plan_stream().is_some()) {
+        if streams && self.free_text().is_some() {
+            return Outlook::Sends;
+        }
+        if streams && self.plan_stream().is_some() {
             return Outlook::Sends;
         }
         if streams && self.is_stuck() {
@@ -240,12 +248,15 @@ impl Connection {
         if self.plan_beside_stream().is_some() { Outlook::Sends } else { Outlook::Idle }
     }
 
-    /// Whether text waits, nothing is in flight, and all of it fits both windows: then no rule holds it back.
-    fn surely_streams(&self) -> bool {
-        self.flight() == 0 && self.snd.fin.is_none() && {
-            let left = self.unsent();
-            left > 0 && left <= self.sendable()
+    /// The text that waits, where nothing is in flight and all of it fits the windows and one train: no rule holds it back
+    /// then, and none has to be asked. The usual case of a request or a response.
+    #[inline]
+    fn free_text(&self) -> Option<u32> {
+        if self.flight() != 0 || self.snd.fin.is_some() || !self.phase.sends() || self.flags.has(Flags::PACED) {
+            return None;
         }
+        let left = self.unsent();
+        (left > 0 && left <= pacing::LONGEST_TRAIN && left <= self.sendable()).then_some(left)
     }
 
     /// Whether any part of the stream may wait to be sent: a quick look, after which a plan may still find none.
@@ -298,9 +309,6 @@ impl Connection {
         plan: Plan,
         config: &TcpConfig,
     ) -> Transmitted {
-        if let Some(transmitted) = self.send_plain(now, net, device, plan, config) {
-            return transmitted;
-        }
         let mut flags = TcpFlags::ACK;
         let mut options = TcpOptions::NONE;
         let (mut window, mut edge) = self.offer_window();
@@ -523,7 +531,11 @@ impl Tcp {
                 connection.prepare(now, index, &self.config, &mut self.wheel);
                 continue;
             };
-            match connection.send_segment(now, context.net, device, plan, &self.config) {
+            let transmitted = match connection.send_plain(now, context.net, device, plan, &self.config) {
+                Some(transmitted) => transmitted,
+                None => connection.send_segment(now, context.net, device, plan, &self.config),
+            };
+            match transmitted {
                 Transmitted::Sent if connection.send.is_poisoned() => {
                     let id = self.connections.handle_at(index);
                     id.into_iter().for_each(|id| self.end(now, context, id, TcpError::Corrupt));

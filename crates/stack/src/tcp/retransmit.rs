@@ -48,12 +48,14 @@ impl Connection {
 
     /// Sets the alarm for RACK or a tail-loss probe after something was sent or acknowledged.
     pub(crate) fn watch_tail(&mut self, now: Instant) {
-        let (mss, srtt) = (self.segment_size(), self.rtt.smoothed().unwrap_or_default());
+        let mss = self.segment_size();
         let rto_at = self.deadlines.retransmit;
         self.deadlines.alarm = match &mut self.recovery {
             // A window probe is answered whether its byte was taken or not: what is missing shows when the window opens.
             _ if self.flags.has(Flags::PERSISTING) => Instant::NEVER,
-            Some(recovery) if !recovery.is_idle() => recovery.next_alarm(now, mss, srtt, rto_at),
+            Some(recovery) if !recovery.is_idle() => {
+                recovery.next_alarm(now, mss, self.rtt.smoothed().unwrap_or_default(), rto_at)
+            }
             _ => Instant::NEVER,
         };
     }

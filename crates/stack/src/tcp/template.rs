@@ -17,7 +17,6 @@ use crate::time::Instant;
 
 impl Connection {
     /// Sends `plan` from the template, if there is one for it; otherwise nothing has happened.
-    #[inline]
     pub(super) fn send_plain(
         &mut self,
         now: Instant,

@@ -213,6 +213,9 @@ impl<A: Address> Family<A> {
     }
 
     fn find(&self, keys: (u64, u64), local: A, remote: A, flow: &Flow) -> Option<Remains> {
+        if self.alive == 0 {
+            return None;
+        }
         let hash = hash(keys, local, remote, flow.local_port, flow.remote_port);
         let is_it = |number: &u32| self.queue.at(*number).is_some_and(|entry| entry.is(local, remote, flow));
         let number = self.table.find(hash, is_it)?;

@@ -29,6 +29,14 @@ impl Connection {
 
     /// Sees to it that the wheel wakes no later than the earliest deadline.
     pub(crate) fn arm(&mut self, index: u32, wheel: &mut Wheel<u32>) {
+        let armed = wheel.deadline(self.timer);
+        let Deadlines { retransmit, alarm, ack, idle } = self.deadlines;
+        let busy = retransmit.min(alarm).min(ack);
+        let has_others = self.flags.has(Flags::PACE_WAIT) || self.options.user_timeout.is_some();
+        if busy.min(idle) >= armed && !busy.is_never() && !has_others {
+            // Most often the entry rings early enough already.
+            return;
+        }
         let mut earliest = self.earliest();
         if self.is_quiet() {
             let rest = self.rest_at();
