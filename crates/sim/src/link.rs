@@ -8,6 +8,9 @@ use stack::Instant;
 
 use crate::chance::Chance;
 
+/// The link header, which does not count in a packet's size.
+const ETHERNET_LEN: usize = 14;
+
 /// How frames get lost.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub enum Loss {
@@ -53,6 +56,8 @@ pub struct LinkModel {
     pub duplicate: f64,
     /// The probability that a bit of the frame is turned over.
     pub corrupt: f64,
+    /// IP packets larger than this many bytes are swallowed, and nobody is told: a black hole of path MTU discovery.
+    pub swallow_above: Option<usize>,
     /// Bytes that wait for the wire above which a frame of an ECN-capable transport is marked (RFC 3168's CE); `None` marks
     /// none.
     pub mark: Option<usize>,
@@ -77,6 +82,8 @@ pub struct LinkStats {
     pub arrived: u64,
     /// Frames lost on the wire.
     pub lost: u64,
+    /// Frames swallowed for their size.
+    pub swallowed: u64,
     /// Frames that were marked.
     pub marked: u64,
     /// Frames that found the queue full.
@@ -193,6 +200,10 @@ impl Link {
             self.stats.overflowed += 1;
             return;
         };
+        if self.model.swallow_above.is_some_and(|most| frame.bytes.len() > ETHERNET_LEN + most) {
+            self.stats.swallowed += 1;
+            return;
+        }
         if self.is_lost(left_at, chance) {
             self.stats.lost += 1;
             return;

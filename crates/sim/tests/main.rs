@@ -31,6 +31,7 @@ mod tcp_memory;
 mod tcp_nagle;
 mod tcp_options;
 mod tcp_pacing;
+mod tcp_path_search;
 mod tcp_persist;
 mod tcp_prr;
 mod tcp_rack;

@@ -42,6 +42,7 @@ fn random_link(chance: &mut Chance) -> LinkModel {
         reorder_delay: up_to(chance, [30; 3]),
         duplicate: [0.0, 0.01, 0.1][chance.below(3) as usize],
         corrupt: [0.0, 0.005, 0.05][chance.below(3) as usize],
+        swallow_above: None,
         mark: Some(5_000),
     }
 }

@@ -83,6 +83,8 @@ pub struct TcpConfig {
     /// Challenge ACKs a second, for the whole engine (RFC 5961 section 7): in each from half as many to half as many
     /// more, so that the count tells nobody anything. Default 1,000.
     pub challenge_ack_limit: u32,
+    /// Find out what a path carries where no router says so (RFC 8899). Default true.
+    pub path_probing: bool,
     /// Offer window scaling (RFC 7323).
     pub window_scaling: bool,
     /// Offer timestamps (RFC 7323).
@@ -121,6 +123,7 @@ impl Default for TcpConfig {
             fin_wait_2: Duration::from_secs(60),
             time_wait_limit: 262_144,
             challenge_ack_limit: 1_000,
+            path_probing: true,
             window_scaling: true,
             timestamps: true,
             sack: true,

@@ -39,6 +39,8 @@ impl Settings {
             sysctl: false,
             flags: flags.to_string(),
         };
+        // As on Linux (tcp_mtu_probing): a script's time-outs are not about the size.
+        settings.config.tcp.path_probing = false;
         settings.apply_flags()?;
         Ok(settings)
     }

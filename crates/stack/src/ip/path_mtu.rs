@@ -75,6 +75,16 @@ impl Network {
         mtu
     }
 
+    /// Packets of `mtu` bytes were seen to arrive at `destination`, larger ones perhaps not.
+    pub(crate) fn learn_path_mtu(&mut self, now: Instant, destination: IpAddr, mtu: u32) {
+        match self.path_mtus.paths.get_mut(&destination) {
+            Some(path) if path.mtu < mtu => path.mtu = mtu,
+            _ => {
+                self.lower_path_mtu(now, destination, mtu);
+            }
+        }
+    }
+
     /// What is known of the path to `destination` is too old.
     pub(crate) fn path_mtu_timeout(&mut self, destination: IpAddr) {
         self.path_mtus.paths.remove(&destination);

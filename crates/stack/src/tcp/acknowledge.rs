@@ -161,6 +161,9 @@ impl Connection {
             Some(recovery) => recovery.on_feedback(feedback, &mut self.congestion),
             None => None,
         };
+        if self.path.is_some() {
+            self.judge_path_probe(env.now);
+        }
         match sample {
             Some(rtt) => self.rtt.sample(rtt),
             None if ack.after(una) => self.sample_by_timestamp(env.now, timestamps),
@@ -190,6 +193,9 @@ impl Connection {
             // RFC 6298 section 5.3: something new was acknowledged, the timer starts again.
             self.deadlines.retransmit = env.now + self.rtt.rto(env.config.rto_min, env.config.rto_max);
             self.unanswered_since = env.now;
+        }
+        if self.path.is_some() {
+            self.on_path_ack(env.now, ack);
         }
         if freed > 0 {
             self.resize_send_buffer(env.budget);

@@ -21,6 +21,7 @@ use crate::tcp::error::TcpError;
 use crate::tcp::fast_open::Offer;
 use crate::tcp::ledger::Ledger;
 use crate::tcp::options::{ApplicationRings, SocketOptions};
+use crate::tcp::path_search::PathSearch;
 use crate::tcp::phase::Phase;
 use crate::tcp::reassembly::Reassembly;
 use crate::tcp::recovery::Recovery;
@@ -198,6 +199,8 @@ pub(crate) struct Connection {
     pub send: Consumer,
     pub receive: Producer,
     pub reassembly: Option<Box<Reassembly>>,
+    /// The search for what the path carries; nothing while there is no doubt.
+    pub path: Option<Box<PathSearch>>,
     /// How fast the application reads; nothing while the window need not grow.
     pub measurement: Option<Box<Measurement>>,
     /// Shared by all connections that have the same ones.
@@ -289,6 +292,7 @@ impl Connection {
             send,
             receive,
             reassembly: None,
+            path: None,
             measurement: None,
             options,
             parked: None,

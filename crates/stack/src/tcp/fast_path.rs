@@ -245,6 +245,11 @@ impl Tcp {
         {
             prediction.confirm(now, context.net, connection);
         }
+        if connection.path.is_some()
+            && let Some(mtu) = connection.take_path_news()
+        {
+            context.net.learn_path_mtu(now, connection.flow.remote, mtu);
+        }
         // What follows, as in `settle`.
         let sends = match effect {
             // Nothing has changed that a plan depends on, and no deadline has come closer.

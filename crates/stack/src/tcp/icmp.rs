@@ -55,7 +55,7 @@ impl Tcp {
                     context.net.discard(Discard::IcmpUnmatched);
                     return;
                 }
-                connection.mss = mss;
+                connection.path_is_told(now, mss);
                 context.net.lower_path_mtu(now, flow.remote, mtu);
                 // RFC 1191 section 6.4: send again at once what was too big; no congestion is meant.
                 if let Some(recovery) = &mut connection.recovery {

@@ -140,6 +140,9 @@ impl Tcp {
         if outcome.is_ok() {
             context.net.confirm_reachable(now, connection.interface, flow.remote);
         }
+        if let Some(mtu) = connection.take_path_news() {
+            context.net.learn_path_mtu(now, flow.remote, mtu);
+        }
         if answered {
             self.on_fast_open_answer(index, &header, &segment[HEADER_LEN..header_len], isn);
         }

@@ -13,6 +13,7 @@
 //! | loss: what is in flight, what is lost, what to do about it | `scoreboard`, `rack`, `recovery`, `retransmit`, `rtt` |
 //! | the flight's last segments; the rate of repair; losses that were none | `tail_probe`, `reduction`, `undo` |
 //! | how much may be in flight, and how fast it leaves | `congestion`, `delivery_rate`, `pacing` |
+//! | what the path carries | `path_search`, `icmp` |
 //! | how much the rings may hold; what all of them may | `buffers`, `memory` |
 //! | what routers say by marks | `ecn` |
 //! | a closed window; a silent peer | `persist`, `keep_alive` |
@@ -51,6 +52,7 @@ mod memory;
 mod options;
 mod output;
 mod pacing;
+mod path_search;
 mod persist;
 mod phase;
 mod rack;

@@ -13,6 +13,7 @@ use crate::network::{Network, Segment, Transmitted, Unroutable};
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::error::TcpError;
 use crate::tcp::pacing;
+use crate::tcp::path_search::ProbePlan;
 use crate::tcp::phase::Phase;
 use crate::tcp::{Context, Tcp};
 use crate::time::Instant;
@@ -31,6 +32,8 @@ pub(super) enum Kind {
     TailProbe,
     /// A window probe.
     Probe,
+    /// Text from SND.NXT on, in a segment larger than the path is known to carry.
+    PathProbe,
     /// A keep-alive probe.
     KeepAlive,
     /// An acknowledgement and nothing else.
@@ -185,6 +188,14 @@ impl Connection {
         if self.flags.has(Flags::PACE_WAIT) {
             return None;
         }
+        if self.path.is_some()
+            && let Some(probe) = self.plan_path_probe()
+        {
+            return match probe {
+                ProbePlan::Send(len) => Some(Plan { kind: Kind::PathProbe, seq: self.snd.nxt, len, fin: false }),
+                ProbePlan::Wait => None,
+            };
+        }
         let mss = self.segment_size();
         let len = left.min(self.sendable()).min(self.longest_train());
         let len = if len < mss {
@@ -200,7 +211,7 @@ impl Connection {
     }
 
     /// Bytes that the peer's window and the congestion window let go now.
-    fn sendable(&self) -> u32 {
+    pub(crate) fn sendable(&self) -> u32 {
         let offered = self.snd.wnd.saturating_sub(self.snd.nxt - self.snd.una);
         offered.min(self.congestion.window().saturating_sub(self.pipe()))
     }
@@ -373,7 +384,7 @@ impl Connection {
             header: &bytes[..header_len],
             payload: spans.as_slice(),
             payload_len: spans.len(),
-            segment_size: (spans.len() as u32 > size).then_some(size as u16),
+            segment_size: (spans.len() as u32 > size && plan.kind != Kind::PathProbe).then_some(size as u16),
         };
         let cut = spans.len() < plan.len as usize;
         let len = spans.len() as u32;
@@ -425,6 +436,10 @@ impl Connection {
                 self.retransmissions += u32::from(self.flags.has(Flags::SYN_RESENT));
             }
             Kind::Text => self.on_text_sent(now, plan, end),
+            Kind::PathProbe => {
+                self.on_text_sent(now, plan, end);
+                self.on_path_probe_sent(plan.seq, end);
+            }
             Kind::Again => {
                 self.retransmissions += 1;
                 let nxt = self.snd.nxt;

@@ -77,6 +77,8 @@ pub(crate) struct Recovery {
     pub pacer: Pacer,
     /// Bytes marked as lost that the delivery rate knows of.
     told_lost: u64,
+    /// The last probe of the path's size (`path_search`): nobody slows down for its loss.
+    pub spare: Option<(SeqNum, SeqNum)>,
 }
 
 /// How long the smallest round trip is believed.
@@ -146,6 +148,7 @@ impl Recovery {
             rate: DeliveryRate::new(model),
             pacer: Pacer::new(),
             told_lost: 0,
+            spare: None,
         }
     }
 
@@ -310,7 +313,7 @@ impl Recovery {
         };
         let mut marked = false;
         match self.mode {
-            Mode::Open if self.board.lost() > 0 => {
+            Mode::Open if self.board.lost() > 0 && !self.is_spare_loss() => {
                 self.enter(nxt, outstanding, sacked, mss, congestion);
                 self.reduce(false, mss, counted, congestion);
                 self.let_first_go(mss, congestion);
@@ -474,6 +477,13 @@ impl Recovery {
         }
     }
 
+    /// Whether all that is lost is a probe of the path's size: RFC 4821 section 7.5, no sign of congestion.
+    pub(crate) fn is_spare_loss(&self) -> bool {
+        let Some((start, end)) = self.spare else { return false };
+        let within = |at: SeqNum| at.at_or_after(start) && at.before(end);
+        self.board.lost() <= end - start && self.board.next_lost().is_some_and(|(from, _)| within(from))
+    }
+
     /// Recovery begins. `flight` bytes were outstanding, and `sacked` of them reported, before what told of the loss.
     fn enter(&mut self, nxt: SeqNum, flight: u32, sacked: u32, mss: u32, congestion: &mut Congestion) {
         self.mode = Mode::Fast;
@@ -541,6 +551,7 @@ impl Recovery {
         srtt: Duration,
         congestion: &mut Congestion,
     ) {
+        self.spare = None;
         let first = self.timeouts == 0;
         let flight = self.board.outstanding();
         // RFC 2018 section 8: the peer may have dropped what it reported. It has if it asks for what it reported, and a

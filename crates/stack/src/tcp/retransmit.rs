@@ -22,6 +22,7 @@ impl Connection {
             self.fail(TcpError::TimedOut);
             return;
         }
+        self.suspect_black_hole(timeouts, config);
         let (nxt, mss, srtt) = (self.snd.nxt, self.segment_size(), self.rtt.smoothed().unwrap_or_default());
         // RFC 6298 sections 5.4 and 5.5: the earliest segment again, with twice the time-out.
         if let Some(recovery) = &mut self.recovery {
@@ -67,6 +68,11 @@ impl Connection {
 
     /// The alarm has gone off.
     pub(crate) fn on_alarm(&mut self, now: Instant) {
+        self.look_on_alarm(now);
+        self.judge_path_probe(now);
+    }
+
+    fn look_on_alarm(&mut self, now: Instant) {
         self.deadlines.alarm = Instant::NEVER;
         let (nxt, mss, srtt) = (self.snd.nxt, self.segment_size(), self.rtt.smoothed().unwrap_or_default());
         if let Some(recovery) = &mut self.recovery {

@@ -54,7 +54,7 @@ impl Recovery {
                 let (flight, sacked) = (self.board.outstanding(), self.board.sacked());
                 self.detect(now, mss, srtt);
                 match self.mode {
-                    Mode::Open if self.board.lost() > 0 => {
+                    Mode::Open if self.board.lost() > 0 && !self.is_spare_loss() => {
                         self.enter(nxt, flight, sacked, mss, congestion);
                         self.reduce(false, mss, 0, congestion);
                         self.let_first_go(mss, congestion);
