@@ -126,6 +126,11 @@ fn run(seed: u64) {
 
 /// Plays the network of `seed` to its end and returns it. With `traced` every frame is kept.
 pub(crate) fn play(seed: u64, fast_path: bool, traced: bool) -> World {
+    play_with(seed, traced, |tcp| tcp.fast_path = fast_path)
+}
+
+/// The same with engines set otherwise.
+pub(crate) fn play_with(seed: u64, traced: bool, set: impl Fn(&mut TcpConfig)) -> World {
     let mut chance = Chance::new(seed);
     let mut setup = Setup::new(seed);
     setup.forth = random_link(&mut chance);
@@ -133,7 +138,7 @@ pub(crate) fn play(seed: u64, fast_path: bool, traced: bool) -> World {
     setup.mtu = [576, 1500, 1500, 9000][chance.below(4) as usize];
     setup.offload = chance.below(4) == 0;
     for config in &mut setup.config {
-        config.tcp.fast_path = fast_path;
+        set(&mut config.tcp);
     }
     // A queue that no frame fits is a broken link, not a slow one.
     let largest = if setup.offload { 1 << 16 } else { setup.mtu as usize + 18 };

@@ -94,6 +94,9 @@ pub struct TcpConfig {
     /// Let segments that are like those before them take a shorter way through the engine, in and out. Default true; off,
     /// every segment takes the whole way, with the same result: for tests and measurements.
     pub fast_path: bool,
+    /// Take consecutive segments of one batch of frames in as one, where the link has not put them together (receive coalescing). It
+    /// needs `fast_path`. Default false; the result is the same either way.
+    pub receive_coalescing: bool,
     /// The congestion control of sockets that ask for none. Default CUBIC.
     pub congestion: Algorithm,
     /// Explicit congestion notification (RFC 3168) for sockets that do not say. Default: where the peer asks for it.
@@ -128,6 +131,7 @@ impl Default for TcpConfig {
             timestamps: true,
             sack: true,
             fast_path: true,
+            receive_coalescing: false,
             congestion: Algorithm::Cubic,
             ecn: Ecn::Passive,
             share: None,

@@ -96,8 +96,8 @@ impl Stack {
     /// A frame arrived on `interface`.
     pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
         let lo = self.net.loopback;
-        let (tcp, mut context) = self.tcp_context();
-        if tcp.input_expected(now, &mut context, interface, frame) {
+        let (tcp, mut context) = self.tcp_parts();
+        if tcp.input_short(now, &mut context, interface, frame) {
             // Nothing has changed but a connection; only what it sends may stay inside.
             if tcp.has_output(lo) {
                 self.settle(now);
@@ -110,6 +110,7 @@ impl Stack {
 
     /// The time that [`poll_timeout`](Self::poll_timeout) named has come. Calling it at any other time does no harm.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.end_train();
         while let Some(timer) = self.net.timers.pop_expired(now) {
             match timer {
                 Timer::Neighbor(id) => self.net.neighbor_timeout(now, id),
@@ -128,6 +129,7 @@ impl Stack {
     /// Hands everything that is to leave by `interface` to its device. True: it took everything. False: it is full, or
     /// has had its share of this call; call again when it can take more.
     pub fn poll_transmit(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
+        self.end_train();
         self.settle(now);
         if !self.has_output(interface) {
             device.flush();
@@ -141,7 +143,7 @@ impl Stack {
 
     /// When to call [`handle_timeout`](Self::handle_timeout): [`Instant::NEVER`] when nothing is to come.
     pub fn poll_timeout(&self) -> Instant {
-        if self.loopback_waits() {
+        if self.loopback_waits() || self.tcp.train_waits() {
             return Instant::ZERO;
         }
         self.net.timers.next_deadline().min(self.tcp.next_deadline())
@@ -150,6 +152,7 @@ impl Stack {
     /// What happened since the last call.
     #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
+        self.end_train();
         if self.events.is_empty() { None } else { self.next_event() }
     }
 
@@ -185,15 +188,30 @@ impl Stack {
         &self.net.discards
     }
 
-    /// TCP, and what it may use of the rest.
+    /// TCP, and what it may use of the rest. A train of segments ends here: whatever is done next finds it taken in.
     pub(crate) fn tcp_context(&mut self) -> (&mut Tcp, Context<'_>) {
+        self.end_train();
+        self.tcp_parts()
+    }
+
+    #[inline]
+    fn end_train(&mut self) {
+        if self.tcp.has_train() {
+            let (tcp, mut context) = self.tcp_parts();
+            tcp.end_train(&mut context);
+        }
+    }
+
+    /// As [`tcp_context`](Self::tcp_context), for the next frame, which may belong to the train.
+    #[inline]
+    fn tcp_parts(&mut self) -> (&mut Tcp, Context<'_>) {
         let Self { tcp, net, events, entropy, .. } = self;
         (tcp, Context { net, events, entropy })
     }
 
     fn receive(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
-        let (tcp, mut context) = self.tcp_context();
-        if !tcp.input_expected(now, &mut context, interface, frame) {
+        let (tcp, mut context) = self.tcp_parts();
+        if !tcp.input_short(now, &mut context, interface, frame) {
             self.receive_any(now, interface, frame);
         }
     }

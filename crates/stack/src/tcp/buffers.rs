@@ -99,6 +99,17 @@ impl Connection {
         }
     }
 
+    /// How much text may arrive at one instant before the next look at a round trip: with timestamps the first segment
+    /// with an echo was it, without them it comes where a window's worth ends.
+    pub(super) fn unmeasured(&self) -> usize {
+        match &self.measurement {
+            Some(measurement) if !self.timestamps.is_agreed() && measurement.window_end.after(self.rcv.nxt) => {
+                (measurement.window_end - self.rcv.nxt) as usize - 1
+            }
+            _ => usize::MAX,
+        }
+    }
+
     fn measure(&mut self, now: Instant, timestamps: Option<Timestamps>) {
         let nxt = self.rcv.nxt;
         let window_end = nxt + self.rcv.limit;

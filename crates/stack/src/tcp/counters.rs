@@ -17,4 +17,6 @@ pub struct TcpCounters {
     pub fast_open_overflowed: u64,
     /// Connections of ours whose SYN's text was taken.
     pub fast_open_connected: u64,
+    /// Segments that were taken in as one with the segment before them (receive coalescing).
+    pub coalesced: u64,
 }

@@ -7,7 +7,7 @@
 //! the frame takes the whole way**, so every discard, every answer and every rare case is decided in one place only, and
 //! both ways give the same result: `crates/sim/tests/tcp_fast_path.rs` runs them against each other.
 //!
-//! `Stack` tries [`Tcp::input_expected`] for every frame before `link/input` sees it. `Tcp::input` calls
+//! [`Tcp::input_expected`] is tried for every frame before `link/input` sees it, by `train`. `Tcp::input` calls
 //! [`Tcp::expect_more`] for a segment that went the whole way well: the next one's link and IP headers will be judged as
 //! its own were, as long as nothing changes that the judgement depends on
 //! ([`Network::generation`](crate::network::Network)).
@@ -18,9 +18,10 @@ use core::net::IpAddr;
 use device::{RxChecksum, RxFrame};
 use wire::checksum::{Sum, sum, sum_array};
 use wire::ethernet::HEADER_LEN as ETHERNET_LEN;
-use wire::ipv4::HEADER_LEN as IP_LEN;
+pub(super) use wire::ipv4::HEADER_LEN as IP_LEN;
 use wire::protocol::Protocol;
-use wire::tcp::{HEADER_LEN as TCP_LEN, SeqNum, TcpFlags, Timestamps as TimestampsOption};
+pub(super) use wire::tcp::HEADER_LEN as TCP_LEN;
+use wire::tcp::{SeqNum, TcpFlags, Timestamps as TimestampsOption};
 
 use crate::ip::Delivery;
 use crate::link::InterfaceId;
@@ -35,14 +36,14 @@ use crate::tcp::{Context, Tcp, announce};
 use crate::time::Instant;
 
 /// All headers without options.
-const PLAIN_LEN: usize = ETHERNET_LEN + IP_LEN + TCP_LEN;
+pub(super) const PLAIN_LEN: usize = ETHERNET_LEN + IP_LEN + TCP_LEN;
 /// Where IPv4's header begins.
-const IP: usize = ETHERNET_LEN;
+pub(super) const IP: usize = ETHERNET_LEN;
 /// Where TCP's header begins.
-const TCP: usize = ETHERNET_LEN + IP_LEN;
+pub(super) const TCP: usize = ETHERNET_LEN + IP_LEN;
 /// Timestamps with two octets of padding before them, as every system lays them out (RFC 7323 appendix A).
 const TIMESTAMPS: [u8; 4] = [1, 1, 8, 10];
-const TIMESTAMPS_LEN: usize = 12;
+pub(super) const TIMESTAMPS_LEN: usize = 12;
 
 /// What the frames of a flow begin with, and where they lead.
 #[derive(Clone, Copy)]
@@ -97,6 +98,12 @@ impl Predictions {
         let at = slot(addresses, ports);
         let entry = self.entries.get(at)?.as_ref()?;
         (entry.addresses == addresses && entry.ports == ports).then_some((at, entry))
+    }
+
+    /// The connection of a frame that was as expected, and the sum of its pseudo-header without the length.
+    pub(super) fn led_to(&self, fixed: &[u8; PLAIN_LEN]) -> Option<(u32, Sum)> {
+        let (_, prediction) = self.find(array(fixed, IP + 12), array(fixed, TCP))?;
+        Some((prediction.index, prediction.pseudo_sum))
     }
 
     fn insert(&mut self, prediction: Prediction) {
@@ -214,7 +221,7 @@ impl<'f> Expected<'f> {
 
 /// The `N` bytes at `at`, which must lie within.
 #[inline(always)]
-fn array<const N: usize>(bytes: &[u8; PLAIN_LEN], at: usize) -> [u8; N] {
+pub(super) fn array<const N: usize>(bytes: &[u8; PLAIN_LEN], at: usize) -> [u8; N] {
     // The end is known to the compiler, so that nothing is left of the zeros.
     bytes[at..].first_chunk().copied().unwrap_or([0; N])
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a segment's way in: checksum, look-up, RFC 9293's order of checks | `input` |
 //! | the segment that was expected, and the one like all others, on the short way in and out | `fast_path`, `template` |
+//! | receive coalescing: segments of one batch taken in as one | `train` |
 //! | opening: SYN, SYN-ACK, options | `handshake`, `listener`, `isn` |
 //! | the queue of handshakes that peers have begun | `half_open`, `syn_queue`, `syn_cookies` |
 //! | text on SYNs | `fast_open` |
@@ -72,6 +73,7 @@ mod template;
 mod time_wait;
 mod timers;
 mod timestamps;
+mod train;
 mod undo;
 mod waiting;
 
@@ -112,6 +114,7 @@ use crate::tcp::reset::Reset;
 use crate::tcp::syn_cookies::CookieJar;
 use crate::tcp::syn_queue::SynQueue;
 use crate::tcp::time_wait::{Remains, TimeWait};
+use crate::tcp::train::Train;
 use crate::time::Instant;
 use crate::timers::Wheel;
 
@@ -157,6 +160,8 @@ pub(crate) struct Tcp {
     /// The settings of the last connection made, which the next one most likely has too.
     options: Arc<SocketOptions>,
     memory: Memory,
+    /// Segments that were taken in and not yet acted on.
+    train: Option<Train>,
 }
 
 impl Tcp {
@@ -179,6 +184,7 @@ impl Tcp {
             held: 0,
             options: Arc::new(SocketOptions::default()),
             memory: Memory::new(config.memory_budget),
+            train: None,
             config,
         }
     }

@@ -82,7 +82,7 @@ impl Connection {
 
     /// Hands the next `arrived` bytes to the application.
     #[inline]
-    fn take_in_text(&mut self, env: &Env<'_>, arrived: u32, filled_hole: bool) {
+    pub(super) fn take_in_text(&mut self, env: &Env<'_>, arrived: u32, filled_hole: bool) {
         if !self.flags.has(Flags::READ_SHUT) {
             self.receive.publish(arrived as usize);
             self.tell(Readiness::READABLE);
