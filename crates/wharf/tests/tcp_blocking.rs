@@ -131,6 +131,35 @@ fn zero_linger_resets_the_peer() {
 }
 
 #[test]
+fn lingering_waits_until_the_peer_has_everything_and_no_longer_than_it_was_told() {
+    // POSIX, SO_LINGER with a time.
+    let (left, right) = pair();
+    let (mut near, mut far) = connected(&left, &right);
+    far.set_linger(Some(Duration::from_secs(60))).unwrap();
+    far.write_all(&[7; 100_000]).unwrap();
+    drop(far);
+    let mut all = Vec::new();
+    near.read_to_end(&mut all).unwrap();
+    assert_eq!(all.len(), 100_000);
+
+    // More than the peer's window takes, and nobody reads: the drop returns all the same, and nothing is lost.
+    let (mut near, mut far) = connected(&left, &right);
+    far.set_linger(Some(Duration::from_millis(50))).unwrap();
+    let writer = thread::spawn(move || {
+        far.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+        let mut written = 0;
+        while let Ok(more) = far.write(&[7; 65_536]) {
+            written += more;
+        }
+        written
+    });
+    let written = writer.join().unwrap();
+    let mut all = Vec::new();
+    near.read_to_end(&mut all).unwrap();
+    assert_eq!(all.len(), written);
+}
+
+#[test]
 fn what_arrived_before_a_reset_is_read_first() {
     let (left, right) = pair();
     let (mut near, mut far) = connected(&left, &right);

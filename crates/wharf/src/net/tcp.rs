@@ -32,6 +32,8 @@ struct Modes {
     /// In nanoseconds; zero is for ever.
     read_timeout: AtomicU64,
     write_timeout: AtomicU64,
+    /// In nanoseconds; zero is not at all.
+    linger: AtomicU64,
     nonblocking: AtomicBool,
 }
 
@@ -82,7 +84,7 @@ impl TcpStream {
     /// The same connection for asynchronous use; its time-outs and non-blocking mode stay behind.
     #[must_use]
     pub fn into_async(self) -> aio::TcpStream {
-        aio::TcpStream::from_shared(self.stream)
+        aio::TcpStream::from_shared(Arc::clone(&self.stream))
     }
 
     /// Another handle on the same connection.
@@ -256,6 +258,18 @@ impl TcpStream {
         Ok(self.stream.user_timeout())
     }
 
+    /// What dropping the last clone does (SO_LINGER). `None`, as it is at first: it returns at once, and what was written is
+    /// sent all the same. A time: it ends the stream and waits until the peer has acknowledged everything, for so long at
+    /// most. A time of zero: as [`set_zero_linger`](Self::set_zero_linger).
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        let nanos = linger.map_or(0, |linger| u64::try_from(linger.as_nanos()).unwrap_or(u64::MAX));
+        self.modes.linger.store(nanos, Ordering::Relaxed);
+        Ok(self.stream.set(TcpOption::ResetOnClose(linger == Some(Duration::ZERO)))?)
+    }
+
     /// Makes closing reset the connection: what was written and not acknowledged is thrown away (SO_LINGER with a
     /// time of zero).
     ///
@@ -418,6 +432,18 @@ impl Write for TcpStream {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl Drop for TcpStream {
+    fn drop(&mut self) {
+        let linger = self.modes.linger.load(Ordering::Relaxed);
+        if linger == 0 || Arc::strong_count(&self.stream) > 1 || self.stream.shutdown_write().is_err() {
+            return;
+        }
+        // What is not acknowledged in time is still sent, as on Linux.
+        let deadline = block::deadline(Some(Duration::from_nanos(linger)));
+        let _ = block::until(deadline, |context| self.stream.poll_drained(context));
     }
 }
 

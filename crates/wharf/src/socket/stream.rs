@@ -136,6 +136,8 @@ impl Complete for StreamState {
                 }
             }
             Completion::Drained => {
+                // Who closes may wait for this.
+                self.writers.wake();
                 // Somebody waits for an answer, perhaps for long: what was asked needs its memory no more.
                 if !self.readers.is_empty()
                     && let Ok(mut side) = self.write.try_lock()
@@ -320,6 +322,21 @@ impl Stream {
         let look = || {
             let side = lock(&self.state.write);
             side.shut || self.state.closed.get().is_some() || side.send.is_consumer_gone() || side.send.free() > 0
+        };
+        if !look() {
+            self.state.writers.register(context.waker());
+            if !look() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Ready when everything that was written has been acknowledged, or the connection is over.
+    pub(crate) fn poll_drained(&self, context: &mut Context<'_>) -> Poll<()> {
+        let look = || {
+            let side = lock(&self.state.write);
+            self.state.closed.get().is_some() || side.send.is_consumer_gone() || side.send.is_empty()
         };
         if !look() {
             self.state.writers.register(context.waker());
