@@ -8,7 +8,7 @@ use std::time::Duration;
 /// ```
 /// let mut options = wharf::TcpOptions::default();
 /// options.no_delay = true;
-/// options.receive_buffer = 4 << 20;
+/// options.receive_buffer = Some(4 << 20);
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -16,10 +16,12 @@ pub struct TcpOptions {
     /// The address and port to connect from; unspecified parts, or `None`, leave the choice to the engine. A listener
     /// has an address of its own and refuses this one.
     pub local: Option<SocketAddr>,
-    /// Most bytes that wait to be sent and acknowledged. Memory is taken as they come. Default 1 MiB.
-    pub send_buffer: usize,
-    /// Most bytes that wait to be read, and so the largest window offered. Default 1 MiB.
-    pub receive_buffer: usize,
+    /// SO_SNDBUF: most bytes that wait to be sent and acknowledged. Memory is taken as they come. Default: what the path
+    /// makes use of, from 64 KiB to 4 MiB.
+    pub send_buffer: Option<usize>,
+    /// SO_RCVBUF: most bytes that wait to be read, and so the largest window offered. Default: what the path and the reader
+    /// make use of, from 64 KiB to 6 MiB.
+    pub receive_buffer: Option<usize>,
     /// TCP_NODELAY. Default false.
     pub no_delay: bool,
     /// SO_KEEPALIVE and its times. Default off.
@@ -46,8 +48,8 @@ impl Default for TcpOptions {
     fn default() -> Self {
         Self {
             local: None,
-            send_buffer: 1 << 20,
-            receive_buffer: 1 << 20,
+            send_buffer: None,
+            receive_buffer: None,
             no_delay: false,
             keep_alive: None,
             user_timeout: None,
@@ -62,7 +64,22 @@ impl Default for TcpOptions {
     }
 }
 
+/// The most that a send buffer grows to by itself, in bytes.
+const LARGEST_SEND_BUFFER: usize = 4 << 20;
+/// The most that a receive buffer grows to by itself, in bytes: enough for 240 Mbit/s over 100 ms.
+const LARGEST_RECEIVE_BUFFER: usize = 6 << 20;
+
 impl TcpOptions {
+    /// Bytes that the send ring may ever hold.
+    pub(crate) fn send_limit(&self) -> usize {
+        self.send_buffer.unwrap_or(LARGEST_SEND_BUFFER)
+    }
+
+    /// Bytes that the receive ring may ever hold.
+    pub(crate) fn receive_limit(&self) -> usize {
+        self.receive_buffer.unwrap_or(LARGEST_RECEIVE_BUFFER)
+    }
+
     /// Whether no option is out of range.
     pub(crate) fn is_valid(&self) -> bool {
         self.hop_limit > 0 && self.max_pacing_rate != Some(0)

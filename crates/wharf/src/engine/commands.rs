@@ -129,7 +129,7 @@ impl Engine {
         options: ListenOptions,
         state: EngineEnd<ListenerState>,
     ) -> Result<SocketAddr, SocketError> {
-        let (send, receive) = (options.tcp.send_buffer, options.tcp.receive_buffer);
+        let (send, receive) = (options.tcp.send_limit(), options.tcp.receive_limit());
         let mut listen = stack::tcp::ListenOptions::default();
         // What completes within one turn must fit, whatever the backlog: the socket's queue is filled from here only
         // at the turn's end, and who finds this queue full waits for a retransmission (T34).
@@ -292,6 +292,9 @@ impl Engine {
 
 fn socket_options(options: &TcpOptions) -> SocketOptions {
     let mut socket = SocketOptions::default();
+    let bytes = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
+    socket.send_buffer = options.send_buffer.map(bytes);
+    socket.receive_buffer = options.receive_buffer.map(bytes);
     socket.no_delay = options.no_delay;
     socket.keep_alive = options.keep_alive.map(keep_alive);
     socket.user_timeout = options.user_timeout;

@@ -84,7 +84,7 @@ impl StreamState {
                 // While less than this was taken since the engine last looked, the window that it offered then was
                 // within an eighth of what it could offer now, or the ring still holds bytes that will be taken. The
                 // window may be much smaller than the ring, but hardly ever than 64 KiB.
-                tell_at: (options.receive_buffer / 8).clamp(1, TELL_AT_MOST),
+                tell_at: (options.receive_limit() / 8).clamp(1, TELL_AT_MOST),
                 shut: false,
             }),
             write: Mutex::new(WriteSide { send, shut: false }),
@@ -175,8 +175,8 @@ impl Stream {
             return Err(SocketError::InvalidOption);
         }
         let client = engines.for_connection(options.local, remote);
-        let (send_in, send_out) = ring::heap(options.send_buffer);
-        let (receive_in, receive_out) = ring::heap(options.receive_buffer);
+        let (send_in, send_out) = ring::heap(options.send_limit());
+        let (receive_in, receive_out) = ring::heap(options.receive_limit());
         let id = client.channel.name_socket();
         let state = Arc::new(StreamState::new(id, send_in, receive_out, options));
         client.channel.submit(
