@@ -8,8 +8,9 @@
 use std::any::type_name;
 use std::env;
 use std::fs::{self, File};
+use std::panic;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{self, Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,6 +25,9 @@ const DIRECTORY: &str = "WHARF_INTEROP_DIRECTORY";
 /// The `wharf` binary under test. Set it to test another build than the release build of this tree.
 const BINARY: &str = "WHARF_BIN";
 
+/// From a panic of one of the test's threads to the end of the test.
+const AFTER_A_PANIC: Duration = Duration::from_secs(20);
+
 /// Runs `body` as root of a network that contains nothing yet. Call it as the whole of a `#[test]`.
 ///
 /// # Panics
@@ -34,10 +38,26 @@ pub fn in_namespace<F: FnOnce(&World)>(body: F) {
     if env::var(INSIDE).is_ok_and(|inside| inside == test) {
         let directory = env::var_os(DIRECTORY).expect("the outer run names a directory");
         let binary = env::var_os(BINARY).expect("the outer run names the binary");
-        body(&World::new(PathBuf::from(directory), PathBuf::from(binary)));
+        let world = World::new(PathBuf::from(directory), PathBuf::from(binary));
+        end_soon_after_a_panic();
+        body(&world);
     } else {
         run_inside(test);
     }
+}
+
+/// A thread of the test that panics leaves the others waiting for what it would have done. They get a while to notice
+/// by themselves, which also shows what the daemons logged; then the run ends, because nothing better will come.
+fn end_soon_after_a_panic() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        usual(panic);
+        thread::spawn(|| {
+            thread::sleep(AFTER_A_PANIC);
+            println!("a thread panicked, and {AFTER_A_PANIC:?} later the test has not ended: ended here");
+            process::exit(101);
+        });
+    }));
 }
 
 /// The name that libtest knows the test by, from the closure's type: `binary::file::name_of_the_test::{{closure}}`.
@@ -50,11 +70,8 @@ fn test_name<F>() -> &'static str {
 fn run_inside(test: &str) {
     let executable = env::current_exe().expect("a test knows its own path");
     let binary = wharf_binary(&executable);
-    let directory = target_directory(&executable).join("interop").join(format!(
-        "{}-{}",
-        test.replace("::", "-"),
-        std::process::id()
-    ));
+    let directory =
+        target_directory(&executable).join("interop").join(format!("{}-{}", test.replace("::", "-"), process::id()));
     fs::create_dir_all(&directory).expect("the target directory takes the test's files");
     let log = directory.join("test.log");
     let output = File::create(&log).expect("the test's log can be written");

@@ -32,6 +32,18 @@ fn a_panic_inside_the_namespace_fails_the_test_outside() {
 }
 
 #[test]
+fn a_thread_that_panics_ends_a_test_that_waits_for_it() {
+    let body = |_: &World| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        thread::spawn(|| panic!("on purpose"));
+        listener.accept().unwrap();
+    };
+    let panic = panic::catch_unwind(|| in_namespace(body)).unwrap_err();
+    let outside = panic.downcast::<String>().unwrap();
+    assert!(outside.contains("on purpose") && outside.contains("the test has not ended"), "{outside}");
+}
+
+#[test]
 fn nginx_serves_files_and_tls_by_the_test_authority() {
     in_namespace(|world| {
         let web = Web::start(world, IpAddr::V4(Ipv4Addr::LOCALHOST), &["files.test", "127.0.0.1"]);

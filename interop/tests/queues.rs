@@ -1,83 +1,39 @@
 //! Several engines on the queues of one TAP device: to the kernel they are one host.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use wharf::{Net, Pinger};
-use wharf_interop::{Names, Payload, Program, Tap, World, in_namespace};
+use wharf_interop::{Names, Program, Tap, World, in_namespace};
+
+use crate::exchange::{answer, call, kernel_listener, small_thread};
 
 const QUEUES: usize = 4;
 const MANY: u64 = 200;
 const BYTES: u64 = 300_000;
 
-/// A thread whose stack does not weigh much, some hundred times over.
-fn small_thread(body: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
-    thread::Builder::new().stack_size(512 << 10).spawn(body).unwrap()
-}
-
-/// Sends the stream `out` and receives the stream `back`, to both ends' last byte and FIN.
-fn exchange<S>(stream: &S, shutdown: impl FnOnce(&S) -> std::io::Result<()> + Send, out: u64, back: u64)
-where
-    for<'a> &'a S: Read + Write,
-    S: Sync,
-{
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut writer = stream;
-            Payload::new(out).write_to(&mut writer, BYTES).unwrap();
-            shutdown(stream).unwrap();
-        });
-        let mut reader = stream;
-        Payload::new(back).check_to_end(&mut reader, BYTES).unwrap();
-    });
-}
-
-/// Who calls says which call it is.
-fn call<S>(stream: &S, shutdown: impl FnOnce(&S) -> std::io::Result<()> + Send, n: u64)
-where
-    for<'a> &'a S: Read + Write,
-    S: Sync,
-{
-    let mut writer = stream;
-    writer.write_all(&n.to_be_bytes()).unwrap();
-    exchange(stream, shutdown, n, n + MANY);
-}
-
-fn answer<S>(stream: &S, shutdown: impl FnOnce(&S) -> std::io::Result<()> + Send)
-where
-    for<'a> &'a S: Read + Write,
-    S: Sync,
-{
-    let mut n = [0; 8];
-    let mut reader = stream;
-    reader.read_exact(&mut n).unwrap();
-    let n = u64::from_be_bytes(n);
-    exchange(stream, shutdown, n + MANY, n);
-}
-
 fn calls_both_ways(net: &Net, tap: &Tap, many: u64) {
-    let kernel = TcpListener::bind((tap.address, 0)).unwrap();
+    let kernel = kernel_listener(tap.address, many);
     let wharf = wharf::net::TcpListener::bind(net, SocketAddr::from((tap.guest_address(), 0))).unwrap();
     let (at_kernel, at_wharf) = (kernel.local_addr().unwrap(), wharf.local_addr().unwrap());
     let mut threads = Vec::new();
     for n in 0..many {
         let net = net.clone();
         threads.push(small_thread(move || {
-            let stream = wharf::net::TcpStream::connect(&net, at_kernel).unwrap();
-            call(&stream, |stream| stream.shutdown(Shutdown::Write), n);
+            call(&wharf::net::TcpStream::connect(&net, at_kernel).unwrap(), n, many, BYTES, || {});
         }));
         threads.push(small_thread(move || {
-            call(&TcpStream::connect(at_wharf).unwrap(), |stream| stream.shutdown(Shutdown::Write), n);
+            call(&TcpStream::connect(at_wharf).unwrap(), n, many, BYTES, || {});
         }));
     }
     for _ in 0..many {
         let (stream, _) = kernel.accept().unwrap();
-        threads.push(small_thread(move || answer(&stream, |stream| stream.shutdown(Shutdown::Write))));
+        threads.push(small_thread(move || answer(&stream, many, BYTES)));
         let (stream, _) = wharf.accept().unwrap();
-        threads.push(small_thread(move || answer(&stream, |stream| stream.shutdown(Shutdown::Write))));
+        threads.push(small_thread(move || answer(&stream, many, BYTES)));
     }
     for thread in threads {
         thread.join().unwrap();

@@ -10,44 +10,20 @@ use std::thread;
 use std::time::Instant;
 
 use wharf::Net;
-use wharf_interop::{Payload, Tap, in_namespace};
+use wharf_interop::{Tap, in_namespace};
+
+use crate::exchange::{Stream, answer, call, exchange, kernel_listener, small_thread};
 
 const GIB: u64 = 1 << 30;
-
-/// Sends `length` bytes of the stream `out` and, at the same time, receives as many of the stream `back`, to both ends'
-/// last byte and FIN.
-fn exchange<S>(stream: &S, shutdown: impl FnOnce(&S) -> io::Result<()> + Send, out: u64, back: u64, length: u64)
-where
-    for<'a> &'a S: Read + Write,
-    S: Sync,
-{
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut writer = stream;
-            Payload::new(out).write_to(&mut writer, length).unwrap();
-            shutdown(stream).unwrap();
-        });
-        let mut reader = stream;
-        Payload::new(back).check_to_end(&mut reader, length).unwrap();
-    });
-}
-
-fn kernel_exchange(stream: &TcpStream, out: u64, back: u64, length: u64) {
-    exchange(stream, |stream| stream.shutdown(Shutdown::Write), out, back, length);
-}
-
-fn wharf_exchange(stream: &wharf::net::TcpStream, out: u64, back: u64, length: u64) {
-    exchange(stream, |stream| stream.shutdown(Shutdown::Write), out, back, length);
-}
 
 /// Wharf connects to the kernel, and `length` bytes go each way at once.
 fn wharf_calls_the_kernel(net: &Net, tap: &Tap, length: u64) {
     let listener = TcpListener::bind((tap.address, 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    let kernel = thread::spawn(move || kernel_exchange(&listener.accept().unwrap().0, 1, 2, length));
+    let kernel = thread::spawn(move || exchange(&listener.accept().unwrap().0, 1, 2, length));
     let began = Instant::now();
     let stream = wharf::net::TcpStream::connect(net, address).unwrap();
-    wharf_exchange(&stream, 2, 1, length);
+    exchange(&stream, 2, 1, length);
     kernel.join().unwrap();
     println!("wharf calls, MTU {}: {:.2} Gbit/s each way", tap.mtu, rate(length, began));
 }
@@ -57,9 +33,9 @@ fn the_kernel_calls_wharf(net: &Net, tap: &Tap, length: u64) {
     let listener = wharf::net::TcpListener::bind(net, SocketAddr::from((tap.guest_address(), 0))).unwrap();
     let address = listener.local_addr().unwrap();
     let began = Instant::now();
-    let kernel = thread::spawn(move || kernel_exchange(&TcpStream::connect(address).unwrap(), 3, 4, length));
+    let kernel = thread::spawn(move || exchange(&TcpStream::connect(address).unwrap(), 3, 4, length));
     let (stream, _) = listener.accept().unwrap();
-    wharf_exchange(&stream, 4, 3, length);
+    exchange(&stream, 4, 3, length);
     kernel.join().unwrap();
     println!("the kernel calls, MTU {}: {:.2} Gbit/s each way", tap.mtu, rate(length, began));
 }
@@ -118,39 +94,42 @@ fn a_kernel_without_timestamps_window_scaling_or_sack() {
 const MANY: u64 = 500;
 const MANY_BYTES: u64 = 100_000;
 
+/// Connects `MANY` times at once with `connect`, accepts as often with `accept`, and when all are open lets each carry
+/// `MANY_BYTES` each way.
+fn a_crowd<C: Stream, A: Stream + Send + 'static>(
+    connect: impl Fn() -> C + Clone + Send + 'static,
+    accept: impl Fn() -> A,
+) {
+    let all_open = Arc::new(Barrier::new(MANY as usize));
+    let clients: Vec<_> = (0..MANY)
+        .map(|n| {
+            let (connect, all_open) = (connect.clone(), all_open.clone());
+            small_thread(move || {
+                call(&connect(), n, MANY, MANY_BYTES, || {
+                    all_open.wait();
+                });
+            })
+        })
+        .collect();
+    let servers: Vec<_> = (0..MANY)
+        .map(|_| {
+            let stream = accept();
+            small_thread(move || answer(&stream, MANY, MANY_BYTES))
+        })
+        .collect();
+    for thread in clients.into_iter().chain(servers) {
+        thread.join().unwrap();
+    }
+}
+
 #[test]
 fn five_hundred_connections_at_once_to_the_kernel() {
     in_namespace(|world| {
         let tap = world.tap();
         let net = tap.guest();
-        let listener = TcpListener::bind((tap.address, 0)).unwrap();
+        let listener = kernel_listener(tap.address, MANY);
         let address = listener.local_addr().unwrap();
-        let all_open = Arc::new(Barrier::new(MANY as usize));
-        let clients: Vec<_> = (0..MANY)
-            .map(|n| {
-                let (net, all_open) = (net.clone(), all_open.clone());
-                small_thread(move || {
-                    let stream = wharf::net::TcpStream::connect(&net, address).unwrap();
-                    (&stream).write_all(&n.to_be_bytes()).unwrap();
-                    all_open.wait();
-                    wharf_exchange(&stream, n, n + MANY, MANY_BYTES);
-                })
-            })
-            .collect();
-        let servers: Vec<_> = (0..MANY)
-            .map(|_| {
-                let (stream, _) = listener.accept().unwrap();
-                small_thread(move || {
-                    let mut n = [0; 8];
-                    (&stream).read_exact(&mut n).unwrap();
-                    let n = u64::from_be_bytes(n);
-                    kernel_exchange(&stream, n + MANY, n, MANY_BYTES);
-                })
-            })
-            .collect();
-        for thread in clients.into_iter().chain(servers) {
-            thread.join().unwrap();
-        }
+        a_crowd(move || wharf::net::TcpStream::connect(&net, address).unwrap(), || listener.accept().unwrap().0);
     });
 }
 
@@ -161,38 +140,8 @@ fn five_hundred_connections_at_once_from_the_kernel() {
         let net = tap.guest();
         let listener = wharf::net::TcpListener::bind(&net, SocketAddr::from((tap.guest_address(), 0))).unwrap();
         let address = listener.local_addr().unwrap();
-        let all_open = Arc::new(Barrier::new(MANY as usize));
-        let clients: Vec<_> = (0..MANY)
-            .map(|n| {
-                let all_open = all_open.clone();
-                small_thread(move || {
-                    let stream = TcpStream::connect(address).unwrap();
-                    (&stream).write_all(&n.to_be_bytes()).unwrap();
-                    all_open.wait();
-                    kernel_exchange(&stream, n, n + MANY, MANY_BYTES);
-                })
-            })
-            .collect();
-        let servers: Vec<_> = (0..MANY)
-            .map(|_| {
-                let (stream, _) = listener.accept().unwrap();
-                small_thread(move || {
-                    let mut n = [0; 8];
-                    (&stream).read_exact(&mut n).unwrap();
-                    let n = u64::from_be_bytes(n);
-                    wharf_exchange(&stream, n + MANY, n, MANY_BYTES);
-                })
-            })
-            .collect();
-        for thread in clients.into_iter().chain(servers) {
-            thread.join().unwrap();
-        }
+        a_crowd(move || TcpStream::connect(address).unwrap(), || listener.accept().unwrap().0);
     });
-}
-
-/// A thread whose stack does not weigh much, five hundred times over.
-fn small_thread(body: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
-    thread::Builder::new().stack_size(512 << 10).spawn(body).unwrap()
 }
 
 #[test]
