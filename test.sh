@@ -23,18 +23,22 @@ die() {
 # Debian keeps daemons where an ordinary user's path does not lead.
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
-# program:package
+# What is looked for, a program or a file, and its package.
 NEEDED=(
     cc:gcc ip:iproute2 unshare:util-linux mount:mount
     valgrind:valgrind
     nginx:nginx-light dnsmasq:dnsmasq-base udhcpd:udhcpd curl:curl ping:iputils-ping strace:strace tshark:tshark
+    unbound:unbound named:bind9 dnssec-signzone:bind9-utils knotd:knot openssl:openssl
+    nghttpd:nghttp2-server caddy:caddy tinyproxy:tinyproxy-bin microsocks:microsocks
+    python3:python3 /usr/lib/python3/dist-packages/websockets:python3-websockets
+    sshd:openssh-server sftp:openssh-client
 )
 
 install_what_is_missing() {
     command -v cargo >/dev/null || die "cargo is missing. Install Rust: https://rustup.rs"
     local need missing=()
     for need in "${NEEDED[@]}"; do
-        command -v "${need%%:*}" >/dev/null || missing+=("${need#*:}")
+        command -v "${need%%:*}" >/dev/null || [ -d "${need%%:*}" ] || missing+=("${need#*:}")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
 
@@ -48,11 +52,21 @@ install_what_is_missing() {
     echo "installing: ${missing[*]}"
     # Newer Debians have only one build of nginx.
     apt-cache show nginx-light >/dev/null 2>&1 || missing=("${missing[@]/nginx-light/nginx}")
+    # The daemons are for the tests' own namespaces: none is started as this machine's.
+    local policy=/usr/sbin/policy-rc.d
+    if [ -e $policy ]; then
+        policy=
+    else
+        printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" install -m 755 /dev/stdin $policy
+        # shellcheck disable=SC2064 # as it is now
+        trap "${sudo[*]} rm -f $policy" EXIT
+    fi
     if ! "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; then
         "${sudo[@]}" apt-get update
         "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}" ||
             die "apt-get could not install what the tests need." "$by_hand"
     fi
+    [ -z "$policy" ] || "${sudo[@]}" rm -f $policy
 }
 
 # --- the steps -------------------------------------------------------------------------------------------------------
