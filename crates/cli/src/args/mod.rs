@@ -1,0 +1,60 @@
+//! The command line: what can be asked, and the help that says so. A file for each command.
+
+mod bring_up;
+mod network;
+mod nslookup;
+mod ping;
+mod wget;
+
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use self::bring_up::BringUp;
+pub(crate) use self::network::Network;
+pub(crate) use self::nslookup::Nslookup;
+pub(crate) use self::ping::Ping;
+pub(crate) use self::wget::Wget;
+use crate::exit;
+
+/// A network stack in your process: an address, a name and a page, without the kernel's.
+///
+/// Every command brings up a network of its own: Ethernet, ARP, IPv4, DHCP, DNS, TCP and TLS are Wharf's, from
+/// the link to the page. The default link needs no privilege and no set-up.
+#[derive(Debug, Parser)]
+#[command(name = "wharf", version, after_help = format!("{TOP_HELP}\n\n{}", exit::HELP), propagate_version = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(after_help = bring_up::HELP)]
+    BringUp(BringUp),
+    #[command(after_help = wget::HELP)]
+    Wget(Wget),
+    #[command(after_help = ping::HELP)]
+    Ping(Ping),
+    #[command(after_help = nslookup::HELP)]
+    Nslookup(Nslookup),
+}
+
+const TOP_HELP: &str = "\
+Examples:
+  wharf bring-up
+  wharf wget https://example.com/
+  wharf ping -c 3 example.com
+  wharf nslookup example.com MX
+  wharf help wget";
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    if !(seconds > 0.0 && seconds <= 1e9) {
+        return Err("it must be more than 0 and at most 1000000000 seconds".to_owned());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+#[cfg(test)]
+mod tests;
