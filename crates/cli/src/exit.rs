@@ -71,6 +71,7 @@ impl From<http::Error> for Failure {
             http::Layer::Usage => Status::Usage,
             http::Layer::File => Status::File,
             http::Layer::Tls => Status::Tls,
+            http::Layer::Authentication => Status::Authentication,
             http::Layer::Protocol => Status::Protocol,
             _ => Status::Network,
         };

@@ -1,19 +1,23 @@
 //! The client: dial, handshake, exchange, and the chain of redirects.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::{HeaderMap, StatusCode, Version};
+use ::http::{HeaderMap, Response as ResponseHead, StatusCode, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use url::{Host, Url};
 
-use super::body::Body;
+use super::body::{Body, Limits};
 use super::dial::{Dial, Dialed, OverNet};
 use super::error::Error;
-use super::exchange::exchange;
+use super::exchange::announced;
+use super::h1;
+use super::head::{Form, authority, expects_continue};
 use super::redirect::{self, MAX_REDIRECTS};
 use super::request::Request;
+use super::timing::Timing;
 use crate::Net;
 use crate::dns::Resolver;
 use crate::tls::{self, Agreed, Trust};
@@ -61,18 +65,28 @@ pub struct Response {
     pub tls: Option<Agreed>,
     /// The URLs that redirected here, in order.
     pub redirects: Vec<Url>,
+    /// How long its steps took.
+    pub timing: Timing,
     /// The body.
     pub body: Body,
 }
 
-/// An HTTP client. One connection for each request; it must run inside a tokio runtime with its timers on (the
-/// reactor is not needed).
-#[derive(Clone)]
+/// An HTTP client. Cloning is cheap; clones share their connections. It must run inside a tokio runtime with its
+/// timers on (the reactor is not needed).
 pub struct Client<D = OverNet> {
-    dial: D,
+    dial: Arc<D>,
     tls: tls::Connector,
     timeouts: Timeouts,
 }
+
+impl<D> Clone for Client<D> {
+    fn clone(&self) -> Self {
+        Self { dial: Arc::clone(&self.dial), tls: self.tls.clone(), timeouts: self.timeouts }
+    }
+}
+
+/// When everything must be done, and how long that was from the beginning.
+pub(super) type Whole = Option<(Instant, Duration)>;
 
 impl Client<OverNet> {
     /// A client on `net` that believes `trust`, with the resolver that the net's configuration names.
@@ -92,7 +106,7 @@ impl<D: Dial> Client<D> {
     /// [`Error::Tls`] when the authorities to trust cannot be read.
     pub fn over(dial: D, trust: Trust) -> Result<Self, Error> {
         let tls = tls::Connector::new(trust, &["http/1.1"])?;
-        Ok(Self { dial, tls, timeouts: Timeouts::default() })
+        Ok(Self { dial: Arc::new(dial), tls, timeouts: Timeouts::default() })
     }
 
     /// The same client with other time limits.
@@ -117,7 +131,7 @@ impl<D: Dial> Client<D> {
         }
     }
 
-    async fn follow(&self, mut request: Request, whole: Option<(Instant, Duration)>) -> Result<Response, Error> {
+    async fn follow(&self, mut request: Request, whole: Whole) -> Result<Response, Error> {
         let mut redirects = Vec::new();
         loop {
             let mut response = self.send_once(&request, whole).await?;
@@ -132,18 +146,19 @@ impl<D: Dial> Client<D> {
         }
     }
 
-    /// One request and its response, on a connection of its own.
-    async fn send_once(&self, request: &Request, whole: Option<(Instant, Duration)>) -> Result<Response, Error> {
+    /// One request over the network and the head of its response: no redirects, and nothing kept or decoded.
+    pub(super) async fn send_once(&self, request: &Request, whole: Whole) -> Result<Response, Error> {
+        let mut timing = Timing::begin();
         let (host, port) = destination(&request.url)?;
         let Dialed { stream, remote } = self.dial.dial(&host, port, self.timeouts.connect).await?;
         let mut response = if request.url.scheme() == "https" {
             let stream = self.tls.connect(&host, stream, self.timeouts.connect).await?;
             let agreed = Agreed::of(&stream);
-            let mut response = over(request, stream, &self.timeouts, whole).await?;
+            let mut response = over(request, stream, &self.timeouts, whole, &mut timing).await?;
             response.tls = Some(agreed);
             response
         } else {
-            over(request, stream, &self.timeouts, whole).await?
+            over(request, stream, &self.timeouts, whole, &mut timing).await?
         };
         response.remote = Some(remote);
         Ok(response)
@@ -160,30 +175,51 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let whole = timeouts.whole.map(|after| (Instant::now() + after, after));
-    over(request, stream, timeouts, whole).await
+    over(request, stream, timeouts, whole, &mut Timing::begin()).await
 }
 
 async fn over<S>(
     request: &Request,
     stream: S,
     timeouts: &Timeouts,
-    whole: Option<(Instant, Duration)>,
+    whole: Whole,
+    timing: &mut Timing,
 ) -> Result<Response, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (head, driver) = exchange(request, stream, timeouts.first_byte).await?;
-    let (head, incoming) = head.into_parts();
-    Ok(Response {
-        url: request.url.clone(),
-        status: head.status,
-        version: head.version,
-        headers: head.headers,
-        remote: None,
-        tls: None,
-        redirects: Vec::new(),
-        body: Body::new(incoming, driver, timeouts.idle, whole),
-    })
+    let connection = h1::Connection::over(stream, &authority(&request.url)).await?;
+    let outgoing = request.body.outgoing(expects_continue(request))?;
+    let sent = Instant::now();
+    let back: h1::Return = Box::new(h1::Connection::close);
+    let exchange = h1::exchange(connection, back, request, Form::Origin, outgoing, timeouts.first_byte);
+    let (head, source) = exchange.await.map_err(|failed| failed.error)?;
+    timing.first_byte = sent.elapsed();
+    let limits = Limits { idle: timeouts.idle, whole };
+    Ok(Response::new(request, head, |headers| Body::from_network(source, announced(headers), limits), *timing))
+}
+
+impl Response {
+    /// A response to `request` of which only the head has come.
+    pub(super) fn new(
+        request: &Request,
+        head: ResponseHead<()>,
+        body: impl FnOnce(&HeaderMap) -> Body,
+        timing: Timing,
+    ) -> Self {
+        let (head, ()) = head.into_parts();
+        Self {
+            url: request.url.clone(),
+            status: head.status,
+            version: head.version,
+            body: body(&head.headers),
+            headers: head.headers,
+            remote: None,
+            tls: None,
+            redirects: Vec::new(),
+            timing,
+        }
+    }
 }
 
 /// The host (an IPv6 address without its brackets) and port that `url` leads to.

@@ -25,7 +25,7 @@ pub type Dialing<'a, S> = Pin<Box<dyn Future<Output = Result<Dialed<S>, Error>> 
 
 /// Makes the connections of a client: over a [`Net`] in ordinary use, over anything in a program that has streams
 /// of its own.
-pub trait Dial: Send + Sync {
+pub trait Dial: Send + Sync + 'static {
     /// What a connection reads and writes.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::head::{MAX_FIELDS, MAX_HEAD};
 use crate::{dns, tls};
 
 /// A request that did not give a whole response.
@@ -93,6 +94,88 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The head of the response is larger than a client takes.
+    #[error(
+        "HTTP: the head of {host}'s response is larger than is taken ({} KiB, {MAX_FIELDS} fields in HTTP/1.1): {reason}; \
+         it is not read further", MAX_HEAD >> 10
+    )]
+    TooLarge {
+        /// Host and port.
+        host: String,
+        /// What overran.
+        reason: String,
+    },
+    /// The server does not speak the version that was asked for.
+    #[error("HTTP: {host} cannot be asked in {wanted}: {reason}; leave the version open, or ask for another")]
+    Version {
+        /// Host and port.
+        host: String,
+        /// The version.
+        wanted: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// No QUIC connection came about.
+    #[error("QUIC: no connection to {host}: {reason}; does the server speak HTTP/3, and does a firewall drop UDP?")]
+    Quic {
+        /// Host and port.
+        host: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The proxy did not lead on.
+    #[error("proxy: {proxy} gives no connection to {host}: {reason}")]
+    Proxy {
+        /// The proxy, without its password.
+        proxy: String,
+        /// The host asked for.
+        host: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The proxy wants a user name and a password, or others.
+    #[error(
+        "proxy: {proxy} wants a user name and password{reason}; give them in its URL: http://USER:PASSWORD@PROXY:PORT"
+    )]
+    ProxyAuthentication {
+        /// The proxy, without its password.
+        proxy: String,
+        /// What it said about those that were given.
+        reason: String,
+    },
+    /// What names a proxy cannot be read.
+    #[error(
+        "proxy: {text:?} is not a proxy: {reason}; write it like http://proxy.example:3128 or socks5://proxy.example:1080"
+    )]
+    ProxyUrl {
+        /// The text, without a password.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Too many requests wait for a connection to one origin.
+    #[error("HTTP: {limit} requests to {host} wait for a connection already; send fewer at once")]
+    TooManyWaiting {
+        /// Host and port.
+        host: String,
+        /// The most that may wait.
+        limit: usize,
+    },
+    /// The body to be sent could not be had.
+    #[error("HTTP: the body of the request cannot be sent: {reason}")]
+    RequestBody {
+        /// What failed.
+        reason: String,
+    },
+    /// The body to be sent could be read once only, and was.
+    #[error(
+        "HTTP: the request must be sent again, and its body could be read once only; give a body that can be opened \
+         again, or send it to where the redirect leads"
+    )]
+    BodySpent,
+    /// The request has ended without wanting more of its body.
+    #[error("HTTP: the request has ended without taking the rest of its body; its response says why")]
+    Unwanted,
     /// More redirects than are followed.
     #[error("HTTP: more than {limit} redirects, the last to {url}; the site sends its visitors in circles")]
     TooManyRedirects {
@@ -120,6 +203,15 @@ pub enum Error {
         expected: Option<u64>,
         /// How it ended.
         reason: String,
+    },
+    /// There is more than was announced.
+    #[error(
+        "HTTP: the server sent more than the {expected} bytes of body that it announced; what it means cannot be known, \
+         try again"
+    )]
+    TooMuch {
+        /// Bytes announced.
+        expected: u64,
     },
     /// The body stopped coming.
     #[error("HTTP: the body stopped coming: {}, then nothing for {}; try again, or allow more with --timeout",
@@ -152,6 +244,8 @@ pub enum Layer {
     Network,
     /// TLS and certificates.
     Tls,
+    /// A user name and password are wanted.
+    Authentication,
     /// The protocol above: no response, or not a whole one.
     Protocol,
 }
@@ -160,13 +254,19 @@ impl Error {
     /// The layer that failed.
     pub fn layer(&self) -> Layer {
         match self {
-            Self::Url { .. } | Self::Scheme { .. } | Self::Header(_) => Layer::Usage,
-            Self::Tls(tls::Error::Authorities { .. }) => Layer::File,
+            Self::Url { .. } | Self::Scheme { .. } | Self::Header(_) | Self::ProxyUrl { .. } | Self::BodySpent => {
+                Layer::Usage
+            }
+            Self::Tls(tls::Error::Authorities { .. }) | Self::RequestBody { .. } => Layer::File,
+            Self::ProxyAuthentication { .. } => Layer::Authentication,
             Self::Name(_)
             | Self::Connect { .. }
             | Self::ConnectTimedOut { .. }
             | Self::NoResponse { .. }
             | Self::Lost { .. }
+            | Self::Quic { .. }
+            | Self::Proxy { .. }
+            | Self::TooManyWaiting { .. }
             | Self::Stalled { .. }
             | Self::TookTooLong { .. } => Layer::Network,
             Self::Tls(_) => Layer::Tls,
@@ -174,7 +274,11 @@ impl Error {
             | Self::NotHttp { .. }
             | Self::TooManyRedirects { .. }
             | Self::Redirect { .. }
-            | Self::CutShort { .. } => Layer::Protocol,
+            | Self::CutShort { .. }
+            | Self::TooMuch { .. }
+            | Self::TooLarge { .. }
+            | Self::Version { .. }
+            | Self::Unwanted => Layer::Protocol,
         }
     }
 }

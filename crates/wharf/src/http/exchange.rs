@@ -1,101 +1,102 @@
-//! One request and the head of its response on one connection, by hyper's HTTP/1.1 client.
+//! What one attempt at a request shares over all versions: the waiting for the head, and what a failure allows.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ::http::header::{ACCEPT, HOST, HeaderValue, USER_AGENT};
-use ::http::{Request as Head, Response as ResponseHead};
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::JoinHandle;
-use url::Url;
+use ::http::HeaderMap;
+use ::http::header::CONTENT_LENGTH;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::error::Error;
-use super::request::Request;
+use super::head::MAX_INTERIM;
+use super::upload::Sending;
 
-/// Drives a connection until it is dropped.
-pub(super) struct Driver(JoinHandle<()>);
+/// An attempt that failed.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub error: Error,
+    pub again: Again,
+}
 
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
+/// Whether another attempt may do harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// The server has not looked at the request: it never left, or the server said so.
+    Harmless,
+    /// The connection ended without a word about it: harmless for an idempotent request.
+    IfIdempotent,
+    /// It would end the same way, or the server has begun to answer.
+    Never,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, again: Again::Never }
     }
 }
 
-/// Sends `request` over `stream` and waits at most `first_byte` for the head of the response.
-pub(super) async fn exchange<S>(
-    request: &Request,
-    stream: S,
-    first_byte: Duration,
-) -> Result<(ResponseHead<Incoming>, Driver), Error>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let host = authority(&request.url);
-    let head = head(request)?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream))
-        .await
-        .map_err(|error| before_response(&host, &error))?;
-    let driver = Driver(tokio::spawn(async move {
-        // Its error reaches the request or the body that it concerns.
-        let _ = connection.await;
-    }));
-    match tokio::time::timeout(first_byte, sender.send_request(head)).await {
-        Ok(Ok(response)) => Ok((response, driver)),
-        Ok(Err(error)) => Err(before_response(&host, &error)),
-        Err(_) => Err(Error::NoResponse { host, after: first_byte }),
+/// Counts the interim responses (1xx) to one request, which a server could send without end, and opens the gate of a
+/// body that waits for one.
+pub(super) struct Interim {
+    sending: Arc<Sending>,
+    count: AtomicUsize,
+    too_many: Notify,
+}
+
+impl Interim {
+    pub(super) fn new(sending: Arc<Sending>) -> Arc<Self> {
+        Arc::new(Self { sending, count: AtomicUsize::new(0), too_many: Notify::new() })
+    }
+
+    /// One of `status` has come.
+    pub(super) fn came(&self, status: u16) {
+        if status == 100 {
+            self.sending.go_on();
+        }
+        if self.count.fetch_add(1, Ordering::Relaxed) + 1 == MAX_INTERIM {
+            self.too_many.notify_one();
+        }
     }
 }
 
-/// The request line and fields, in origin form (RFC 9112 section 3.2.1).
-fn head(request: &Request) -> Result<Head<Full<Bytes>>, Error> {
-    let mut target = request.url.path().to_owned();
-    if let Some(query) = request.url.query() {
-        target.push('?');
-        target.push_str(query);
+/// Waits for the head of a response that `answer` gives, for `patience` after the request, or the last piece of its
+/// body, was handed to the connection. While the caller owes the body, the time stands still.
+pub(super) async fn await_head<T, E>(
+    answer: impl Future<Output = Result<T, E>>,
+    interim: &Interim,
+    patience: Duration,
+    host: &str,
+    explain: impl FnOnce(E) -> Failed,
+) -> Result<T, Failed> {
+    let mut answer = std::pin::pin!(answer);
+    let sending = &interim.sending;
+    loop {
+        let turn = sending.servers_turn_since();
+        let deadline = turn.unwrap_or_else(Instant::now) + patience;
+        tokio::select! {
+            biased;
+            answered = &mut answer => {
+                return answered.map_err(|error| match sending.failure() {
+                    Some(error) => error.into(),
+                    None => explain(error),
+                });
+            }
+            () = interim.too_many.notified() => {
+                let reason = format!("{MAX_INTERIM} interim responses (1xx) and none that counts");
+                return Err(Error::TooLarge { host: host.to_owned(), reason }.into());
+            }
+            () = tokio::time::sleep_until(deadline) => {
+                if sending.servers_turn_since().is_some_and(|turn| turn + patience <= Instant::now()) {
+                    return Err(Error::NoResponse { host: host.to_owned(), after: patience }.into());
+                }
+            }
+        }
     }
-    let mut head = Head::new(Full::new(request.body.clone()));
-    *head.method_mut() = request.method.clone();
-    *head.uri_mut() =
-        target.parse().map_err(|error| Error::Url { url: request.url.to_string(), reason: format!("{error}") })?;
-    *head.headers_mut() = request.headers.clone();
-    let headers = head.headers_mut();
-    if !headers.contains_key(HOST) {
-        let host = authority(&request.url);
-        headers.insert(HOST, HeaderValue::from_str(&host).map_err(|_| Error::Header(format!("Host: {host}")))?);
-    }
-    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(concat!("wharf/", env!("CARGO_PKG_VERSION"))));
-    headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
-    Ok(head)
 }
 
-/// Host and port as the `Host` field and messages carry them: the port only where it is not the scheme's own.
-pub(super) fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or("");
-    match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    }
-}
-
-fn before_response(host: &str, error: &hyper::Error) -> Error {
-    let host = host.to_owned();
-    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        return Error::Closed { host };
-    }
-    if error.is_parse() {
-        return Error::NotHttp { host, reason: innermost(error) };
-    }
-    Error::Lost { host, reason: innermost(error) }
-}
-
-/// The words of the error at the bottom of the chain.
-pub(super) fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
+/// The length that the head of a response announces for its body.
+pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }

@@ -15,13 +15,22 @@
 //!
 //! A body that ends before its announced length is an error, never a short success.
 
+#[allow(dead_code, reason = "the pool is the other caller")]
 mod body;
 mod client;
 mod dial;
 mod error;
+#[allow(dead_code, reason = "the pool is the other caller")]
 mod exchange;
+#[allow(dead_code, reason = "the pool is the other caller")]
+mod h1;
+#[allow(dead_code, reason = "the pool is the other caller")]
+mod head;
 mod redirect;
 mod request;
+mod timing;
+#[allow(dead_code, reason = "the pool is the other caller")]
+mod upload;
 
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 pub use body::Body;
@@ -31,6 +40,8 @@ pub(crate) use error::seconds;
 pub use error::{Error, Layer};
 pub use redirect::MAX_REDIRECTS;
 pub use request::Request;
+pub use timing::Timing;
+pub use upload::{BodyReader, BodySender};
 pub use url::Url;
 
 #[cfg(test)]

@@ -5,11 +5,11 @@ use ::http::header::{
     HeaderName, LOCATION, PROXY_AUTHORIZATION, TRANSFER_ENCODING,
 };
 use ::http::{HeaderMap, Method, StatusCode};
-use bytes::Bytes;
 
 use super::error::Error;
-use super::exchange::authority;
+use super::head::authority;
 use super::request::{Request, take_credentials};
+use super::upload::Payload;
 
 /// The most redirects that are followed for one request.
 pub const MAX_REDIRECTS: usize = 10;
@@ -60,7 +60,8 @@ pub(super) fn next(request: &Request, status: StatusCode, headers: &HeaderMap) -
     }
     if !keeps_method {
         following.method = Method::GET;
-        following.body = Bytes::new();
+        following.body = Payload::Empty;
+        following.expects_continue = false;
         for name in OF_THE_BODY {
             following.headers.remove(name);
         }

@@ -1,20 +1,28 @@
-//! A request as the caller states it: method, URL, header fields and a body that can be sent again.
+//! A request as the caller states it: method, URL, header fields and a body.
 
-use ::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use std::io;
+
+use ::http::header::{AUTHORIZATION, HeaderName, HeaderValue, RANGE};
 use ::http::{HeaderMap, Method};
 use base64::Engine;
 use bytes::Bytes;
+use tokio::io::AsyncRead;
 use url::Url;
 
 use super::Error;
+use super::upload::{BodyReader, BodySender, Payload};
 
-/// A request. The body is held whole so that a redirect that keeps the method can send it again.
+/// A request. A body of bytes, or one that can be opened again, is sent again when a redirect keeps the method or a
+/// connection turns out to be stale; one that can be read once only is not.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+    pub(super) body: Payload,
+    pub(super) expects_continue: bool,
+    /// The caller's word, where the method does not say it.
+    pub(super) idempotent: Option<bool>,
 }
 
 impl Request {
@@ -29,7 +37,7 @@ impl Request {
         if let Some(authorization) = take_credentials(&mut url) {
             headers.insert(AUTHORIZATION, authorization);
         }
-        Ok(Self { method, url, headers, body: Bytes::new() })
+        Ok(Self { method, url, headers, body: Payload::Empty, expects_continue: false, idempotent: None })
     }
 
     /// A GET of `url`.
@@ -63,13 +71,94 @@ impl Request {
     /// Sets the body.
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
-        self.body = body.into();
+        let body = body.into();
+        self.body = if body.is_empty() { Payload::Empty } else { Payload::Bytes(body) };
         self
+    }
+
+    /// Sets a body that is read from `reader` as the connection takes it. `length`, if it is known, is announced and
+    /// held to: a reader that gives more or less is an error. It can be read once, so that a redirect that wants it
+    /// again ends with [`Error::BodySpent`].
+    #[must_use]
+    pub fn body_from(mut self, reader: impl AsyncRead + Send + 'static, length: Option<u64>) -> Self {
+        self.body = Payload::reader(reader, length);
+        self
+    }
+
+    /// As [`body_from`](Self::body_from) with a reader that `open` makes anew for every attempt, a file for example.
+    #[must_use]
+    pub fn body_opened(
+        mut self,
+        open: impl Fn() -> io::Result<BodyReader> + Send + Sync + 'static,
+        length: Option<u64>,
+    ) -> Self {
+        self.body = Payload::Again { open: std::sync::Arc::new(open), length };
+        self
+    }
+
+    /// As [`body_from`](Self::body_from) with pieces that the returned sender is given while the request is under way.
+    #[must_use]
+    pub fn body_channel(mut self, length: Option<u64>) -> (Self, BodySender) {
+        let (body, sender) = Payload::channel(length);
+        self.body = body;
+        (self, sender)
+    }
+
+    /// Asks the server whether it wants the body before it is sent (RFC 9110 section 10.1.1), and waits at most a
+    /// second for the answer.
+    #[must_use]
+    pub fn expect_continue(mut self) -> Self {
+        self.expects_continue = true;
+        self
+    }
+
+    /// Asks for the bytes from `first` to `last`, both included, or to the end (RFC 9110 section 14.2). The answer is
+    /// 206 with them, 200 with everything, or 416.
+    ///
+    /// # Errors
+    /// [`Error::Header`] when `last` lies before `first`.
+    pub fn range(self, first: u64, last: Option<u64>) -> Result<Self, Error> {
+        let range = match last {
+            Some(last) if last < first => return Err(Error::Header(format!("Range: bytes={first}-{last}"))),
+            Some(last) => format!("bytes={first}-{last}"),
+            None => format!("bytes={first}-"),
+        };
+        let value = HeaderValue::from_str(&range).map_err(|_| Error::Header(range))?;
+        Ok(self.header(RANGE, value))
+    }
+
+    /// Says whether sending it twice does no more than sending it once. Without this word the method says it
+    /// (RFC 9110 section 9.2.2). Such a request is sent again when a kept connection turns out to be stale.
+    #[must_use]
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.idempotent = Some(idempotent);
+        self
+    }
+
+    /// The method.
+    pub fn method(&self) -> &Method {
+        &self.method
     }
 
     /// Where the request goes.
     pub fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// The header fields that were set.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Whether sending it again does no more than sending it once.
+    pub fn is_idempotent(&self) -> bool {
+        // RFC 9110 section 9.2.2: PUT, DELETE and the safe methods are idempotent.
+        self.idempotent.unwrap_or_else(|| self.method.is_idempotent())
+    }
+
+    /// Whether it has a body.
+    pub fn has_body(&self) -> bool {
+        !self.body.is_empty()
     }
 }
 
