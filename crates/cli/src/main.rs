@@ -2,6 +2,7 @@
 
 mod args;
 mod bring_up;
+mod documents;
 mod exit;
 mod network;
 mod nslookup;
@@ -11,21 +12,16 @@ mod wget;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use serde_json::json;
 
-use crate::args::{Cli, Command};
+use crate::args::Command;
 use crate::exit::{Failure, Status};
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let (name, output) = match &cli.command {
-        Command::BringUp(args) => ("bring-up", Output::new(args.network.json)),
-        Command::Wget(args) => ("wget", Output::new(args.network.json)),
-        Command::Ping(args) => ("ping", Output::new(args.network.json)),
-        Command::Nslookup(args) => ("nslookup", Output::new(args.network.json)),
-    };
+    let cli = args::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let (name, json) = cli.command.name_and_json();
+    let output = Output::new(json);
     // Timers and signals are tokio's; the sockets are Wharf's, and know nothing of its reactor.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -38,6 +34,8 @@ fn main() -> ExitCode {
             // It counts what it has when it is interrupted.
             Command::Ping(args) => ping::run(args, output).await,
             Command::Nslookup(args) => unless_interrupted(nslookup::run(args, output)).await,
+            Command::Man(args) => documents::man(&args),
+            Command::Completions(args) => documents::completions(&args),
         }
     });
     // What still runs on a thread of its own, as a wait for a lease does, is not waited for.

@@ -1,16 +1,21 @@
 //! The command line: what can be asked, and the help that says so. A file for each command.
 
 mod bring_up;
+mod configured;
+mod documents;
 mod network;
 mod nslookup;
 mod ping;
 mod wget;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::bring_up::BringUp;
+pub(crate) use self::configured::read;
+pub(crate) use self::documents::{Completions, Man};
 pub(crate) use self::network::Network;
 pub(crate) use self::nslookup::Nslookup;
 pub(crate) use self::ping::Ping;
@@ -24,6 +29,9 @@ use crate::exit;
 #[derive(Debug, Parser)]
 #[command(name = "wharf", version, after_help = format!("{TOP_HELP}\n\n{}", exit::HELP), propagate_version = true, max_term_width = 110)]
 pub(crate) struct Cli {
+    /// Take options that are not given from this file, not from ~/.config/wharf/config.toml; none: no file
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -38,6 +46,24 @@ pub(crate) enum Command {
     Ping(Ping),
     #[command(after_help = nslookup::HELP)]
     Nslookup(Nslookup),
+    #[command(after_help = documents::MAN_HELP)]
+    Man(Man),
+    #[command(after_help = documents::COMPLETIONS_HELP)]
+    Completions(Completions),
+}
+
+impl Command {
+    /// The command's name, as errors say it, and whether they are told in JSON.
+    pub(crate) fn name_and_json(&self) -> (&'static str, bool) {
+        match self {
+            Self::BringUp(args) => ("bring-up", args.network.json),
+            Self::Wget(args) => ("wget", args.network.json),
+            Self::Ping(args) => ("ping", args.network.json),
+            Self::Nslookup(args) => ("nslookup", args.network.json),
+            Self::Man(_) => ("man", false),
+            Self::Completions(_) => ("completions", false),
+        }
+    }
 }
 
 const TOP_HELP: &str = "\
@@ -46,7 +72,14 @@ Examples:
   wharf wget https://example.com/
   wharf ping -c 3 example.com
   wharf nslookup example.com MX
-  wharf help wget";
+  wharf help wget
+
+Options can stand in a file, once for all: $XDG_CONFIG_HOME/wharf/config.toml (~/.config/wharf/config.toml),
+else /etc/wharf/config.toml. Its keys are the long options, at the top for every command and in a table
+such as [wget] for one:
+  link = \"tap:tap0\"
+  [wget]
+  ca = \"private-ca.pem\"";
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
