@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use stack::tcp::Algorithm;
 
-use crate::tcp_script::{Bulk, MSS, block, established, millis, sack};
-
-const RTT: Duration = Duration::from_millis(100);
+use crate::tcp_script::{Bulk, MSS, RTT, block, established, millis, sack};
 
 /// RFC 9438 sections 4.1.2 and 4.6.
 const C: f64 = 0.4;

@@ -8,9 +8,7 @@ use sim::Puppet;
 use sim::puppet::seg;
 use stack::tcp::Algorithm;
 
-use crate::tcp_script::{Bulk, MSS, block, established, established_by, line, millis, numbers, sack, write};
-
-const RTT: Duration = Duration::from_millis(100);
+use crate::tcp_script::{Bulk, MSS, RTT, block, established, established_by, line, millis, numbers, sack, write};
 
 /// Ten segments in flight at 0.100, more waiting, no answer; with SACK, the probe has gone at 0.300 and the timer expired at
 /// 0.600, without, at 0.400. The first goes again.

@@ -1,15 +1,11 @@
 //! Proportional rate reduction (RFC 9937, which obsoletes RFC 6937): how many segments go out for each acknowledgement while
 //! losses are repaired. Every round trip is 100 ms, and NewReno halves the window.
 
-use std::time::Duration;
-
 use sim::Puppet;
 use sim::puppet::seg;
 use stack::tcp::Algorithm;
 
-use crate::tcp_script::{MSS, block, established, established_by, numbers, sack, write};
-
-const RTT: Duration = Duration::from_millis(100);
+use crate::tcp_script::{MSS, RTT, block, established, established_by, numbers, sack, write};
 
 /// Twenty segments in flight, from the 11th to the 30th, all that the window of 20 allows.
 fn twenty() -> Puppet {

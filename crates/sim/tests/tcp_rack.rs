@@ -4,23 +4,8 @@
 use std::time::Duration;
 
 use sim::Puppet;
-use sim::puppet::seg;
-use stack::tcp::Algorithm;
 
-use crate::tcp_script::{MSS, block, config, end, established, established_with, line, millis, numbers, sack, write};
-
-const RTT: Duration = Duration::from_millis(100);
-
-fn reno() -> Puppet {
-    established(Algorithm::NewReno, RTT)
-}
-
-/// A connection whose retransmission timer keeps out of the way.
-fn patient() -> Puppet {
-    let mut config = config(Algorithm::NewReno);
-    config.tcp.rto_min = Duration::from_secs(2);
-    established_with(config, RTT, seg(0).mss(1460).sack_permitted().scale(7))
-}
+use crate::tcp_script::{MSS, RTT, block, end, line, millis, numbers, patient, reno, sack, write};
 
 #[test]
 fn three_segments_beyond_a_gap_mean_a_loss_at_once() {

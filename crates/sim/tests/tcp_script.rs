@@ -163,3 +163,18 @@ impl Bulk {
         self.puppet.take();
     }
 }
+
+/// The round trip of [`reno`] and [`patient`].
+pub(crate) const RTT: Duration = Duration::from_millis(100);
+
+/// A connection with NewReno over 100 ms.
+pub(crate) fn reno() -> Puppet {
+    established(Algorithm::NewReno, RTT)
+}
+
+/// [`reno`], whose retransmission timer keeps out of the way.
+pub(crate) fn patient() -> Puppet {
+    let mut config = config(Algorithm::NewReno);
+    config.tcp.rto_min = Duration::from_secs(2);
+    established_with(config, RTT, seg(0).mss(1460).sack_permitted().scale(7))
+}

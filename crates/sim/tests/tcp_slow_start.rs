@@ -1,15 +1,11 @@
 //! Slow start: the initial window (RFC 6928), growth by bytes (RFC 3465), its end by HyStart++ (RFC 9406), the restart after
 //! an idle time (RFC 5681 section 4.1), and limited transmit (RFC 3042).
 
-use std::time::Duration;
-
 use sim::Puppet;
 use sim::puppet::seg;
 use stack::tcp::Algorithm;
 
-use crate::tcp_script::{Bulk, MSS, block, established, established_by, millis, numbers, sack, write};
-
-const RTT: Duration = Duration::from_millis(100);
+use crate::tcp_script::{Bulk, MSS, RTT, block, established, established_by, millis, numbers, sack, write};
 
 const BOTH: [Algorithm; 2] = [Algorithm::Cubic, Algorithm::NewReno];
 

@@ -9,21 +9,9 @@ use stack::Config;
 use stack::tcp::{Algorithm, ConnectOptions};
 use wire::tcp::TcpFlags;
 
-use crate::tcp_script::{MSS, block, config, end, established, established_by, established_with, line};
-use crate::tcp_script::{millis, numbers, sack, write};
-
-const RTT: Duration = Duration::from_millis(100);
-
-fn reno() -> Puppet {
-    established(Algorithm::NewReno, RTT)
-}
-
-/// A connection whose retransmission timer keeps out of the way.
-fn patient() -> Puppet {
-    let mut config = config(Algorithm::NewReno);
-    config.tcp.rto_min = Duration::from_secs(2);
-    established_with(config, RTT, seg(0).mss(1460).sack_permitted().scale(7))
-}
+use crate::tcp_script::{
+    MSS, RTT, block, end, established, established_by, line, millis, numbers, patient, reno, sack, write,
+};
 
 #[test]
 fn after_two_round_trips_of_silence_the_last_segment_goes_again() {
