@@ -257,7 +257,8 @@ impl Error {
             Self::Url { .. } | Self::Scheme { .. } | Self::Header(_) | Self::ProxyUrl { .. } | Self::BodySpent => {
                 Layer::Usage
             }
-            Self::Tls(tls::Error::Authorities { .. }) | Self::RequestBody { .. } => Layer::File,
+            Self::Tls(error) if error.is_file() => Layer::File,
+            Self::RequestBody { .. } => Layer::File,
             Self::ProxyAuthentication { .. } => Layer::Authentication,
             Self::Name(_)
             | Self::Connect { .. }

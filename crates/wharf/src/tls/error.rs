@@ -4,10 +4,11 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
 
-use super::Trust;
 use super::date::Date;
+use super::{Certificate, Trust};
 
 /// A TLS session that did not come about. Shown as a sentence: the layer, the thing, the next step.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,27 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The system has no authorities.
+    #[error(
+        "TLS: this system's certificate authorities cannot be used: {0}; install its ca-certificates, or name a file with --ca"
+    )]
+    SystemAuthorities(String),
+    /// The certificate or the key of this side is of no use.
+    #[error("TLS: the identity in {} cannot be used: {reason}", path.display())]
+    Identity {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file for session secrets cannot be written.
+    #[error("TLS: the key log {} cannot be written: {source}", path.display())]
+    KeyLog {
+        /// The file.
+        path: PathBuf,
+        /// The failure.
+        source: io::Error,
     },
     /// The certificate is for other names.
     #[error(
@@ -137,14 +159,28 @@ impl Error {
         )
     }
 
-    /// The error of a handshake with `name` that `trust` was to judge.
-    pub(super) fn from_handshake(name: &str, trust: &Trust, error: io::Error) -> Self {
+    /// Whether it is a file of ours that is at fault.
+    pub fn is_file(&self) -> bool {
+        matches!(
+            self,
+            Self::Authorities { .. } | Self::SystemAuthorities(_) | Self::Identity { .. } | Self::KeyLog { .. }
+        )
+    }
+
+    /// The error of a handshake with a client whose certificate `trust` was to judge.
+    pub(super) fn from_client(trust: &Trust, error: io::Error) -> Self {
+        Self::from_handshake("the client", trust, &[], error)
+    }
+
+    /// The error of a handshake with `name` that `trust` was to judge, and that showed the certificates of `chain`
+    /// if it was refused for them.
+    pub(super) fn from_handshake(name: &str, trust: &Trust, chain: &[CertificateDer<'_>], error: io::Error) -> Self {
         let name = name.to_owned();
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match tls {
-            Some(rustls::Error::InvalidCertificate(reason)) => Self::from_certificate(name, trust, reason),
+            Some(rustls::Error::InvalidCertificate(reason)) => Self::from_certificate(name, trust, chain, reason),
             Some(rustls::Error::NoCertificatesPresented) => {
-                Self::Certificate { name, reason: "the server showed none".to_owned() }
+                Self::Certificate { name, reason: "none was shown".to_owned() }
             }
             Some(rustls::Error::AlertReceived(alert)) => Self::Alert { name, alert: alert_as_words(*alert) },
             Some(rustls::Error::InvalidMessage(
@@ -156,7 +192,7 @@ impl Error {
         }
     }
 
-    fn from_certificate(name: String, trust: &Trust, reason: &CertificateError) -> Self {
+    fn from_certificate(name: String, trust: &Trust, chain: &[CertificateDer<'_>], reason: &CertificateError) -> Self {
         use CertificateError as C;
         match reason {
             C::NotValidForNameContext { presented, .. } => {
@@ -169,7 +205,7 @@ impl Error {
                 Self::NotValidYet { name, not_before: Some((*not_before).into()) }
             }
             C::NotValidYet => Self::NotValidYet { name, not_before: None },
-            C::UnknownIssuer => Self::UnknownIssuer { name, hint: issuer_hint(trust) },
+            C::UnknownIssuer => Self::UnknownIssuer { name, hint: issuer_hint(trust, chain) },
             C::Revoked => Self::Revoked { name },
             C::BadSignature => Self::UnknownIssuer {
                 name,
@@ -192,11 +228,27 @@ fn other_as_words(reason: &CertificateError) -> String {
     text
 }
 
-fn issuer_hint(trust: &Trust) -> String {
-    match trust {
-        Trust::Mozilla => "if it is a private authority's, name its certificate with --ca FILE".to_owned(),
-        Trust::File(path) => format!("{} holds no authority that signed it", path.display()),
-        Trust::Certificates(_) => "the authorities given do not hold the one that signed it".to_owned(),
+/// What is missing between the certificates of `chain` and those of `trust`, and what to do about it.
+fn issuer_hint(trust: &Trust, chain: &[CertificateDer<'_>]) -> String {
+    let option = match trust {
+        Trust::File(path) => format!("{} does not hold it", path.display()),
+        Trust::Certificates(_) => "it is not among the authorities given".to_owned(),
+        _ => "if it is to be trusted, name its certificate with --ca FILE".to_owned(),
+    };
+    let parsed = |certificate: Option<&CertificateDer<'_>>| Certificate::parse(certificate?).ok();
+    let (Some(own), Some(last)) = (parsed(chain.first()), parsed(chain.last())) else {
+        return option;
+    };
+    if own.is_self_issued() {
+        format!("it is self-signed, by {}; {option}", own.subject)
+    } else if last.is_self_issued() {
+        format!("the chain ends at the authority {}; {option}", last.subject)
+    } else {
+        format!(
+            "the chain ends at {}, whose certificate the server did not send: either the server leaves out an \
+             intermediate certificate, which its owner must add, or that is a private authority; {option}",
+            last.issuer
+        )
     }
 }
 

@@ -1,105 +1,81 @@
 //! TLS over any stream: rustls 0.23 with the aws-lc-rs provider, which offers the post-quantum hybrid key
 //! exchange first. TLS 1.3 (RFC 8446) and 1.2 (RFC 5246), certificates checked by RFC 5280 and names by
-//! RFC 6125 against the Mozilla roots or a file of the caller's.
+//! RFC 6125 against the Mozilla roots, the system's, or a file of the caller's.
 //!
-//! `http` calls this for https URLs; a program may call it with a stream of its own.
+//! `http` and `ws` call [`Connector`] for https and wss; a program may call it with a stream of its own, or have
+//! [`Connector::dial`] make the connection too. [`Acceptor`] is the server's side.
+//!
+//! ```
+//! use std::time::Duration;
+//! use wharf::tls::{Connector, Trust, Versions};
+//!
+//! # fn main() -> Result<(), wharf::tls::Error> {
+//! let connector = Connector::builder(Trust::Mozilla).alpn(&["h2", "http/1.1"]).versions(Versions::Tls13).build()?;
+//! // let stream = connector.connect("example.com", tcp, Duration::from_secs(10)).await?;
+//! # let _ = (connector, Duration::ZERO);
+//! # Ok(())
+//! # }
+//! ```
 
+mod acceptor;
+mod agreed;
+mod certificate;
+mod connector;
 mod date;
+mod dial;
 mod error;
+mod identity;
+mod idle;
+mod key_log;
 mod trust;
+mod verify;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
+use rustls::SupportedProtocolVersion;
+use rustls::crypto::CryptoProvider;
 
+pub use acceptor::{Accepted, Acceptor, AcceptorBuilder, Clients};
+pub use agreed::Agreed;
+pub use certificate::Certificate;
+pub use connector::{Connector, ConnectorBuilder, EarlyData, Examined};
+pub use date::Date;
+pub use dial::Dialed;
 pub use error::Error;
+pub use identity::Identity;
+pub use idle::IdleLimit;
+pub use key_log::KeyLog;
 pub use tokio_rustls::client::TlsStream;
+pub use tokio_rustls::server::TlsStream as ServerStream;
 pub use trust::Trust;
 
-/// Makes TLS sessions over streams that are already connected.
-///
-/// Cloning is cheap and shares the store of session tickets, so that a second session with the same server
-/// resumes the first.
-#[derive(Clone)]
-pub struct Connector {
-    config: Arc<ClientConfig>,
-    trust: Arc<Trust>,
+/// Which versions of the protocol are spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Versions {
+    /// TLS 1.3, and 1.2 with those who know no better.
+    #[default]
+    Both,
+    /// TLS 1.3 alone.
+    Tls13,
+    /// TLS 1.2 alone.
+    Tls12,
 }
 
-/// What a handshake agreed on, for display.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Agreed {
-    /// The protocol's version: `TLS 1.3` or `TLS 1.2`.
-    pub version: &'static str,
-    /// The cipher suite, by its IANA name.
-    pub cipher_suite: String,
-    /// The key exchange, such as `X25519MLKEM768`; `None` for a session that was resumed without one.
-    pub key_exchange: Option<String>,
-    /// The application protocol that ALPN chose (RFC 7301), if both sides named one.
-    pub application: Option<String>,
-}
-
-impl Connector {
-    /// A connector that trusts `trust` and offers the application protocols of `alpn`, the preferred one first.
-    ///
-    /// # Errors
-    /// [`Error::Authorities`] when the file of certificate authorities cannot be read or holds no certificate.
-    pub fn new(trust: Trust, alpn: &[&str]) -> Result<Self, Error> {
-        let roots = trust.roots()?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Error::Unavailable(error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Ok(Self { config: Arc::new(config), trust: Arc::new(trust) })
-    }
-
-    /// The handshake with the server that calls itself `name` (a DNS name or an address) over `stream`, within
-    /// `timeout`.
-    ///
-    /// # Errors
-    /// [`Error`] says which side is at fault and why; the stream is closed then.
-    pub async fn connect<IO>(&self, name: &str, stream: IO, timeout: Duration) -> Result<TlsStream<IO>, Error>
-    where
-        IO: AsyncRead + AsyncWrite + Unpin,
-    {
-        let server_name = ServerName::try_from(name.trim_end_matches('.').to_owned())
-            .map_err(|_| Error::InvalidName(name.to_owned()))?;
-        let connector = tokio_rustls::TlsConnector::from(self.config.clone());
-        match tokio::time::timeout(timeout, connector.connect(server_name, stream)).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(Error::from_handshake(name, &self.trust, error)),
-            Err(_) => Err(Error::TimedOut { name: name.to_owned(), after: timeout }),
+impl Versions {
+    fn supported(self) -> &'static [&'static SupportedProtocolVersion] {
+        static TLS13: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
+        static TLS12: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS12];
+        match self {
+            Self::Both => rustls::ALL_VERSIONS,
+            Self::Tls13 => &TLS13,
+            Self::Tls12 => &TLS12,
         }
     }
 }
 
-impl Agreed {
-    /// What the handshake of `stream` agreed on.
-    pub fn of<IO>(stream: &TlsStream<IO>) -> Self {
-        let session = stream.get_ref().1;
-        Self {
-            version: match session.protocol_version() {
-                Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
-                _ => "TLS 1.3",
-            },
-            cipher_suite: session
-                .negotiated_cipher_suite()
-                .and_then(|suite| suite.suite().as_str())
-                .unwrap_or("unknown")
-                .to_owned(),
-            key_exchange: session
-                .negotiated_key_exchange_group()
-                .and_then(|group| group.name().as_str())
-                .map(str::to_owned),
-            application: session.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
-        }
-    }
+/// The cryptography of every session. It is chosen here and not by the process, which may have a default of its own.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
 #[cfg(test)]

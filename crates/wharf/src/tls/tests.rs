@@ -10,6 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Agreed, Connector, Error, Trust};
 
+mod sessions;
+
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An authority of the test's own.

@@ -1,4 +1,4 @@
-//! Whom a session believes: the Mozilla roots, or the authorities in a PEM file.
+//! Whom a session believes: the Mozilla roots, the system's, or the authorities in a PEM file.
 
 use std::path::PathBuf;
 
@@ -14,10 +14,16 @@ pub enum Trust {
     /// The Mozilla root programme, compiled into the program.
     #[default]
     Mozilla,
+    /// The authorities that this system trusts: the files that OpenSSL reads, or those that `SSL_CERT_FILE` and
+    /// `SSL_CERT_DIR` name.
+    System,
     /// The certificates of this PEM file and no others.
     File(PathBuf),
     /// These certificates, each in DER, and no others.
     Certificates(Vec<Vec<u8>>),
+    /// Any certificate at all: the session is encrypted, and with whom is anyone's guess. For looking at servers, and
+    /// for tests; whoever is on the way can read and change everything.
+    DangerouslyAnything,
 }
 
 impl Trust {
@@ -30,10 +36,20 @@ impl Trust {
         Ok(self)
     }
 
-    /// The store that rustls checks against.
-    pub(super) fn roots(&self) -> Result<RootCertStore, Error> {
+    /// The store that rustls checks against; `None` where nothing is checked.
+    pub(super) fn roots(&self) -> Result<Option<RootCertStore>, Error> {
         let mut store = RootCertStore::empty();
         match self {
+            Self::DangerouslyAnything => return Ok(None),
+            Self::System => {
+                let found = rustls_native_certs::load_native_certs();
+                // Authorities that webpki cannot read are of no use to it, and the others are.
+                let (usable, _) = store.add_parsable_certificates(found.certs);
+                if usable == 0 {
+                    let reason = found.errors.first().map_or("none are installed".to_owned(), ToString::to_string);
+                    return Err(Error::SystemAuthorities(reason));
+                }
+            }
             Self::Mozilla => store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
             Self::File(path) => {
                 let refuse = |reason: String| Error::Authorities { path: path.clone(), reason };
@@ -52,9 +68,12 @@ impl Trust {
                         .add(CertificateDer::from(certificate.as_slice()).into_owned())
                         .map_err(|error| Error::Unavailable(error.to_string()))?;
                 }
+                if store.is_empty() {
+                    return Err(Error::Unavailable("no authority was given to trust".to_owned()));
+                }
             }
         }
-        Ok(store)
+        Ok(Some(store))
     }
 }
 
