@@ -10,11 +10,15 @@ use tokio::time::Instant;
 use url::{Host, Url};
 
 use super::body::{Body, Limits};
+use super::cache::{Cache, CacheUse};
+use super::coding::DecodingBounds;
+use super::cookies::Cookies;
 use super::dial::{Dial, Dialed, OverNet};
 use super::error::Error;
 use super::exchange::announced;
 use super::h1;
 use super::head::{Form, authority, expects_continue};
+use super::keeping::{Kept, Sending, Sent};
 use super::redirect::{self, MAX_REDIRECTS};
 use super::request::Request;
 use super::timing::Timing;
@@ -67,6 +71,8 @@ pub struct Response {
     pub redirects: Vec<Url>,
     /// How long its steps took.
     pub timing: Timing,
+    /// How it came out of the client's cache; `None` when it came from the server.
+    pub from_cache: Option<CacheUse>,
     /// The body.
     pub body: Body,
 }
@@ -77,11 +83,12 @@ pub struct Client<D = OverNet> {
     dial: Arc<D>,
     tls: tls::Connector,
     timeouts: Timeouts,
+    kept: Kept,
 }
 
 impl<D> Clone for Client<D> {
     fn clone(&self) -> Self {
-        Self { dial: Arc::clone(&self.dial), tls: self.tls.clone(), timeouts: self.timeouts }
+        Self { dial: Arc::clone(&self.dial), tls: self.tls.clone(), timeouts: self.timeouts, kept: self.kept.clone() }
     }
 }
 
@@ -106,13 +113,36 @@ impl<D: Dial> Client<D> {
     /// [`Error::Tls`] when the authorities to trust cannot be read.
     pub fn over(dial: D, trust: Trust) -> Result<Self, Error> {
         let tls = tls::Connector::new(trust, &["http/1.1"])?;
-        Ok(Self { dial: Arc::new(dial), tls, timeouts: Timeouts::default() })
+        Ok(Self { dial: Arc::new(dial), tls, timeouts: Timeouts::default(), kept: Kept::default() })
     }
 
     /// The same client with other time limits.
     #[must_use]
     pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
+        self
+    }
+
+    /// The same client with cookies (RFC 6265bis): it sends those that belong to a request, those of its own `Cookie`
+    /// field first, and takes those that responses set. Without this there are none.
+    #[must_use]
+    pub fn with_cookies(mut self, cookies: Cookies) -> Self {
+        self.kept.cookies = Some(cookies);
+        self
+    }
+
+    /// The same client with a cache (RFC 9111, RFC 5861). Without this there is none.
+    #[must_use]
+    pub fn with_cache(mut self, cache: Cache) -> Self {
+        self.kept.cache = Some(cache);
+        self
+    }
+
+    /// The same client asking for coded bodies (gzip, deflate, br, zstd) and undoing the codings, within `bounds`. The
+    /// header fields stay as they came: they describe what was received. Without this bodies come as they are sent.
+    #[must_use]
+    pub fn with_decoding(mut self, bounds: DecodingBounds) -> Self {
+        self.kept.decoding = Some(bounds);
         self
     }
 
@@ -134,7 +164,7 @@ impl<D: Dial> Client<D> {
     async fn follow(&self, mut request: Request, whole: Whole) -> Result<Response, Error> {
         let mut redirects = Vec::new();
         loop {
-            let mut response = self.send_once(&request, whole).await?;
+            let mut response = self.kept.send(&request, &redirects, self.once(whole)).await?;
             let Some(next) = redirect::next(&request, response.status, &response.headers)? else {
                 response.redirects = redirects;
                 return Ok(response);
@@ -143,6 +173,15 @@ impl<D: Dial> Client<D> {
                 return Err(Error::TooManyRedirects { limit: MAX_REDIRECTS, url: next.url.to_string() });
             }
             redirects.push(std::mem::replace(&mut request, next).url);
+        }
+    }
+
+    /// What sends one request, now or, once this call is over, without its limit.
+    fn once(&self, whole: Whole) -> impl Fn(Request, Sent) -> Sending + Clone + Send + Sync + 'static + use<D> {
+        let client = self.clone();
+        move |request, sent| {
+            let (client, whole) = (client.clone(), if sent == Sent::Waited { whole } else { None });
+            Box::pin(async move { client.send_once(&request, whole).await })
         }
     }
 
@@ -217,6 +256,7 @@ impl Response {
             remote: None,
             tls: None,
             redirects: Vec::new(),
+            from_cache: None,
             timing,
         }
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::coding::CodingError;
 use super::head::{MAX_FIELDS, MAX_HEAD};
 use crate::{dns, tls};
 
@@ -56,6 +57,9 @@ pub enum Error {
         /// The time allowed.
         after: Duration,
     },
+    /// The body is coded, and the coding cannot be undone.
+    #[error("HTTP: {0}")]
+    Coding(#[from] CodingError),
     /// The TLS session did not come about.
     #[error(transparent)]
     Tls(#[from] tls::Error),
@@ -276,6 +280,7 @@ impl Error {
             | Self::TooManyRedirects { .. }
             | Self::Redirect { .. }
             | Self::CutShort { .. }
+            | Self::Coding(_)
             | Self::TooMuch { .. }
             | Self::TooLarge { .. }
             | Self::Version { .. }

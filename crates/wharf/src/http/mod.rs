@@ -17,7 +17,10 @@
 
 #[allow(dead_code, reason = "the pool is the other caller")]
 mod body;
+mod cache;
 mod client;
+mod coding;
+mod cookies;
 mod dial;
 mod error;
 #[allow(dead_code, reason = "the pool is the other caller")]
@@ -26,6 +29,7 @@ mod exchange;
 mod h1;
 #[allow(dead_code, reason = "the pool is the other caller")]
 mod head;
+mod keeping;
 mod redirect;
 mod request;
 mod timing;
@@ -34,7 +38,10 @@ mod upload;
 
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 pub use body::Body;
+pub use cache::{Cache, CacheCounts, CacheError, CacheUse};
 pub use client::{Client, Response, Timeouts, send_over};
+pub use coding::{CodingError, DecodingBounds, MAX_CODINGS};
+pub use cookies::{Cookies, CookiesError};
 pub use dial::{Dial, Dialed, Dialing, OverNet};
 pub(crate) use error::seconds;
 pub use error::{Error, Layer};
