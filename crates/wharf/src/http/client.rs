@@ -7,18 +7,21 @@ use std::time::Duration;
 use ::http::{HeaderMap, Response as ResponseHead, StatusCode, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
-use url::{Host, Url};
+use url::Url;
 
 use super::body::{Body, Limits};
 use super::cache::{Cache, CacheUse};
 use super::coding::DecodingBounds;
 use super::cookies::Cookies;
-use super::dial::{Dial, Dialed, OverNet};
+use super::dial::{Dial, OverNet};
 use super::error::Error;
 use super::exchange::announced;
 use super::h1;
-use super::head::{Form, authority, expects_continue};
+use super::h3::Quic;
+use super::head::{Reader, authority, expects_continue};
 use super::keeping::{Kept, Sending, Sent};
+use super::pool::Pool;
+use super::proxy::Proxies;
 use super::redirect::{self, MAX_REDIRECTS};
 use super::request::Request;
 use super::timing::Timing;
@@ -77,18 +80,49 @@ pub struct Response {
     pub body: Body,
 }
 
+/// Which versions of HTTP a client speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Versions {
+    /// For https what ALPN agrees on, HTTP/2 before HTTP/1.1, and HTTP/3 where an origin has said that it speaks it
+    /// (RFC 7838) and UDP gets through; for http HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1 alone.
+    Http1,
+    /// HTTP/2 alone: for https by ALPN, for http by prior knowledge (RFC 9113 section 3.3).
+    Http2,
+    /// HTTP/3 alone, and so https alone.
+    Http3,
+}
+
 /// An HTTP client. Cloning is cheap; clones share their connections. It must run inside a tokio runtime with its
 /// timers on (the reactor is not needed).
+///
+/// To one origin it keeps at most [`MAX_CONNECTIONS`](super::MAX_CONNECTIONS) connections of HTTP/1.1, or one of
+/// HTTP/2 or HTTP/3; requests beyond what these carry wait in line.
 pub struct Client<D = OverNet> {
-    dial: Arc<D>,
-    tls: tls::Connector,
-    timeouts: Timeouts,
+    pub(super) dial: Arc<D>,
+    pub(super) tls: tls::Connector,
+    pub(super) timeouts: Timeouts,
+    pub(super) versions: Versions,
+    pub(super) proxies: Arc<Proxies>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) quic: Arc<Quic>,
     kept: Kept,
 }
 
 impl<D> Clone for Client<D> {
     fn clone(&self) -> Self {
-        Self { dial: Arc::clone(&self.dial), tls: self.tls.clone(), timeouts: self.timeouts, kept: self.kept.clone() }
+        Self {
+            dial: Arc::clone(&self.dial),
+            tls: self.tls.clone(),
+            timeouts: self.timeouts,
+            versions: self.versions,
+            proxies: Arc::clone(&self.proxies),
+            pool: Arc::clone(&self.pool),
+            quic: Arc::clone(&self.quic),
+            kept: self.kept.clone(),
+        }
     }
 }
 
@@ -112,14 +146,45 @@ impl<D: Dial> Client<D> {
     /// # Errors
     /// [`Error::Tls`] when the authorities to trust cannot be read.
     pub fn over(dial: D, trust: Trust) -> Result<Self, Error> {
-        let tls = tls::Connector::new(trust, &["http/1.1"])?;
-        Ok(Self { dial: Arc::new(dial), tls, timeouts: Timeouts::default(), kept: Kept::default() })
+        Ok(Self::with_tls(dial, tls::Connector::new(trust, &[])?))
+    }
+
+    /// A client over the connections that `dial` makes, whose sessions `tls` makes: with a certificate of the client's,
+    /// say, or a store of sessions. What it offers by ALPN is the client's to choose.
+    pub fn with_tls(dial: D, tls: tls::Connector) -> Self {
+        let versions = Versions::default();
+        Self {
+            dial: Arc::new(dial),
+            quic: Arc::new(Quic::new(&tls)),
+            tls: tls.with_alpn(versions.offered()),
+            timeouts: Timeouts::default(),
+            versions,
+            proxies: Arc::default(),
+            pool: Arc::default(),
+            kept: Kept::default(),
+        }
     }
 
     /// The same client with other time limits.
     #[must_use]
     pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
+        self
+    }
+
+    /// The same client speaking other versions, over connections of its own.
+    #[must_use]
+    pub fn with_versions(mut self, versions: Versions) -> Self {
+        self.tls = self.tls.with_alpn(versions.offered());
+        self.versions = versions;
+        self.pool = Arc::default();
+        self
+    }
+
+    /// The same client by way of proxies.
+    #[must_use]
+    pub fn with_proxies(mut self, proxies: Proxies) -> Self {
+        self.proxies = Arc::new(proxies);
         self
     }
 
@@ -184,23 +249,16 @@ impl<D: Dial> Client<D> {
             Box::pin(async move { client.send_once(&request, whole).await })
         }
     }
+}
 
-    /// One request over the network and the head of its response: no redirects, and nothing kept or decoded.
-    pub(super) async fn send_once(&self, request: &Request, whole: Whole) -> Result<Response, Error> {
-        let mut timing = Timing::begin();
-        let (host, port) = destination(&request.url)?;
-        let Dialed { stream, remote } = self.dial.dial(&host, port, self.timeouts.connect).await?;
-        let mut response = if request.url.scheme() == "https" {
-            let stream = self.tls.connect(&host, stream, self.timeouts.connect).await?;
-            let agreed = Agreed::of(&stream);
-            let mut response = over(request, stream, &self.timeouts, whole, &mut timing).await?;
-            response.tls = Some(agreed);
-            response
-        } else {
-            over(request, stream, &self.timeouts, whole, &mut timing).await?
-        };
-        response.remote = Some(remote);
-        Ok(response)
+impl Versions {
+    /// What ALPN offers over TCP, the preferred one first.
+    fn offered(self) -> &'static [&'static str] {
+        match self {
+            Self::Auto => &["h2", "http/1.1"],
+            Self::Http2 => &["h2"],
+            Self::Http1 | Self::Http3 => &["http/1.1"],
+        }
     }
 }
 
@@ -214,28 +272,16 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let whole = timeouts.whole.map(|after| (Instant::now() + after, after));
-    over(request, stream, timeouts, whole, &mut Timing::begin()).await
-}
-
-async fn over<S>(
-    request: &Request,
-    stream: S,
-    timeouts: &Timeouts,
-    whole: Whole,
-    timing: &mut Timing,
-) -> Result<Response, Error>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+    let mut timing = Timing::begin();
     let connection = h1::Connection::over(stream, &authority(&request.url)).await?;
     let outgoing = request.body.outgoing(expects_continue(request))?;
     let sent = Instant::now();
     let back: h1::Return = Box::new(h1::Connection::close);
-    let exchange = h1::exchange(connection, back, request, Form::Origin, outgoing, timeouts.first_byte);
+    let exchange = h1::exchange(connection, back, request, Reader::Origin, outgoing, timeouts.first_byte);
     let (head, source) = exchange.await.map_err(|failed| failed.error)?;
     timing.first_byte = sent.elapsed();
     let limits = Limits { idle: timeouts.idle, whole };
-    Ok(Response::new(request, head, |headers| Body::from_network(source, announced(headers), limits), *timing))
+    Ok(Response::new(request, head, |headers| Body::from_network(source, announced(headers), limits), timing))
 }
 
 impl Response {
@@ -260,15 +306,4 @@ impl Response {
             timing,
         }
     }
-}
-
-/// The host (an IPv6 address without its brackets) and port that `url` leads to.
-fn destination(url: &Url) -> Result<(String, u16), Error> {
-    let missing = || Error::Url { url: url.to_string(), reason: "it names no host".to_owned() };
-    let host = match url.host().ok_or_else(missing)? {
-        Host::Domain(name) => name.to_owned(),
-        Host::Ipv4(address) => address.to_string(),
-        Host::Ipv6(address) => address.to_string(),
-    };
-    Ok((host, url.port_or_known_default().ok_or_else(missing)?))
 }

@@ -1,15 +1,16 @@
 //! From the host of a URL to a connected stream: names, addresses, TCP. TLS is put on top by `client`.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
-use super::Error;
+use super::{Error, h3};
 use crate::Net;
-use crate::aio::TcpStream;
+use crate::aio::{TcpStream, UdpSocket};
 use crate::dns::Resolver;
 
 /// A stream that is connected, and to what.
@@ -18,10 +19,18 @@ pub struct Dialed<S> {
     pub stream: S,
     /// The address that answered.
     pub remote: SocketAddr,
+    /// How much of the time went to finding the name's addresses.
+    pub name: Duration,
 }
 
 /// A connection that is being made.
 pub type Dialing<'a, S> = Pin<Box<dyn Future<Output = Result<Dialed<S>, Error>> + Send + 'a>>;
+
+/// Addresses that are being looked up.
+pub type Resolving<'a> = Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, Error>> + Send + 'a>>;
+
+/// A datagram socket that is being bound.
+pub type Binding<'a> = Pin<Box<dyn Future<Output = io::Result<UdpSocket>> + Send + 'a>>;
 
 /// Makes the connections of a client: over a [`Net`] in ordinary use, over anything in a program that has streams
 /// of its own.
@@ -31,6 +40,18 @@ pub trait Dial: Send + Sync + 'static {
 
     /// A connection to `port` of `host` (a name, or an address without brackets), each step within `timeout`.
     fn dial<'a>(&'a self, host: &'a str, port: u16, timeout: Duration) -> Dialing<'a, Self::Stream>;
+
+    /// The addresses of `host`, at least one. As it stands it knows none but those that are written as such.
+    fn resolve<'a>(&'a self, host: &'a str) -> Resolving<'a> {
+        Box::pin(async move { host.parse().map(|address| vec![address]).map_err(|_| no_address(host, 0)) })
+    }
+
+    /// A datagram socket on a port of its own from which `remote` can be reached, for HTTP/3. As it stands there is
+    /// none, and HTTP/3 is not spoken.
+    fn bind(&self, remote: SocketAddr) -> Binding<'_> {
+        let _ = remote;
+        Box::pin(async { Err(io::Error::new(io::ErrorKind::Unsupported, "this client has no datagram sockets")) })
+    }
 }
 
 /// Dials over Wharf's own sockets, asking Wharf's resolver for names.
@@ -52,7 +73,9 @@ impl Dial for OverNet {
 
     fn dial<'a>(&'a self, host: &'a str, port: u16, timeout: Duration) -> Dialing<'a, TcpStream> {
         Box::pin(async move {
+            let begun = Instant::now();
             let addresses = self.resolver.addresses(host).await?;
+            let name = begun.elapsed();
             let mut last = None;
             for address in addresses {
                 let address = SocketAddr::new(address, port);
@@ -61,7 +84,7 @@ impl Dial for OverNet {
                     Ok(Ok(stream)) => {
                         // Requests are written whole, so that Nagle's algorithm could only delay them.
                         stream.set_nodelay(true).map_err(failed)?;
-                        return Ok(Dialed { stream, remote: address });
+                        return Ok(Dialed { stream, remote: address, name });
                     }
                     Ok(Err(source)) => last = Some(failed(source)),
                     Err(_) => {
@@ -69,11 +92,26 @@ impl Dial for OverNet {
                     }
                 }
             }
-            Err(last.unwrap_or_else(|| Error::Connect {
-                host: host.to_owned(),
-                address: SocketAddr::from(([0, 0, 0, 0], port)),
-                source: io::Error::other("the name has no address"),
-            }))
+            Err(last.unwrap_or_else(|| no_address(host, port)))
         })
+    }
+
+    fn resolve<'a>(&'a self, host: &'a str) -> Resolving<'a> {
+        Box::pin(async move { Ok(self.resolver.addresses(host).await?) })
+    }
+
+    fn bind(&self, remote: SocketAddr) -> Binding<'_> {
+        Box::pin(async move {
+            let any: IpAddr = if remote.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+            UdpSocket::bind_with(&self.net, (any, 0), &h3::socket_options()).await
+        })
+    }
+}
+
+fn no_address(host: &str, port: u16) -> Error {
+    Error::Connect {
+        host: host.to_owned(),
+        address: SocketAddr::from(([0, 0, 0, 0], port)),
+        source: io::Error::other("the name has no address"),
     }
 }

@@ -18,7 +18,7 @@ use tokio::time::Sleep;
 use super::body::Source;
 use super::error::Error;
 use super::exchange::{Again, Failed, Interim, await_head};
-use super::head::{Form, MAX_HEAD, authority, head_1, innermost};
+use super::head::{MAX_HEAD, Reader, authority, head_1, innermost};
 use super::request::Request;
 use super::upload::{Outgoing, Sending};
 
@@ -93,12 +93,12 @@ pub(super) async fn exchange(
     mut connection: Connection,
     back: Return,
     request: &Request,
-    form: Form,
+    reader: Reader<'_>,
     (body, sending): (Outgoing, Arc<Sending>),
     first_byte: Duration,
 ) -> Result<(ResponseHead<()>, Source), Failed> {
     let host = authority(&request.url);
-    let mut head = head_1(request, form, body)?;
+    let mut head = head_1(request, reader, body)?;
     let interim = Interim::new(Arc::clone(&sending));
     let counted = Arc::clone(&interim);
     hyper::ext::on_informational(&mut head, move |response| counted.came(response.status().as_u16()));

@@ -1,6 +1,6 @@
 //! The head of a request as each version wants it, and how large the head of a response may be.
 
-use ::http::header::{ACCEPT, EXPECT, HOST, HeaderValue, TE, USER_AGENT};
+use ::http::header::{ACCEPT, EXPECT, HOST, HeaderValue, PROXY_AUTHORIZATION, TE, USER_AGENT};
 use ::http::{HeaderMap, Request as Head, Uri};
 use url::Url;
 
@@ -20,7 +20,7 @@ pub(super) const MAX_INTERIM: usize = 32;
 
 /// How a request names its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+enum Form {
     /// Path and query (RFC 9112 section 3.2.1).
     Origin,
     /// The whole URL: to a proxy (RFC 9112 section 3.2.2), and in HTTP/2 and HTTP/3, where its parts are
@@ -28,8 +28,17 @@ pub(super) enum Form {
     Absolute,
 }
 
+/// Who reads a request of HTTP/1.1.
+#[derive(Clone, Copy)]
+pub(super) enum Reader<'a> {
+    /// The server that the URL names.
+    Origin,
+    /// A proxy that is to fetch it, and what it wants to see of us.
+    Proxy(Option<&'a HeaderValue>),
+}
+
 /// The head of `request`, with `body` to follow.
-pub(super) fn head<B>(request: &Request, form: Form, body: B) -> Result<Head<B>, Error> {
+fn head<B>(request: &Request, form: Form, body: B) -> Result<Head<B>, Error> {
     let mut head = Head::new(body);
     *head.method_mut() = request.method.clone();
     *head.uri_mut() = target(&request.url, form)?;
@@ -38,9 +47,16 @@ pub(super) fn head<B>(request: &Request, form: Form, body: B) -> Result<Head<B>,
 }
 
 /// The head of `request` for HTTP/1.1.
-pub(super) fn head_1(request: &Request, form: Form, body: Outgoing) -> Result<Head<Outgoing>, Error> {
+pub(super) fn head_1(request: &Request, reader: Reader<'_>, body: Outgoing) -> Result<Head<Outgoing>, Error> {
+    let form = match reader {
+        Reader::Origin => Form::Origin,
+        Reader::Proxy(_) => Form::Absolute,
+    };
     let mut head = head(request, form, body)?;
     let headers = head.headers_mut();
+    if let Reader::Proxy(Some(authorization)) = reader {
+        headers.insert(PROXY_AUTHORIZATION, authorization.clone());
+    }
     if !headers.contains_key(HOST) {
         let host = authority(&request.url);
         headers.insert(HOST, HeaderValue::from_str(&host).map_err(|_| Error::Header(format!("Host: {host}")))?);

@@ -15,36 +15,39 @@
 //!
 //! A body that ends before its announced length is an error, never a short success.
 
-#[allow(dead_code, reason = "the pool is the other caller")]
+mod attempt;
 mod body;
 mod cache;
 mod client;
 mod coding;
+mod connect;
 mod cookies;
 mod dial;
 mod error;
-#[allow(dead_code, reason = "the pool is the other caller")]
 mod exchange;
-#[allow(dead_code, reason = "the pool is the other caller")]
 mod h1;
-#[allow(dead_code, reason = "the pool is the other caller")]
+mod h2;
+mod h3;
 mod head;
 mod keeping;
+mod pool;
+mod proxy;
 mod redirect;
 mod request;
 mod timing;
-#[allow(dead_code, reason = "the pool is the other caller")]
 mod upload;
 
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 pub use body::Body;
 pub use cache::{Cache, CacheCounts, CacheError, CacheUse};
-pub use client::{Client, Response, Timeouts, send_over};
+pub use client::{Client, Response, Timeouts, Versions, send_over};
 pub use coding::{CodingError, DecodingBounds, MAX_CODINGS};
 pub use cookies::{Cookies, CookiesError};
-pub use dial::{Dial, Dialed, Dialing, OverNet};
+pub use dial::{Binding, Dial, Dialed, Dialing, OverNet, Resolving};
 pub(crate) use error::seconds;
 pub use error::{Error, Layer};
+pub use pool::{MAX_CONNECTIONS, MAX_WAITING};
+pub use proxy::{Proxies, Proxy};
 pub use redirect::MAX_REDIRECTS;
 pub use request::Request;
 pub use timing::Timing;

@@ -197,6 +197,6 @@ pub(super) fn take_credentials(url: &mut Url) -> Option<HeaderValue> {
     Some(value)
 }
 
-fn percent_decoded(text: &str) -> String {
+pub(super) fn percent_decoded(text: &str) -> String {
     percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

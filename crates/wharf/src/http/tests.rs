@@ -1,5 +1,10 @@
 //! The client over in-memory streams, against servers that say exactly what a test gives them.
 
+mod limits;
+mod pool;
+mod site;
+mod uploads;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -65,7 +70,7 @@ impl Dial for World {
                     }
                 }
             });
-            Ok(Dialed { stream, remote })
+            Ok(Dialed { stream, remote, name: Duration::ZERO })
         })
     }
 }

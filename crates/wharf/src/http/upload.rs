@@ -100,29 +100,37 @@ impl Payload {
     /// # Errors
     /// [`Error::BodySpent`] when it could be read once only and was, [`Error::RequestBody`] when it cannot be opened.
     pub(super) fn outgoing(&self, gated: bool) -> Result<(Outgoing, Arc<Sending>), Error> {
+        let mut home = None;
         let from = match self {
             Self::Empty => From::Bytes(None),
             Self::Bytes(bytes) => From::Bytes((!bytes.is_empty()).then(|| bytes.clone())),
-            Self::Once { stream, .. } => match lock(stream).take().ok_or(Error::BodySpent)? {
-                Stream::Reader(reader) => From::Reader { reader, buffer: BytesMut::new() },
-                Stream::Channel(receiver) => From::Channel(receiver),
-            },
+            Self::Once { stream, .. } => {
+                home = Some(Arc::clone(stream));
+                From::Stream(lock(stream).take().ok_or(Error::BodySpent)?)
+            }
             Self::Again { open, .. } => {
                 let reader = open().map_err(|error| Error::RequestBody { reason: error.to_string() })?;
-                From::Reader { reader, buffer: BytesMut::new() }
+                From::Stream(Stream::Reader(reader))
             }
         };
         let gated = gated && !self.is_empty();
         let sending = Arc::new(Sending(Mutex::new(Account {
             at: Instant::now(),
-            begun: false,
             done: self.is_empty(),
             starved: false,
             gated,
             gate: None,
             failure: None,
         })));
-        let outgoing = Outgoing { from, promised: self.length(), sent: 0, gate: None, sending: Arc::clone(&sending) };
+        let outgoing = Outgoing {
+            from,
+            home,
+            buffer: BytesMut::new(),
+            promised: self.length(),
+            sent: 0,
+            gate: None,
+            sending: Arc::clone(&sending),
+        };
         Ok((outgoing, sending))
     }
 }
@@ -169,9 +177,7 @@ pub(super) struct Sending(Mutex<Account>);
 struct Account {
     /// When it last moved.
     at: Instant,
-    /// Bytes of the body have been handed to the connection.
-    begun: bool,
-    /// All have.
+    /// All of the body has been handed to the connection.
     done: bool,
     /// It is the caller that is waited for, not the server.
     starved: bool,
@@ -193,11 +199,6 @@ impl Sending {
         if let Some(waker) = waker {
             waker.wake();
         }
-    }
-
-    /// Whether some of the body has been handed to the connection.
-    pub(super) fn has_begun(&self) -> bool {
-        lock(&self.0).begun
     }
 
     /// Whether all of it has.
@@ -227,6 +228,9 @@ impl Sending {
 /// One sending of a request's body, as hyper and h3 take it.
 pub(super) struct Outgoing {
     from: From,
+    /// Where a stream that nothing was taken from goes back to, for another attempt.
+    home: Option<Home>,
+    buffer: BytesMut,
     promised: Option<u64>,
     sent: u64,
     gate: Option<Pin<Box<Sleep>>>,
@@ -235,10 +239,11 @@ pub(super) struct Outgoing {
 
 enum From {
     Bytes(Option<Bytes>),
-    Reader { reader: BodyReader, buffer: BytesMut },
-    Channel(mpsc::Receiver<Frame<Bytes>>),
+    Stream(Stream),
     Ended,
 }
+
+type Home = Arc<Mutex<Option<Stream>>>;
 
 impl Outgoing {
     /// Waits for the server's word, but not for ever.
@@ -259,11 +264,11 @@ impl Outgoing {
     fn poll_from(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match &mut self.from {
             From::Bytes(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            From::Reader { reader, buffer } => {
-                let read = ready!(poll_read(reader, buffer, context));
+            From::Stream(Stream::Reader(reader)) => {
+                let read = ready!(poll_read(reader, &mut self.buffer, context));
                 Poll::Ready(read.map(|bytes| bytes.map(Frame::data)).transpose())
             }
-            From::Channel(receiver) => receiver.poll_recv(context).map(|frame| frame.map(Ok)),
+            From::Stream(Stream::Channel(receiver)) => receiver.poll_recv(context).map(|frame| frame.map(Ok)),
             From::Ended => Poll::Ready(None),
         }
     }
@@ -300,6 +305,7 @@ impl hyper::body::Body for Outgoing {
             lock(&this.sending.0).starved = true;
             return Poll::Pending;
         };
+        this.home = None;
         match next {
             Some(Ok(frame)) => {
                 this.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -310,10 +316,7 @@ impl hyper::body::Body for Outgoing {
                     return Poll::Ready(Some(Err(this.fail(reason))));
                 }
                 let last = this.promised == Some(this.sent);
-                this.sending.move_on(|account| {
-                    account.begun = true;
-                    account.done = last;
-                });
+                this.sending.move_on(|account| account.done = last);
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => Poll::Ready(Some(Err(this.fail(error.to_string())))),
@@ -338,5 +341,13 @@ impl hyper::body::Body for Outgoing {
 
     fn size_hint(&self) -> SizeHint {
         self.promised.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        if let (Some(home), From::Stream(stream)) = (self.home.take(), std::mem::replace(&mut self.from, From::Ended)) {
+            *lock(&home) = Some(stream);
+        }
     }
 }

@@ -32,7 +32,7 @@ impl Connector {
         timeout: Duration,
     ) -> Result<Dialed, http::Error> {
         let dial = OverNet::new(net.clone(), resolver.clone());
-        let http::Dialed { stream, remote } = dial.dial(host, port, timeout).await?;
+        let http::Dialed { stream, remote, .. } = dial.dial(host, port, timeout).await?;
         let stream = self.connect(host, stream, timeout).await?;
         Ok(Dialed { stream, remote })
     }
