@@ -12,7 +12,7 @@ Exit status:
   2  the command line makes no sense
   3  a file could not be read or written
   4  the network: no link, no address, no such name, refused, unreachable, no answer in time
-  5  TLS: the certificate or the handshake was refused
+  5  TLS: the certificate or the handshake was refused; DNSSEC: an answer is not what its owner signed
   6  the server wants a user name and password (401, 407)
   7  the protocol: no HTTP, a body cut short, too many redirects
   8  the server answered with another error (4xx, 5xx)
@@ -81,7 +81,12 @@ impl From<http::Error> for Failure {
 
 impl From<dns::Error> for Failure {
     fn from(error: dns::Error) -> Self {
-        let status = if matches!(error, dns::Error::InvalidName { .. }) { Status::Usage } else { Status::Network };
+        let status = match error {
+            dns::Error::InvalidName { .. } => Status::Usage,
+            // Both say that whoever answered is not who he should be.
+            dns::Error::Tls { .. } | dns::Error::Bogus(_) => Status::Tls,
+            _ => Status::Network,
+        };
         Self::new(status, error.to_string())
     }
 }

@@ -17,7 +17,7 @@ pub(crate) use self::bring_up::BringUp;
 pub(crate) use self::configured::read;
 pub(crate) use self::documents::{Completions, Man};
 pub(crate) use self::network::Network;
-pub(crate) use self::nslookup::Nslookup;
+pub(crate) use self::nslookup::{Nslookup, Server, Word};
 pub(crate) use self::ping::Ping;
 pub(crate) use self::wget::Wget;
 use crate::exit;

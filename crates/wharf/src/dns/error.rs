@@ -7,6 +7,8 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 
 use super::Kind;
+use super::dnssec::Bogus;
+use super::upstream::Upstream;
 use crate::http::seconds;
 
 /// A look-up that gave nothing.
@@ -75,6 +77,33 @@ pub enum Error {
         /// The response code in words.
         code: String,
     },
+    /// Aliases that lead round in a circle, or on and on (RFC 1034 section 3.6.2).
+    #[error("DNS: the aliases (CNAME) of {name} lead nowhere: {reason}; the zone's owner has to mend them")]
+    AliasLoop {
+        /// The name.
+        name: String,
+        /// Where they lead.
+        reason: String,
+    },
+    /// The way down from the root came to no answer.
+    #[error("DNS: {name} cannot be looked up from the root: {reason}; try again, or a server that does it (@SERVER)")]
+    Recursion {
+        /// The name.
+        name: String,
+        /// Where the way ended.
+        reason: String,
+    },
+    /// A server of DNS over TLS or HTTPS could not prove who it is, or speaks no TLS.
+    #[error("TLS: {server} is not trusted: {reason}")]
+    Tls {
+        /// The server.
+        server: String,
+        /// What failed.
+        reason: String,
+    },
+    /// DNSSEC was asked for, and the answer is not what the zone's owner signed (RFC 4033 section 5, "bogus").
+    #[error("{0}")]
+    Bogus(Box<Bogus>),
     /// An answer that makes no sense.
     #[error("DNS: the answer of {} for {name} cannot be used: {reason}", list(servers))]
     BadAnswer {
@@ -93,15 +122,11 @@ impl Error {
         matches!(self, Self::NoSuchName { .. } | Self::NoSuchRecord { .. })
     }
 
-    pub(super) fn from_hickory(name: &str, kind: Kind, server: SocketAddr, after: Duration, error: &NetError) -> Self {
-        let name = name.trim_end_matches('.').to_owned();
-        let servers = vec![server];
+    /// What `server` said to the question for `name`, if it said nothing of use.
+    pub(super) fn from_hickory(name: &str, server: &Upstream, after: Duration, error: &NetError) -> Self {
+        let name = name.to_owned();
+        let servers = vec![server.address];
         match error {
-            NetError::Dns(DnsError::NoRecordsFound(none)) => match none.response_code {
-                ResponseCode::NXDomain => Self::NoSuchName { name, servers },
-                ResponseCode::NoError => Self::NoSuchRecord { name, kind, hint: String::new() },
-                code => Self::ServerFailed { name, servers, code: code_as_words(code) },
-            },
             NetError::Dns(DnsError::ResponseCode(code)) => {
                 Self::ServerFailed { name, servers, code: code_as_words(*code) }
             }
@@ -109,6 +134,10 @@ impl Error {
             NetError::Io(source) if source.kind() == std::io::ErrorKind::ConnectionRefused => {
                 Self::Unreachable { name, servers, reason: "nothing listens on its DNS port".to_owned() }
             }
+            NetError::Io(source) if let Some(tls) = tls_failure(source) => {
+                Self::Tls { server: server.to_string(), reason: tls }
+            }
+            NetError::RustlsError(tls) => Self::Tls { server: server.to_string(), reason: tls_as_words(tls) },
             NetError::Io(source) => Self::Unreachable { name, servers, reason: source.to_string() },
             other => Self::BadAnswer { name, servers, reason: other.to_string() },
         }
@@ -129,6 +158,28 @@ fn list(servers: &[SocketAddr]) -> String {
 
 fn more(hint: &str) -> String {
     if hint.is_empty() { String::new() } else { format!("; {hint}") }
+}
+
+fn tls_failure(error: &std::io::Error) -> Option<String> {
+    let inner = error.get_ref()?;
+    inner.downcast_ref::<rustls::Error>().map(tls_as_words)
+}
+
+fn tls_as_words(error: &rustls::Error) -> String {
+    use rustls::{CertificateError as Certificate, Error as Tls};
+    match error {
+        Tls::InvalidCertificate(Certificate::UnknownIssuer) => {
+            "its certificate is by an authority that is not trusted (--ca FILE names another)".to_owned()
+        }
+        Tls::InvalidCertificate(Certificate::NotValidForName | Certificate::NotValidForNameContext { .. }) => {
+            "its certificate is for another name; say which it has with @ADDRESS#NAME".to_owned()
+        }
+        Tls::InvalidCertificate(Certificate::Expired | Certificate::ExpiredContext { .. }) => {
+            "its certificate has expired".to_owned()
+        }
+        Tls::InvalidMessage(_) => "it does not speak TLS on this port".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 fn code_as_words(code: ResponseCode) -> String {

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use hickory_resolver::proto::rr::{self, RData, RecordType};
 
+use super::dnssec::{Link, Security};
+
 /// The kinds of records that can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -14,8 +16,12 @@ pub enum Kind {
     A,
     /// IPv6 addresses (RFC 3596).
     Aaaa,
+    /// Who may issue certificates for this name (RFC 8659).
+    Caa,
     /// The name that this one is an alias of (RFC 1035).
     Cname,
+    /// How this name's web server is reached (RFC 9460).
+    Https,
     /// Where mail for this domain goes (RFC 1035).
     Mx,
     /// The servers of this zone (RFC 1035).
@@ -32,14 +38,27 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 9] =
-        [Self::A, Self::Aaaa, Self::Cname, Self::Mx, Self::Ns, Self::Ptr, Self::Soa, Self::Srv, Self::Txt];
+    pub const ALL: [Self; 11] = [
+        Self::A,
+        Self::Aaaa,
+        Self::Caa,
+        Self::Cname,
+        Self::Https,
+        Self::Mx,
+        Self::Ns,
+        Self::Ptr,
+        Self::Soa,
+        Self::Srv,
+        Self::Txt,
+    ];
 
     pub(super) fn record_type(self) -> RecordType {
         match self {
             Self::A => RecordType::A,
             Self::Aaaa => RecordType::AAAA,
+            Self::Caa => RecordType::CAA,
             Self::Cname => RecordType::CNAME,
+            Self::Https => RecordType::HTTPS,
             Self::Mx => RecordType::MX,
             Self::Ns => RecordType::NS,
             Self::Ptr => RecordType::PTR,
@@ -55,7 +74,9 @@ impl fmt::Display for Kind {
         f.pad(match self {
             Self::A => "A",
             Self::Aaaa => "AAAA",
+            Self::Caa => "CAA",
             Self::Cname => "CNAME",
+            Self::Https => "HTTPS",
             Self::Mx => "MX",
             Self::Ns => "NS",
             Self::Ptr => "PTR",
@@ -82,10 +103,25 @@ impl FromStr for Kind {
 pub struct Answer {
     /// The name that was asked for, completed as far as it was.
     pub name: String,
-    /// The server that answered.
-    pub server: SocketAddr,
+    /// Who answered.
+    pub origin: Origin,
+    /// How far it may be believed.
+    pub security: Security,
+    /// The zones through which trust came to it, from the anchor on; empty when nobody checked.
+    pub chain: Vec<Link>,
     /// The records, aliases first in the order in which they lead to the others.
     pub records: Vec<Record>,
+}
+
+/// Who answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// This server, now or when its answer was remembered.
+    Server(SocketAddr),
+    /// The servers of the zones, asked from the root down.
+    Recursion,
+    /// The table of hosts.
+    Hosts,
 }
 
 /// One record.
@@ -107,8 +143,26 @@ pub enum Data {
     A(Ipv4Addr),
     /// An IPv6 address.
     Aaaa(Ipv6Addr),
+    /// Who may issue certificates.
+    Caa {
+        /// Whether an authority that does not know the tag must issue none.
+        critical: bool,
+        /// What is said: `issue`, `issuewild`, `iodef` and others.
+        tag: String,
+        /// Of whom.
+        value: String,
+    },
     /// The name behind an alias.
     Cname(String),
+    /// How a web server is reached.
+    Https {
+        /// Lower is preferred; 0 makes an alias of it.
+        priority: u16,
+        /// The host; empty for the record's own name.
+        target: String,
+        /// Parameters such as `alpn` with their values.
+        parameters: Vec<(String, String)>,
+    },
     /// A host that takes mail.
     Mx {
         /// Lower is preferred.
@@ -170,7 +224,9 @@ impl Record {
         let kind = match &self.data {
             Data::A(_) => Kind::A,
             Data::Aaaa(_) => Kind::Aaaa,
+            Data::Caa { .. } => Kind::Caa,
             Data::Cname(_) => Kind::Cname,
+            Data::Https { .. } => Kind::Https,
             Data::Mx { .. } => Kind::Mx,
             Data::Ns(_) => Kind::Ns,
             Data::Ptr(_) => Kind::Ptr,
@@ -188,7 +244,21 @@ impl Data {
         match data {
             RData::A(address) => Self::A(address.0),
             RData::AAAA(address) => Self::Aaaa(address.0),
+            RData::CAA(caa) => Self::Caa {
+                critical: caa.issuer_critical,
+                tag: caa.tag.clone(),
+                value: String::from_utf8_lossy(&caa.value).into_owned(),
+            },
             RData::CNAME(name) => Self::Cname(plain(name)),
+            RData::HTTPS(https) => Self::Https {
+                priority: https.svc_priority,
+                target: plain(&https.target_name),
+                parameters: https
+                    .svc_params
+                    .iter()
+                    .map(|(key, value)| (key.to_string(), value.to_string().trim_end_matches(',').to_owned()))
+                    .collect(),
+            },
             RData::MX(mx) => Self::Mx { preference: mx.preference, exchange: plain(&mx.exchange) },
             RData::NS(name) => Self::Ns(plain(name)),
             RData::PTR(name) => Self::Ptr(plain(name)),
@@ -219,6 +289,16 @@ impl fmt::Display for Data {
             Self::A(address) => write!(f, "{address}"),
             Self::Aaaa(address) => write!(f, "{address}"),
             Self::Cname(name) | Self::Ns(name) | Self::Ptr(name) => write!(f, "{name}"),
+            Self::Caa { critical, tag, value } => {
+                write!(f, "{} {} \"{}\"", u8::from(*critical) << 7, tag.escape_debug(), value.escape_debug())
+            }
+            Self::Https { priority, target, parameters } => {
+                write!(f, "{priority} {}", if target.is_empty() { "." } else { target })?;
+                parameters.iter().try_for_each(|(key, value)| match value.is_empty() {
+                    true => write!(f, " {}", key.escape_debug()),
+                    false => write!(f, " {}={}", key.escape_debug(), value.escape_debug()),
+                })
+            }
             Self::Mx { preference, exchange } => write!(f, "{preference} {exchange}"),
             Self::Soa { primary, mailbox, serial, refresh, retry, expire, minimum } => {
                 write!(f, "{primary} {mailbox} {serial} {refresh} {retry} {expire} {minimum}")

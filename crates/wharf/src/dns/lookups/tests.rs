@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::op::{Message, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, NS, PTR, SOA, SRV, TXT};
+use hickory_resolver::proto::rr::rdata::svcb::{Alpn, SVCB, SvcParamKey, SvcParamValue};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, CAA, CNAME, HTTPS, MX, NS, PTR, SOA, SRV, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record as HickoryRecord, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
-use super::super::{Data, Error, Kind};
+use super::super::settings::{Plan, Settings};
+use super::super::{Data, Error, Kind, Origin, Upstream};
 use super::Lookups;
 
 /// What a server does with a query.
@@ -84,8 +86,13 @@ async fn server(script: impl Fn(&Message, Transport) -> Reply + Send + Sync + 's
 }
 
 fn lookups(servers: &[&Server], patience: Duration) -> Lookups<TokioRuntimeProvider> {
-    let servers = servers.iter().map(|server| server.address).collect();
-    Lookups::new(TokioRuntimeProvider::default(), servers, None, patience).unwrap()
+    planned(servers, &[], patience)
+}
+
+fn planned(servers: &[&Server], search: &[&str], patience: Duration) -> Lookups<TokioRuntimeProvider> {
+    let servers = servers.iter().map(|server| Upstream::plain(server.address)).collect();
+    let search = search.iter().map(|&domain| domain.to_owned()).collect();
+    Lookups::new(TokioRuntimeProvider::default(), Settings::default(), Plan { servers, search, patience }).unwrap()
 }
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -132,6 +139,20 @@ async fn every_kind_of_record_is_read() {
     let cases = [
         (Kind::A, a([192, 0, 2, 1]), "h.example A 192.0.2.1"),
         (Kind::Aaaa, RData::AAAA(AAAA("2001:db8::1".parse().unwrap())), "h.example AAAA 2001:db8::1"),
+        (
+            Kind::Caa,
+            RData::CAA(CAA::new_issue(true, Some(name("ca.example")), Vec::new())),
+            "h.example CAA 128 issue \"ca.example.\"",
+        ),
+        (
+            Kind::Https,
+            RData::HTTPS(HTTPS(SVCB::new(
+                1,
+                Name::root(),
+                vec![(SvcParamKey::Alpn, SvcParamValue::Alpn(Alpn(vec!["h2".into(), "h3".into()])))],
+            ))),
+            "h.example HTTPS 1 . alpn=h2,h3",
+        ),
         (Kind::Cname, RData::CNAME(CNAME(name("g.example"))), "h.example CNAME g.example"),
         (Kind::Mx, RData::MX(MX::new(10, name("mail.example"))), "h.example MX 10 mail.example"),
         (Kind::Ns, RData::NS(NS(name("ns.example"))), "h.example NS ns.example"),
@@ -222,7 +243,7 @@ async fn an_unreachable_server_leads_to_the_next_at_once() {
     let gone = Server { address: "127.0.0.1:1".parse().unwrap(), queries: Arc::default() };
     let good = server(|query, _| with(query, &[("h.example", a([192, 0, 2, 1]))])).await;
     let lookups = lookups(&[&gone, &good], PATIENCE);
-    assert_eq!(lookups.lookup("h.example", Kind::A).await.unwrap().server, good.address);
+    assert_eq!(lookups.lookup("h.example", Kind::A).await.unwrap().origin, Origin::Server(good.address));
 }
 
 // PITFALLS R2
@@ -372,8 +393,7 @@ async fn a_bare_name_is_completed_with_the_domain() {
         _ => with_code(query, ResponseCode::NXDomain),
     })
     .await;
-    let runtime = TokioRuntimeProvider::default();
-    let lookups = Lookups::new(runtime, vec![server.address], Some("corp.example".to_owned()), PATIENCE).unwrap();
+    let lookups = planned(&[&server], &["corp.example"], PATIENCE);
     let answer = lookups.lookup("h", Kind::A).await.unwrap();
     assert_eq!(texts(&answer), ["h.corp.example A 192.0.2.1"]);
 }
@@ -388,4 +408,173 @@ async fn what_is_no_name_is_refused_without_a_query() {
         assert!(matches!(error, Error::InvalidName { .. }), "{bad:?}: {error}");
     }
     assert_eq!(server.queries.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn only_a_single_label_is_completed_and_by_each_domain_in_turn() {
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let names = asked.clone();
+    let server = server(move |query, _| {
+        names.lock().unwrap().push(query.queries[0].name().to_ascii());
+        with_code(query, ResponseCode::NXDomain)
+    })
+    .await;
+    let lookups = planned(&[&server], &["one.example", "not..a.name", "two.example"], PATIENCE);
+    let error = lookups.lookup("h", Kind::A).await.unwrap_err();
+    assert!(error.to_string().starts_with("DNS: the name h does not exist"), "{error}");
+    lookups.lookup("h.", Kind::A).await.unwrap_err();
+    lookups.lookup("a.b", Kind::A).await.unwrap_err();
+    assert_eq!(*asked.lock().unwrap(), ["h.one.example.", "h.two.example.", "h.", "h.", "a.b."]);
+}
+
+// PITFALLS R3
+#[tokio::test]
+async fn aliases_in_a_circle_are_told_as_such() {
+    let server = server(|query, _| {
+        let circle = [
+            ("a.example", RData::CNAME(CNAME(name("b.example")))),
+            ("b.example", RData::CNAME(CNAME(name("a.example")))),
+        ];
+        with(query, &circle)
+    })
+    .await;
+    let error = lookups(&[&server], PATIENCE).lookup("a.example", Kind::A).await.unwrap_err();
+    assert!(matches!(error, Error::AliasLoop { .. }), "{error:?}");
+    assert!(error.to_string().contains("b.example leads back to a.example"), "{error}");
+    assert_eq!(server.queries.load(Ordering::Relaxed), 1);
+}
+
+// PITFALLS R3
+#[tokio::test]
+async fn records_of_names_that_nobody_asked_for_change_nothing() {
+    let server = server(|query, _| match query.queries[0].name().to_ascii().as_str() {
+        "h.example." => with(
+            query,
+            &[("h.example", a([192, 0, 2, 1])), ("bank.example", a([6, 6, 6, 6])), ("h.example.evil", a([6, 6, 6, 6]))],
+        ),
+        _ => with(query, &[("bank.example", a([192, 0, 2, 2]))]),
+    })
+    .await;
+    let lookups = lookups(&[&server], PATIENCE);
+    let answer = lookups.lookup("h.example", Kind::A).await.unwrap();
+    assert_eq!(texts(&answer), ["h.example A 192.0.2.1"]);
+    let answer = lookups.lookup("bank.example", Kind::A).await.unwrap();
+    assert_eq!(texts(&answer), ["bank.example A 192.0.2.2"]);
+}
+
+#[tokio::test]
+async fn the_same_question_asked_a_hundred_times_at_once_is_sent_once() {
+    let ids = Arc::new(std::sync::Mutex::new(std::collections::HashSet::new()));
+    let seen = ids.clone();
+    let server = server(move |query, _| {
+        // A repetition after a lost datagram has the same id.
+        seen.lock().unwrap().insert(query.metadata.id);
+        with(query, &[("h.example", a([192, 0, 2, 1]))])
+    })
+    .await;
+    let lookups = Arc::new(lookups(&[&server], PATIENCE));
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let lookups = lookups.clone();
+        all.spawn(async move { lookups.lookup("h.example", Kind::A).await.unwrap() });
+    }
+    assert_eq!(all.join_all().await.len(), 100);
+    assert_eq!(ids.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_asker_who_goes_away_does_not_take_the_answer_from_the_others() {
+    let server = server(|query, _| with(query, &[("h.example", a([192, 0, 2, 1]))])).await;
+    let lookups = Arc::new(lookups(&[&server], PATIENCE));
+    let asking = {
+        let lookups = lookups.clone();
+        tokio::spawn(async move { lookups.lookup("h.example", Kind::A).await })
+    };
+    let impatient = {
+        let lookups = lookups.clone();
+        tokio::spawn(async move { lookups.lookup("h.example", Kind::A).await })
+    };
+    tokio::task::yield_now().await;
+    impatient.abort();
+    asking.await.unwrap().unwrap();
+    lookups.lookup("h.example", Kind::A).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_denial_with_a_soa_is_remembered() {
+    let server = server(|query, _| {
+        let mut reply = reply_to(query);
+        reply.metadata.response_code = ResponseCode::NXDomain;
+        let soa = SOA::new(name("ns.example"), name("root.example"), 1, 2, 3, 4, 60);
+        reply.add_authority(HickoryRecord::from_rdata(name("example"), 60, RData::SOA(soa)));
+        Reply::These(vec![reply])
+    })
+    .await;
+    let lookups = lookups(&[&server], PATIENCE);
+    for _ in 0..3 {
+        let error = lookups.lookup("nope.example", Kind::A).await.unwrap_err();
+        assert!(matches!(error, Error::NoSuchName { .. }), "{error}");
+    }
+    assert_eq!(server.queries.load(Ordering::Relaxed), 1);
+}
+
+// PITFALLS R3
+#[tokio::test]
+async fn an_answer_larger_than_we_take_comes_over_tcp() {
+    let server = server(|query, transport| {
+        // Far more than the 1232 bytes that our EDNS option allows, sent in one datagram all the same.
+        let many: Vec<_> = (0..120).map(|n| ("h.example", a([192, 0, 2, n]))).collect();
+        match transport {
+            Transport::Udp => with(query, &many),
+            Transport::Tcp => with(query, &[many, vec![("h.example", a([192, 0, 2, 200]))]].concat()),
+        }
+    })
+    .await;
+    let answer = lookups(&[&server], PATIENCE).lookup("h.example", Kind::A).await.unwrap();
+    assert_eq!(answer.records.len(), 121);
+}
+
+#[tokio::test]
+async fn a_table_of_hosts_answers_first_and_only_for_its_names() {
+    let server = server(|query, _| with_code(query, ResponseCode::NXDomain)).await;
+    let settings = Settings {
+        hosts: Some(super::super::Hosts::parse("192.0.2.9 printer printer.example")),
+        ..Settings::default()
+    };
+    let plan = Plan { servers: vec![Upstream::plain(server.address)], search: Vec::new(), patience: PATIENCE };
+    let lookups = Lookups::new(TokioRuntimeProvider::default(), settings, plan).unwrap();
+    assert_eq!(lookups.addresses("Printer.example").await.unwrap(), [IpAddr::from([192, 0, 2, 9])]);
+    let answer = lookups.reverse([192, 0, 2, 9].into()).await.unwrap();
+    assert_eq!((answer.origin, texts(&answer).len()), (Origin::Hosts, 2));
+    assert_eq!(server.queries.load(Ordering::Relaxed), 0);
+    lookups.lookup("scanner.example", Kind::A).await.unwrap_err();
+    assert_eq!(server.queries.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn the_observer_is_told_of_each_exchange() {
+    let server = server(|query, transport| match transport {
+        Transport::Udp => {
+            let mut reply = reply_to(query);
+            reply.metadata.truncation = true;
+            Reply::These(vec![reply])
+        }
+        Transport::Tcp => with(query, &[("h.example", a([192, 0, 2, 1]))]),
+    })
+    .await;
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let telling = told.clone();
+    let settings = Settings {
+        observer: Some(Arc::new(move |exchange: &super::super::Exchange| {
+            telling
+                .lock()
+                .unwrap()
+                .push(format!("{} {} {} {}", exchange.transport, exchange.name, exchange.kind, exchange.outcome));
+        })),
+        ..Settings::default()
+    };
+    let plan = Plan { servers: vec![Upstream::plain(server.address)], search: Vec::new(), patience: PATIENCE };
+    let lookups = Lookups::new(TokioRuntimeProvider::default(), settings, plan).unwrap();
+    lookups.lookup("h.example", Kind::A).await.unwrap();
+    assert_eq!(*told.lock().unwrap(), ["UDP h.example A truncated", "TCP h.example A NOERROR, 1 record"]);
 }
