@@ -14,6 +14,7 @@
 
 mod authority;
 mod daemon;
+pub mod dns;
 mod guest;
 mod namespace;
 mod payload;

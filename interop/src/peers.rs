@@ -186,7 +186,7 @@ impl<'a> Names<'a> {
 }
 
 /// Debian's place for daemons is not on an ordinary user's path.
-fn find(name: &str) -> PathBuf {
+pub(crate) fn find(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))

@@ -3,6 +3,7 @@
 mod bring_up;
 mod commands;
 mod dhcp;
+mod dns;
 mod exchange;
 mod failures;
 mod gateway;
