@@ -16,6 +16,7 @@ mod authority;
 mod daemon;
 pub mod dns;
 mod guest;
+mod http_peers;
 mod namespace;
 mod payload;
 mod peers;
@@ -23,6 +24,7 @@ mod program;
 mod world;
 
 pub use authority::Authority;
+pub use http_peers::{KeepingWeb, Line, Scripted, start_caddy, start_microsocks, start_nghttpd, start_tinyproxy};
 pub use namespace::in_namespace;
 pub use payload::{Payload, sha256_of_file};
 pub use peers::{HTTP_PORT, HTTPS_PORT, Names, Web};

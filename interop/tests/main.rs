@@ -8,6 +8,7 @@ mod exchange;
 mod failures;
 mod gateway;
 mod harness;
+mod http;
 mod queues;
 mod tcp;
 mod udp;

@@ -14,11 +14,12 @@ use super::connect::{Connected, Facts, connect};
 use super::dial::Dial;
 use super::error::Error;
 use super::exchange::{Again, Failed, announced};
+use super::h3::Alternative;
 use super::head::{Reader, authority, expects_continue};
 use super::pool::{Kept, Place, Slot, Speaks, Turn};
 use super::request::Request;
 use super::timing::Timing;
-use super::{h1, h2};
+use super::{h1, h2, h3};
 
 /// The most attempts at one request, where it is certain that the server has not looked at those before.
 const ATTEMPTS: usize = 3;
@@ -34,6 +35,13 @@ impl From<Error> for Missed {
     fn from(error: Error) -> Self {
         Self { failed: error.into(), reused: false }
     }
+}
+
+/// How a request travels.
+enum Way {
+    Tcp,
+    /// Where the origin said, or, where only HTTP/3 is wanted, where its URLs say.
+    Quic(Option<Alternative>),
 }
 
 /// The head of a response, and where the body comes from.
@@ -62,11 +70,31 @@ impl<D: Dial> Client<D> {
         let began = Instant::now();
         // A kept connection may have been closed by the server just now: the second attempt trusts none.
         let mut fresh = false;
+        let mut without_quic = false;
         let mut attempt = 1;
         loop {
             let mut timing = Timing { began, ..Timing::begin() };
-            let missed = match self.over_tcp(request, &place, fresh, &mut timing).await {
+            let attempted = match self.way(&place, without_quic)? {
+                Way::Tcp => self.over_tcp(request, &place, fresh, &mut timing).await,
+                Way::Quic(alternative) => {
+                    let answer = self.over_quic(request, &place, alternative.as_ref(), &mut timing).await;
+                    // There is TCP too: what failed on the way, and not on the request's account, is tried there.
+                    if let (Err(missed), Some(_)) = (&answer, &alternative)
+                        && missed.failed.again != Again::Never
+                    {
+                        self.quic.failed(&place);
+                        let again = missed.failed.again == Again::Harmless || request.is_idempotent();
+                        if again && request.body.is_there() {
+                            without_quic = true;
+                            continue;
+                        }
+                    }
+                    answer
+                }
+            };
+            let missed = match attempted {
                 Ok(Answer { head, source, facts }) => {
+                    self.quic.learn(&place, head.headers());
                     let limits = Limits { idle: self.timeouts.idle, whole };
                     let body = |headers: &_| Body::from_network(source, announced(headers), limits);
                     let mut response = Response::new(request, head, body, timing);
@@ -169,6 +197,41 @@ impl<D: Dial> Client<D> {
         let (head, source) = exchange.await.map_err(|failed| Missed { failed, reused: timing.reused })?;
         timing.first_byte = sent.elapsed();
         Ok(Answer { head, source, facts: Arc::clone(connection.facts()) })
+    }
+
+    /// An attempt over QUIC, at `alternative` where the origin named one.
+    async fn over_quic(
+        &self,
+        request: &Request,
+        place: &Place,
+        alternative: Option<&Alternative>,
+        timing: &mut Timing,
+    ) -> Result<Answer, Missed> {
+        let connected = self.quic.connection(&*self.dial, place, alternative, &self.timeouts, timing).await;
+        let mut connection =
+            connected.map_err(|error| Missed { failed: Failed { error, again: Again::Harmless }, reused: false })?;
+        timing.reused = connection.has_served();
+        let outgoing = request.body.outgoing(expects_continue(request))?;
+        let sent = Instant::now();
+        let exchange = h3::exchange(&mut connection, request, outgoing, self.timeouts.first_byte);
+        let (head, source) = exchange.await.map_err(|failed| Missed { failed, reused: timing.reused })?;
+        timing.first_byte = sent.elapsed();
+        Ok(Answer { head, source, facts: Arc::clone(connection.facts()) })
+    }
+
+    /// Whether `place` is reached over TCP or QUIC.
+    fn way(&self, place: &Place, without_quic: bool) -> Result<Way, Error> {
+        let refuse = |reason: &str| {
+            Err(Error::Version { host: place.host.clone(), wanted: "HTTP/3", reason: reason.to_owned() })
+        };
+        match self.versions {
+            Versions::Http1 | Versions::Http2 => Ok(Way::Tcp),
+            Versions::Http3 if !place.secure => refuse("it is for https, and the URL is of http"),
+            Versions::Http3 if place.proxy.is_some() => refuse("it does not go through proxies"),
+            Versions::Http3 => Ok(Way::Quic(None)),
+            Versions::Auto if without_quic => Ok(Way::Tcp),
+            Versions::Auto => Ok(self.quic.known(place).map_or(Way::Tcp, |known| Way::Quic(Some(known)))),
+        }
     }
 
     /// Where `url` leads, and by which proxy.

@@ -68,7 +68,7 @@ pub struct Response {
     pub headers: HeaderMap,
     /// The address that answered; `None` over a stream of the caller's ([`send_over`]).
     pub remote: Option<SocketAddr>,
-    /// What TLS agreed on; `None` for http, and over a stream of the caller's.
+    /// What TLS agreed on; `None` for http, over a stream of the caller's, and for HTTP/3, where it is always TLS 1.3.
     pub tls: Option<Agreed>,
     /// The URLs that redirected here, in order.
     pub redirects: Vec<Url>,

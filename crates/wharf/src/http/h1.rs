@@ -233,7 +233,8 @@ fn explain(host: &str, error: &hyper::Error) -> Error {
     if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
         return Error::Closed { host };
     }
-    if error.is_parse_too_large() {
+    // hyper has a method for this, but only where it is built with its server.
+    if error.is_parse() && error.to_string().contains("too large") {
         return Error::TooLarge { host, reason: innermost(error) };
     }
     if error.is_parse() {

@@ -1,6 +1,11 @@
-//! An HTTP client (RFC 9110, RFC 9112) over Wharf's sockets: http and https, redirects, time limits and streaming
-//! bodies. hyper speaks the protocol; this module owns what stands around it: dialling, redirects, credentials
-//! and what an error means.
+//! An HTTP client (RFC 9110) over Wharf's sockets: HTTP/1.1 (RFC 9112), HTTP/2 (RFC 9113) and HTTP/3 (RFC 9114),
+//! http and https, redirects, proxies, time limits and bodies that stream both ways. hyper and h3 speak the protocols;
+//! this module owns what stands around them: connections and who may use them, second attempts, credentials, what is
+//! kept, and what an error means.
+//!
+//! A request's way: [`Client::send`] follows redirects (`client`, `redirect`), each hop asks what is kept (`keeping`),
+//! then goes over the network (`attempt`), on a connection of the `pool` or of `h3`, as an exchange of `h1`, `h2` or
+//! `h3`.
 //!
 //! ```no_run
 //! # async fn example(net: wharf::Net) -> Result<(), Box<dyn std::error::Error>> {

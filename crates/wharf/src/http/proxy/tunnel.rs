@@ -36,7 +36,8 @@ pub(super) async fn open(proxy: &Proxy, stream: &mut Box<dyn Stream>, place: &Pl
     match status(&line) {
         // RFC 9110 section 9.3.6: any 2xx opens the way.
         Some(200..=299) => Ok(()),
-        Some(407) => Err(Error::ProxyAuthentication {
+        // Some say 401, which is a server's word and not a proxy's.
+        Some(401 | 407) => Err(Error::ProxyAuthentication {
             proxy: proxy.to_string(),
             reason: if proxy.authorization.is_some() { ", and not those that were given" } else { "" }.to_owned(),
         }),
