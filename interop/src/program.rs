@@ -25,6 +25,10 @@ impl<'a> Program<'a> {
         // Debian keeps ip(8), nginx and dnsmasq where an ordinary user's path does not lead.
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin")).env("LC_ALL", "C.UTF-8");
+        // Whoever runs the tests may sit behind a proxy; what is tested here does not.
+        for name in ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"] {
+            command.env_remove(name);
+        }
         Self { world, command }
     }
 
@@ -32,6 +36,20 @@ impl<'a> Program<'a> {
     #[must_use]
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
         self.command.args(arguments);
+        self
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Runs it in the directory `path`.
+    #[must_use]
+    pub fn directory(mut self, path: &str) -> Self {
+        self.command.current_dir(path);
         self
     }
 

@@ -9,6 +9,8 @@ mod failures;
 mod gateway;
 mod harness;
 mod http;
+mod http_cache;
+mod origin;
 mod queues;
 mod tcp;
 mod udp;

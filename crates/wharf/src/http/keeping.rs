@@ -24,6 +24,9 @@ use super::error::{Error, Layer};
 use super::request::Request;
 use super::timing::Timing;
 
+/// The body of a redirect is read for the sake of the cache if it is no longer.
+const MOST_OF_A_REDIRECT: u64 = 64 << 10;
+
 /// One request under way over the network.
 pub(super) type Sending = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send>>;
 
@@ -151,7 +154,16 @@ impl Kept {
         let mut response = result?;
         let meta = Meta::of(&asked, response.version, response.status, &response.headers, requested, SystemTime::now());
         match meta {
-            Some(meta) if ends_for_certain(&response) => response.body = cache.record(meta, response.body),
+            Some(meta) if ends_for_certain(&response) => {
+                response.body = cache.record(meta, response.body);
+                // Nobody reads what a redirect says beside its Location, and what is not read is not stored.
+                if response.status.is_redirection()
+                    && let Some(length) = response.body.expected().filter(|&length| length <= MOST_OF_A_REDIRECT)
+                {
+                    let body = std::mem::replace(&mut response.body, Body::empty());
+                    response.body = body.bytes(length as usize).await?.map_or_else(Body::empty, Body::from_bytes);
+                }
+            }
             // What was stored is outdated by something that may not be.
             None if request.method == Method::GET && response.status.is_success() => {
                 if let Some(found) = &found {
@@ -174,8 +186,10 @@ impl Kept {
             let request = Request { method: Method::GET, ..request };
             let found = waiting.find(&asked(&request));
             if let Ok(mut response) = kept.validate(&waiting, &request, found, Sent::Background, &once).await {
-                // A new body is stored once it has been read.
-                while let Ok(Some(_)) = response.body.chunk().await {}
+                // A new body is stored once it has been read; one that is too large to be stored is not read.
+                while response.body.received() <= waiting.largest()
+                    && let Ok(Some(_)) = response.body.chunk().await
+                {}
             }
             waiting.done_validating(&key);
         }));

@@ -238,6 +238,11 @@ impl Cache {
         }
     }
 
+    /// The most bytes of a body that is stored.
+    pub(super) fn largest(&self) -> u64 {
+        self.0.largest
+    }
+
     pub(super) fn count(&self, change: impl FnOnce(&mut CacheCounts)) {
         change(&mut lock(&self.0.counts));
     }

@@ -275,6 +275,20 @@ async fn only_if_cached_asks_nobody() {
 }
 
 #[tokio::test]
+async fn a_redirect_is_stored_though_nobody_reads_what_it_says() {
+    with_both(async |kept, _| {
+        let origin = Origin::with([says(301, &[FRESH, "Location: /there"], b"moved")]);
+        drop(send(&kept, get(&[]), &origin).await.unwrap());
+        let response = send(&kept, get(&[]), &origin).await.unwrap();
+        assert_eq!(
+            (response.status.as_u16(), &response.headers["location"]),
+            (301, &HeaderValue::from_static("/there"))
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_request_for_something_newer_is_asked_with_conditions() {
     with_both(async |kept, _| {
         let origin = Origin::with([says(200, &[FRESH, ETAG], b"page"), says(304, &[], b"")]);
