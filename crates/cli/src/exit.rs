@@ -79,6 +79,18 @@ impl From<http::Error> for Failure {
     }
 }
 
+impl From<http::CookiesError> for Failure {
+    fn from(error: http::CookiesError) -> Self {
+        Self::new(Status::File, error.to_string())
+    }
+}
+
+impl From<http::CacheError> for Failure {
+    fn from(error: http::CacheError) -> Self {
+        Self::new(Status::File, error.to_string())
+    }
+}
+
 impl From<dns::Error> for Failure {
     fn from(error: dns::Error) -> Self {
         let status = match error {

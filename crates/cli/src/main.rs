@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::BringUp(args) => unless_interrupted(bring_up::run(args, output)).await,
-            Command::Wget(args) => unless_interrupted(wget::run(args, output)).await,
+            Command::Wget(args) => unless_interrupted(wget::run(*args, output)).await,
             // It counts what it has when it is interrupted.
             Command::Ping(args) => ping::run(args, output).await,
             Command::Nslookup(args) => unless_interrupted(nslookup::run(args, output)).await,

@@ -41,7 +41,7 @@ pub(crate) enum Command {
     #[command(after_help = bring_up::HELP)]
     BringUp(BringUp),
     #[command(after_help = wget::HELP)]
-    Wget(Wget),
+    Wget(Box<Wget>),
     #[command(after_help = ping::HELP)]
     Ping(Ping),
     #[command(after_help = nslookup::HELP)]

@@ -1,7 +1,7 @@
 //! Where a body goes: a file that appears under its name only when it is whole, or a stream.
 //!
 //! Until then the bytes are in a file without a name (`O_TMPFILE`), which disappears by itself however the process
-//! ends; on file systems without these, in a hidden file beside the final one.
+//! ends; on file systems without these, in a hidden file beside the final one. With `-c` they are in a [`Part`].
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -12,14 +12,17 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
 
+use super::part::Part;
 use crate::exit::{Failure, Status};
 
 /// Takes the bytes of one download.
 pub(super) enum Destination {
     /// Standard output, or a device or pipe: bytes go straight out.
-    Stream { out: Box<dyn Write>, name: PathBuf },
+    Stream { out: Box<dyn Write + Send>, name: PathBuf },
     /// A file to be.
     File(Pending),
+    /// A file of which a part may be there already.
+    Part(Part),
 }
 
 /// A file that has no name yet, or a hidden one.
@@ -66,6 +69,23 @@ impl Destination {
         match self {
             Self::Stream { out, name } => out.write_all(bytes).map_err(|error| cannot_write(name, &error)),
             Self::File(pending) => pending.file.write_all(bytes).map_err(|error| cannot_write(&pending.target, &error)),
+            Self::Part(part) => part.write(bytes),
+        }
+    }
+
+    /// Bytes that are there from an earlier time.
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Self::Part(part) => part.length(),
+            Self::Stream { .. } | Self::File(_) => 0,
+        }
+    }
+
+    /// What stays if the download ends here: in which file, and how many bytes.
+    pub(super) fn kept(&self) -> Option<(&Path, u64)> {
+        match self {
+            Self::Part(part) => part.kept(),
+            Self::Stream { .. } | Self::File(_) => None,
         }
     }
 
@@ -80,6 +100,7 @@ impl Destination {
                 let target = pending.target.clone();
                 pending.publish().map(Some).map_err(|error| cannot_write(&target, &error))
             }
+            Self::Part(part) => part.finish().map(Some),
         }
     }
 }
@@ -166,7 +187,7 @@ fn numbered_name(target: &Path, number: u32) -> PathBuf {
     name.into()
 }
 
-fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+pub(super) fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     let place = path.display();
     let text = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => format!(

@@ -1,165 +1,191 @@
-//! `wharf wget`: one URL, whole, into a file or to standard output.
+//! `wharf wget`: URLs, each whole, into files or to standard output.
 
 mod destination;
+mod fetch;
+mod names;
+mod pace;
+mod part;
 mod progress;
+mod report;
 
-use std::path::PathBuf;
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::json;
-use wharf::http::{Client, OverNet, Request, Response, StatusCode, Timeouts, Url};
+use tokio::task::JoinSet;
+use wharf::http::{Cache, Client, Cookies, DecodingBounds, Method, OverNet, Proxies, Proxy, Request, Timeouts};
 use wharf::tls::Trust;
 
-use self::destination::Destination;
-use self::progress::Progress;
+use self::fetch::{Shared, fetch};
+use self::pace::Pace;
+use self::progress::Bars;
 use crate::args::Wget;
 use crate::exit::{Failure, Status};
 use crate::network;
 use crate::output::{self, Output};
 
+/// The most bytes that `--cache` keeps.
+const CACHE_SIZE: u64 = 1 << 30;
+
 /// Runs the command.
 pub(crate) async fn run(args: Wget, output: Output) -> Result<(), Failure> {
     // Everything that can be refused is refused before a packet is sent.
-    let mut request = Request::get(&args.url)?;
-    for field in &args.header {
-        request = request.header_line(field)?;
-    }
+    let requests = requests(&args)?;
+    refuse_nonsense(&args, requests.len(), output)?;
     let trust = args.ca.clone().map_or(Trust::Mozilla, Trust::File).loaded()?;
-    let to_stdout = args.output.as_deref().is_some_and(|path| path.as_os_str() == "-");
-    if to_stdout && output.is_json() {
-        return Err(Failure::usage("-O - and --json both want standard output; give a file to -O"));
-    }
+    let cookies = args.cookies.as_deref().map(Cookies::load).transpose()?;
+    let proxies = proxies(&args)?;
+    let cache = args.cache.as_deref().map(|directory| Cache::on_disk(directory, CACHE_SIZE)).transpose()?;
 
     let network = network::bring_up(&args.network).await?;
     let dial = OverNet::new(network.net.clone(), network.resolver.clone());
     let mut timeouts = args.network.timeout.map_or_else(Timeouts::default, Timeouts::each);
     timeouts.whole = args.max_time;
-    let client = Client::over(dial, trust)?.with_timeouts(timeouts);
-
-    let begun = Instant::now();
-    let asked = request.url().clone();
-    let response = match client.send(request).await {
-        Ok(response) => response,
-        Err(error) => return Err(network.explain(error).await),
-    };
-    refuse_unless_success(&response)?;
-
-    let mut destination = match &args.output {
-        _ if to_stdout => Destination::stdout(),
-        Some(path) => Destination::replacing(path)?,
-        None => Destination::numbered(&default_name(&asked))?,
-    };
-    let report = json!({
-        "url": response.url.as_str(),
-        "redirects": response.redirects.iter().map(Url::as_str).collect::<Vec<_>>(),
-        "status": response.status.as_u16(),
-        "address": response.remote.map(|remote| remote.to_string()),
-        "tls": response.tls.as_ref().map(|tls| json!({
-            "version": tls.version, "cipher_suite": tls.cipher_suite, "key_exchange": tls.key_exchange,
-        })),
-    });
-    let received = save(response, &mut destination, args.quiet || output.is_json()).await?;
-    let saved = destination.finish()?;
-
-    let took = begun.elapsed();
-    if let Some(path) = &saved
-        && !args.quiet
-    {
-        let rate = output::bytes((received as f64 / took.as_secs_f64().max(1e-6)) as u64);
-        output.line(format!(
-            "saved {}: {} in {:.1} s ({rate}/s)",
-            path.display(),
-            output::bytes(received),
-            took.as_secs_f64()
-        ));
+    let mut client = Client::over(dial, trust)?.with_timeouts(timeouts).with_versions(args.versions());
+    client = client.with_proxies(proxies);
+    if let Some(cookies) = &cookies {
+        client = client.with_cookies(cookies.clone());
     }
-    let mut report = report;
-    report["file"] = json!(saved);
-    report["bytes"] = json!(received);
-    report["seconds"] = json!(took.as_secs_f64());
-    output.object(&report);
+    if let Some(cache) = &cache {
+        client = client.with_cache(cache.clone());
+    }
+    if args.compressed {
+        client = client.with_decoding(DecodingBounds::default());
+    }
+
+    let (count, cookies_path) = (requests.len(), args.cookies.clone());
+    let bars = Bars::new(count, args.quiet || output.is_json());
+    let pace = Pace::new(args.limit_rate);
+    let shared = Arc::new(Shared { args, output, network, client, bars, pace });
+    let outcome = all(&shared, requests).await;
+
+    if let Some(cache) = &cache {
+        // What was given stale is validated for the next time; it was given already.
+        cache.settled().await;
+        if let Some(trouble) = cache.trouble() {
+            output::note(format!("wharf wget: {trouble}"));
+        }
+    }
+    // Cookies that came before a failure came all the same.
+    if let (Some(cookies), Some(path)) = (&cookies, &cookies_path) {
+        cookies.save(path)?;
+    }
+    outcome
+}
+
+/// Fetches `requests`, so many at once, and tells of each that failed. The failure of the first of them is that of
+/// the command.
+async fn all(shared: &Arc<Shared>, requests: Vec<Request>) -> Result<(), Failure> {
+    let alone = requests.len() == 1;
+    let parallel = usize::from(shared.args.parallel);
+    let mut waiting = requests.into_iter().enumerate();
+    let mut running = JoinSet::new();
+    let mut failed = BTreeMap::new();
+    loop {
+        while running.len() < parallel
+            && let Some((number, request)) = waiting.next()
+        {
+            let (shared, url) = (shared.clone(), request.url().to_string());
+            running.spawn(async move { (number, url, fetch(shared, request).await) });
+        }
+        match running.join_next().await {
+            None => break,
+            Some(Ok((_, _, Ok(())))) => {}
+            Some(Ok((_, _, Err(failure)))) if alone => return Err(failure),
+            Some(Ok((number, url, Err(failure)))) => {
+                shared.bars.between(|| output::note(format!("wharf wget: {url}: {failure}")));
+                let told = json!({ "url": url, "error": failure.to_string(), "status": failure.status as u8 });
+                shared.output.object(&told);
+                failed.insert(number, failure.status);
+            }
+            Some(Err(error)) => {
+                return Err(Failure::new(Status::Other, format!("a download ended by itself: {error}")));
+            }
+        }
+    }
+    match failed.first_key_value() {
+        None => Ok(()),
+        Some((_, &status)) => Err(Failure::told(status)),
+    }
+}
+
+/// What is to be asked for.
+fn requests(args: &Wget) -> Result<Vec<Request>, Failure> {
+    let mut urls = args.urls.clone();
+    if let Some(list) = &args.input_file {
+        urls.extend(names::listed(list)?);
+    }
+    let usual = if args.body_file.is_some() { Method::POST } else { Method::GET };
+    let method = args.method.clone().unwrap_or(usual);
+    let several = urls.len() > 1;
+    urls.iter()
+        .map(|url| {
+            let mut request = Request::new(method.clone(), url)?;
+            for field in &args.header {
+                request = request.header_line(field)?;
+            }
+            match &args.body_file {
+                Some(path) => with_body(request, path, several),
+                None => Ok(request),
+            }
+        })
+        .collect()
+}
+
+/// `request` with the file `path` as its body.
+fn with_body(request: Request, path: &Path, several: bool) -> Result<Request, Failure> {
+    if path.as_os_str() == "-" {
+        if several {
+            return Err(Failure::usage("--body-file - can be sent once, and there are several URLs; give it a file"));
+        }
+        return Ok(request.body_from(tokio::io::stdin(), None));
+    }
+    let refuse =
+        |error: std::io::Error| Failure::new(Status::File, format!("file: {} cannot be read: {error}", path.display()));
+    let metadata = std::fs::File::open(path).and_then(|file| file.metadata()).map_err(refuse)?;
+    // A pipe or a device can be read once, and its length shows at its end.
+    if !metadata.is_file() {
+        let file = std::fs::File::open(path).map_err(refuse)?;
+        return Ok(request.body_from(tokio::fs::File::from_std(file), None));
+    }
+    let path = path.to_owned();
+    let open = move || -> std::io::Result<wharf::http::BodyReader> {
+        Ok(Box::pin(tokio::fs::File::from_std(std::fs::File::open(&path)?)))
+    };
+    Ok(request.body_opened(open, Some(metadata.len())))
+}
+
+/// By which proxies to go: curl's rules, which GNU wget has too.
+fn proxies(args: &Wget) -> Result<Proxies, Failure> {
+    match &args.proxy {
+        _ if args.no_proxy => Ok(Proxies::default()),
+        None => Ok(Proxies::from_environment()?),
+        Some(proxy) => {
+            let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+            let except = variable("no_proxy").or_else(|| variable("NO_PROXY")).unwrap_or_default();
+            Ok(Proxies::all(Proxy::new(proxy)?).except(&except))
+        }
+    }
+}
+
+/// Options that contradict each other, beyond what clap can tell.
+fn refuse_nonsense(args: &Wget, count: usize, output: Output) -> Result<(), Failure> {
+    let to_stdout = args.output.as_deref().is_some_and(|path| path.as_os_str() == "-");
+    if to_stdout && output.is_json() {
+        return Err(Failure::usage("-O - and --json both want standard output; give a file to -O"));
+    }
+    if to_stdout && args.resume {
+        return Err(Failure::usage("-c goes on with a file, and -O - is none; give -O the name of a file"));
+    }
+    if args.output.is_some() && count > 1 {
+        return Err(Failure::usage(format!("-O names one file, and there are {count} URLs; leave it away")));
+    }
+    let from_stdin = |path: &Option<std::path::PathBuf>| path.as_deref().is_some_and(|path| path.as_os_str() == "-");
+    if from_stdin(&args.input_file) && from_stdin(&args.body_file) {
+        return Err(Failure::usage("-i - and --body-file - both want standard input; give one of them a file"));
+    }
     Ok(())
-}
-
-/// Writes the body as it comes, and gives its length.
-async fn save(mut response: Response, destination: &mut Destination, quiet: bool) -> Result<u64, Failure> {
-    let progress = Progress::new(response.body.expected(), quiet);
-    while let Some(bytes) = response.body.chunk().await? {
-        destination.write(&bytes)?;
-        progress.advance(bytes.len() as u64);
-    }
-    progress.finish();
-    Ok(response.body.received())
-}
-
-fn refuse_unless_success(response: &Response) -> Result<(), Failure> {
-    let status = response.status;
-    if status.is_success() {
-        return Ok(());
-    }
-    let what = format!("HTTP: {} answered {status} for {}", host(&response.url), response.url.path());
-    Err(match status {
-        StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => Failure::new(
-            Status::Authentication,
-            format!(
-                "{what}; give a user name and password: https://USER:PASSWORD@HOST/, or --header 'Authorization: ...'"
-            ),
-        ),
-        StatusCode::NOT_FOUND | StatusCode::GONE => {
-            Failure::new(Status::Server, format!("{what}; check the path of the URL"))
-        }
-        _ if status.is_server_error() => {
-            Failure::new(Status::Server, format!("{what}; the fault is the server's, try again later"))
-        }
-        _ if status.is_redirection() => {
-            Failure::new(Status::Server, format!("{what}; it does not say where to go instead"))
-        }
-        _ => Failure::new(Status::Server, format!("{what}; the server refuses the request")),
-    })
-}
-
-fn host(url: &Url) -> &str {
-    url.host_str().unwrap_or("the server")
-}
-
-/// The last part of the path of `url` as a file's name, `index.html` where it has none.
-fn default_name(url: &Url) -> PathBuf {
-    let last = url.path_segments().and_then(Iterator::last).unwrap_or("");
-    let mut name: String = percent_decoded(last)
-        .chars()
-        // A name is the server's to choose, so it may not leave the folder or reach the terminal as commands.
-        .map(|character| if character == '/' || character.is_control() { '_' } else { character })
-        .collect();
-    while name.len() > LONGEST_NAME {
-        name.pop();
-    }
-    if matches!(name.as_str(), "" | "." | "..") {
-        name = "index.html".to_owned();
-    }
-    PathBuf::from(name)
-}
-
-/// Linux allows 255 bytes in a file's name; this leaves room for a number at its end.
-const LONGEST_NAME: usize = 240;
-
-fn percent_decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let digits = text.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                plain.push(byte);
-                at += 3;
-            }
-            None => {
-                plain.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&plain).into_owned()
 }
 
 #[cfg(test)]

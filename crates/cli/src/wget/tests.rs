@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use wharf::http::Url;
 
-use super::default_name;
 use super::destination::Destination;
+use super::names::{default_name, listed};
+use super::part::{About, Part, content_range};
+use wharf::http::{HeaderMap, HeaderName, HeaderValue};
 
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> =
@@ -107,4 +109,84 @@ fn a_device_is_written_to_and_not_replaced() {
     let mut destination = Destination::replacing(Path::new("/dev/null")).unwrap();
     destination.write(b"x").unwrap();
     assert_eq!(destination.finish().unwrap(), None);
+}
+
+fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+    lines.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+}
+
+const STRONG: &[(&str, &str)] = &[("etag", "\"a\"")];
+
+#[test]
+fn a_part_stays_with_what_the_server_called_it_and_is_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let mut part = Part::open(&path).unwrap();
+    assert_eq!(part.resumable("http://h/file"), None);
+    part.start_anew(About::of("http://h/file", &fields(STRONG))).unwrap();
+    part.write(b"half").unwrap();
+    drop(part);
+    assert_eq!(names(folder.path()), ["file.part", "file.part.json"]);
+    let mut part = Part::open(&path).unwrap();
+    assert_eq!(part.resumable("http://h/other"), None);
+    assert_eq!(part.resumable("http://h/file"), Some((4, "\"a\"")));
+    part.go_on().unwrap();
+    part.write(b" and half").unwrap();
+    assert_eq!(part.finish().unwrap(), path);
+    assert_eq!(fs::read(path).unwrap(), b"half and half");
+    assert_eq!(names(folder.path()), ["file"]);
+}
+
+#[test]
+fn a_part_that_cannot_be_gone_on_with_leaves_nothing() {
+    let weak = [("etag", "W/\"a\""), ("last-modified", "Fri, 15 Jan 2027 11:50:00 GMT")];
+    let just_now = [("date", "Fri, 15 Jan 2027 11:50:00 GMT"), ("last-modified", "Fri, 15 Jan 2027 11:50:00 GMT")];
+    for headers in [&[][..], &weak, &just_now] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut part = Part::open(&folder.path().join("file")).unwrap();
+        part.start_anew(About::of("http://h/file", &fields(headers))).unwrap();
+        part.write(b"half").unwrap();
+        drop(part);
+        assert!(names(folder.path()).is_empty(), "{headers:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    drop(Part::open(&folder.path().join("file")).unwrap());
+    assert!(names(folder.path()).is_empty());
+}
+
+#[test]
+fn a_part_with_a_damaged_description_is_fetched_anew_and_one_in_use_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    fs::write(folder.path().join("file.part"), "half").unwrap();
+    fs::write(folder.path().join("file.part.json"), "{\"url\":").unwrap();
+    let part = Part::open(&path).unwrap();
+    assert_eq!(part.resumable("http://h/file"), None);
+    let error = Part::open(&path).err().unwrap().to_string();
+    assert!(error.contains("file.part is being written by another download"), "{error}");
+}
+
+#[test]
+fn ranges_are_read_as_the_rfc_writes_them() {
+    let read = |text: &'static str| content_range(&fields(&[("content-range", text)]));
+    assert_eq!(read("bytes 5-9/10"), Some((Some(5), Some(10))));
+    assert_eq!(read("bytes 5-9/*"), Some((Some(5), None)));
+    assert_eq!(read("bytes */10"), Some((None, Some(10))));
+    for nonsense in ["", "bytes", "bytes 5-9", "bytes x-9/10", "lines 5-9/10", "bytes 5-9/99999999999999999999"] {
+        assert_eq!(read(nonsense), None, "{nonsense}");
+    }
+}
+
+#[test]
+fn a_list_has_a_url_a_line_and_remarks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("list");
+    fs::write(&path, "# mine\nhttp://h/a\r\n\n  http://h/b  \n").unwrap();
+    assert_eq!(listed(&path).unwrap(), ["http://h/a", "http://h/b"]);
+    for text in ["", "# nothing\n"] {
+        fs::write(&path, text).unwrap();
+        assert!(listed(&path).unwrap_err().to_string().contains("holds no URL"));
+    }
+    fs::write(&path, b"\xff").unwrap();
+    assert!(listed(&path).unwrap_err().to_string().contains("cannot be read"));
 }

@@ -27,6 +27,10 @@ pub(crate) fn wharf(args: &[&str]) -> Run {
 
 /// Runs `command` to its end.
 pub(crate) fn run(command: &mut Command) -> Run {
+    // Whoever runs the tests may sit behind a proxy; what is tested here does not.
+    for name in ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"] {
+        command.env_remove(name);
+    }
     let Output { status, stdout, stderr } = command.output().unwrap();
     Run {
         status: status.code().unwrap_or(-1),
