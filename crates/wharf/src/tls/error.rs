@@ -283,7 +283,16 @@ fn alert_as_words(alert: AlertDescription) -> String {
         AlertDescription::ProtocolVersion => "it speaks only versions older than TLS 1.2".to_owned(),
         AlertDescription::UnrecognisedName => "it serves no site of this name".to_owned(),
         AlertDescription::NoApplicationProtocol => "no application protocol in common".to_owned(),
-        AlertDescription::CertificateRequired => "it wants a certificate from the client".to_owned(),
+        AlertDescription::CertificateRequired => {
+            "it wants a certificate from the client; give one with --cert and --key".to_owned()
+        }
+        AlertDescription::BadCertificate
+        | AlertDescription::UnknownCA
+        | AlertDescription::CertificateExpired
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::AccessDenied => {
+            format!("it does not accept the client's certificate ({alert:?}); ask its owner for one that it knows")
+        }
         AlertDescription::InternalError => "an error inside the server".to_owned(),
         other => format!("alert {other:?}"),
     }

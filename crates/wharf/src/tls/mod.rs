@@ -27,6 +27,7 @@ mod error;
 mod identity;
 mod idle;
 mod key_log;
+mod settle;
 mod trust;
 mod verify;
 
@@ -45,6 +46,7 @@ pub use error::Error;
 pub use identity::Identity;
 pub use idle::IdleLimit;
 pub use key_log::KeyLog;
+pub use settle::{Settled, settle};
 pub use tokio_rustls::client::TlsStream;
 pub use tokio_rustls::server::TlsStream as ServerStream;
 pub use trust::Trust;
