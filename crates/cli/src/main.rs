@@ -8,7 +8,9 @@ mod network;
 mod nslookup;
 mod output;
 mod ping;
+mod tls;
 mod wget;
+mod ws;
 
 use std::process::ExitCode;
 
@@ -34,6 +36,9 @@ fn main() -> ExitCode {
             // It counts what it has when it is interrupted.
             Command::Ping(args) => ping::run(args, output).await,
             Command::Nslookup(args) => unless_interrupted(nslookup::run(args, output)).await,
+            Command::Tls(args) => unless_interrupted(tls::run(args, output)).await,
+            // It closes in good order when it is interrupted.
+            Command::Ws(args) => ws::run(args, output).await,
             Command::Man(args) => documents::man(&args),
             Command::Completions(args) => documents::completions(&args),
         }

@@ -6,7 +6,9 @@ mod documents;
 mod network;
 mod nslookup;
 mod ping;
+mod tls;
 mod wget;
+mod ws;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +21,9 @@ pub(crate) use self::documents::{Completions, Man};
 pub(crate) use self::network::Network;
 pub(crate) use self::nslookup::{Nslookup, Server, Word};
 pub(crate) use self::ping::Ping;
+pub(crate) use self::tls::{Session, Tls};
 pub(crate) use self::wget::Wget;
+pub(crate) use self::ws::Ws;
 use crate::exit;
 
 /// A network stack in your process: an address, a name and a page, without the kernel's.
@@ -46,6 +50,10 @@ pub(crate) enum Command {
     Ping(Ping),
     #[command(after_help = nslookup::HELP)]
     Nslookup(Nslookup),
+    #[command(after_help = tls::HELP)]
+    Tls(Tls),
+    #[command(after_help = ws::HELP)]
+    Ws(Ws),
     #[command(after_help = documents::MAN_HELP)]
     Man(Man),
     #[command(after_help = documents::COMPLETIONS_HELP)]
@@ -60,6 +68,8 @@ impl Command {
             Self::Wget(args) => ("wget", args.network.json),
             Self::Ping(args) => ("ping", args.network.json),
             Self::Nslookup(args) => ("nslookup", args.network.json),
+            Self::Tls(args) => ("tls", args.network.json),
+            Self::Ws(args) => ("ws", args.network.json),
             Self::Man(_) => ("man", false),
             Self::Completions(_) => ("completions", false),
         }
