@@ -21,14 +21,18 @@ mod namespace;
 mod payload;
 mod peers;
 mod program;
+mod secure;
+mod websocket;
 mod world;
 
-pub use authority::Authority;
+pub use authority::{Authority, Identity};
 pub use http_peers::{KeepingWeb, Line, Scripted, start_caddy, start_microsocks, start_nghttpd, start_tinyproxy};
 pub use namespace::in_namespace;
 pub use payload::{Payload, sha256_of_file};
 pub use peers::{HTTP_PORT, HTTPS_PORT, Names, Web};
 pub use program::{Finished, Program};
+pub use secure::{Secure, SecureServer};
+pub use websocket::WebSocketServer;
 pub use world::{Tap, World};
 
 /// Most that any single step of a test may take before it counts as hung. No speed is asserted with it: it is far

@@ -15,6 +15,7 @@ use crate::world::World;
 pub struct Program<'a> {
     world: &'a World,
     command: Command,
+    input: Stdio,
 }
 
 impl<'a> Program<'a> {
@@ -29,7 +30,7 @@ impl<'a> Program<'a> {
         for name in ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"] {
             command.env_remove(name);
         }
-        Self { world, command }
+        Self { world, command, input: Stdio::null() }
     }
 
     /// Adds arguments.
@@ -50,6 +51,20 @@ impl<'a> Program<'a> {
     #[must_use]
     pub fn directory(mut self, path: &str) -> Self {
         self.command.current_dir(path);
+        self
+    }
+
+    /// Gives it `text` as its standard input, instead of none.
+    ///
+    /// # Panics
+    ///
+    /// When the test's directory takes no files.
+    #[must_use]
+    pub fn input(mut self, text: &[u8]) -> Self {
+        static INPUTS: AtomicUsize = AtomicUsize::new(0);
+        let path = self.world.path(&format!("input{}", INPUTS.fetch_add(1, Ordering::Relaxed)));
+        fs::write(&path, text).expect("the test's directory takes files");
+        self.input = File::open(path).expect("what was written can be read").into();
         self
     }
 
@@ -77,7 +92,7 @@ impl<'a> Program<'a> {
         let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
         let line = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
         let child =
-            self.command.stdin(Stdio::null()).stdout(file(&stdout)).stderr(file(&stderr)).spawn().unwrap_or_else(
+            self.command.stdin(self.input).stdout(file(&stdout)).stderr(file(&stderr)).spawn().unwrap_or_else(
                 |error| panic!("{line} does not start: {error}. ./test.sh installs what the tests need."),
             );
         Running { line, child, stdout, stderr, started: Instant::now() }

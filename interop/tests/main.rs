@@ -13,5 +13,7 @@ mod http_cache;
 mod origin;
 mod queues;
 mod tcp;
+mod tls;
 mod udp;
 mod wget;
+mod ws;
