@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use crate::world::{Tap, World};
+
 /// A question as it arrived.
 pub struct Question {
     /// The whole message.
@@ -21,6 +23,13 @@ pub type Answers = Vec<(Vec<u8>, Option<u16>)>;
 /// The server. Its thread ends with the test.
 pub struct Scripted {
     asked: Arc<Mutex<Vec<(u16, String)>>>,
+}
+
+impl Tap {
+    /// Gives the kernel's side of the device a further address of its network.
+    pub fn further_address(&self, world: &World, address: Ipv4Addr) {
+        world.ip(&["address", "add", &format!("{address}/24"), "dev", self.name]);
+    }
 }
 
 impl Scripted {
@@ -95,6 +104,16 @@ impl Question {
             answer.extend([0, 1, 0, 1, 0, 0, 1, 44, 0, 4]);
             answer.extend(address);
         }
+        answer
+    }
+
+    /// The same, with an A record of `address` for `name` among the additional records besides.
+    #[must_use]
+    pub fn with_additional(mut answer: Vec<u8>, name: &str, address: [u8; 4]) -> Vec<u8> {
+        answer[11] += 1;
+        answer.extend(wire(name));
+        answer.extend([0, 1, 0, 1, 0, 0, 1, 44, 0, 4]);
+        answer.extend(address);
         answer
     }
 

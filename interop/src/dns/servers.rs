@@ -128,6 +128,8 @@ impl<'a> Unbound<'a> {
         if let Some(anchor) = anchor {
             let _ = writeln!(text, "  trust-anchor-file: \"{}\"", anchor.anchor().display());
         }
+        // RFC 6761 section 6.2 has it that `test` is nobody's; here it is ours.
+        text += "  local-zone: \"test.\" nodefault\n";
         text += "remote-control:\n  control-enable: no\n";
         write("unbound.conf", &text);
         let mut command = Command::new(find("unbound"));

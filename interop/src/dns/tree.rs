@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::servers::Server;
 use super::zones::Zone;
@@ -31,6 +31,8 @@ pub struct Tree<'a> {
     pub below: Server<'a>,
     /// The root zone, whose key is the trust anchor.
     pub root: Zone,
+    /// The zone `good.test`.
+    pub good: Zone,
     hints: PathBuf,
 }
 
@@ -42,9 +44,19 @@ impl<'a> Tree<'a> {
     /// When a server does not start.
     #[must_use]
     pub fn start(world: &'a World, tap: &Tap) -> Self {
+        Self::start_with(world, tap, "")
+    }
+
+    /// The same with further records in `test`.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with(world: &'a World, tap: &Tap, records: &str) -> Self {
         let (top, below) = (Self::top_address(tap), Self::below_address(tap));
         for address in [top, below] {
-            world.ip(&["address", "add", &format!("{address}/24"), "dev", tap.name]);
+            tap.further_address(world, address);
         }
         let many: String = (0..60).map(|n| format!("many TXT \"this is record number {n} of sixty\"\n")).collect();
         let good = Zone::signed(
@@ -86,13 +98,14 @@ impl<'a> Tree<'a> {
         // The root's server knows nothing of these, and nobody is at 66.
         delegations += &format!("half.test. NS ns.lame.test.\nlame.test. NS ns.lame.test.\nns.lame.test. A {top}\n");
         delegations += &format!("dead.test. NS gone.dead.test.\ngone.dead.test. A {}\n", tap.host(66));
+        delegations += records;
         let test = Zone::signed(world, "test.", top, &delegations, &[]);
         let root = Zone::signed(world, ".", top, &format!("test. NS ns.test.\nns.test. A {top}\n{}", test.ds()), &[]);
         let hints = world.path("hints");
         fs::write(&hints, format!(". 3600 NS ns.\nns. 3600 A {top}\n")).expect("the test's directory takes files");
         let below = Server::knot(world, below, &zones);
         let top = Server::named(world, top, &[&root, &test]);
-        Self { top, below, root, hints }
+        Self { top, below, root, good, hints }
     }
 
     /// Where the root and `test` are served.
@@ -105,6 +118,12 @@ impl<'a> Tree<'a> {
     #[must_use]
     pub fn below_address(tap: &Tap) -> Ipv4Addr {
         tap.host(4)
+    }
+
+    /// The file of root hints.
+    #[must_use]
+    pub fn hints(&self) -> &Path {
+        &self.hints
     }
 
     /// The options by which `wharf nslookup` begins at this root.

@@ -131,9 +131,11 @@ impl Error {
                 Self::ServerFailed { name, servers, code: code_as_words(*code) }
             }
             NetError::Timeout | NetError::NoConnections | NetError::Busy => Self::NoAnswer { name, servers, after },
-            NetError::Io(source) if source.kind() == std::io::ErrorKind::ConnectionRefused => {
-                Self::Unreachable { name, servers, reason: "nothing listens on its DNS port".to_owned() }
-            }
+            NetError::Io(source) if source.kind() == std::io::ErrorKind::ConnectionRefused => Self::Unreachable {
+                name,
+                servers,
+                reason: format!("nothing listens on its port {}", server.address.port()),
+            },
             NetError::Io(source) if let Some(tls) = tls_failure(source) => {
                 Self::Tls { server: server.to_string(), reason: tls }
             }

@@ -55,14 +55,24 @@ impl<P: RuntimeProvider> Recursion<P> {
     pub(super) async fn ask(&self, query: Query) -> Result<Message, Error> {
         let (name, start) = (query.name().clone(), Instant::now());
         let recursor = lock(&self.recursor).clone();
-        let error = match recursor.resolve(query, start, self.signed).await {
-            Ok(message) => return Ok(message),
-            Err(error) => NetError::from(error),
-        };
-        negative(error).map_err(|error| {
-            let reason = self.complaints.since(start, &name).unwrap_or_else(|| error.to_string());
-            Error::Recursion { name: plain(&name), reason }
-        })
+        loop {
+            let error = match recursor.resolve(query.clone(), Instant::now(), self.signed).await {
+                Ok(message) => return Ok(message),
+                Err(error) => NetError::from(error),
+            };
+            let error = match negative(error) {
+                Ok(message) => return Ok(message),
+                Err(error) => error,
+            };
+            let complaint = self.complaints.since(start, &name);
+            // Silence may be loss or haste: what has been learnt of the way stays, so that another try is quick.
+            let was_silence = complaint.as_ref().is_some_and(|complaint| matches!(complaint.error, NetError::Timeout));
+            if was_silence && start.elapsed() < self.patience / 2 {
+                continue;
+            }
+            let reason = complaint.map_or_else(|| error.to_string(), |complaint| complaint.text);
+            return Err(Error::Recursion { name: plain(&name), reason });
+        }
     }
 
     /// Forgets all answers: one of them proved wrong, and the recursor does not let go of single ones.
@@ -99,6 +109,6 @@ fn build<P: RuntimeProvider>(
     }
     let policy = if signed { DnssecPolicy::ValidationDisabled } else { DnssecPolicy::SecurityUnaware };
     let addresses: Vec<IpAddr> = roots.addresses().to_vec();
-    let provider = Watched::new(runtime.clone(), Role::Authorities(complaints), ONE_SERVER, observer);
+    let provider = Watched::new(runtime.clone(), Role::Authorities, ONE_SERVER, observer, complaints);
     Recursor::new(&addresses, policy, None, options, provider)
 }

@@ -12,7 +12,7 @@ use hickory_resolver::net::runtime::RuntimeProvider;
 use hickory_resolver::net::xfer::{DnsExchange, DnsHandle};
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{DnsRequest, DnsResponse, Message, OpCode, Query, ResponseCode};
-use hickory_resolver::proto::rr::RecordType;
+use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::{ConnectionProvider, PoolContext};
 
 use super::complaints::Complaints;
@@ -20,12 +20,12 @@ use super::exchange::{Exchange, Observer, code, outcome};
 use super::record::plain;
 
 /// What is asked of the servers at the other end.
-#[derive(Clone)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// They look names up for us.
     Resolvers,
     /// They know their own zones, and are lame where they do not.
-    Authorities(Complaints),
+    Authorities,
 }
 
 /// Makes connections over the sockets of `P`.
@@ -36,11 +36,18 @@ pub(super) struct Watched<P> {
     /// The time one question to one server may take.
     patience: Duration,
     observer: Option<Observer>,
+    complaints: Complaints,
 }
 
 impl<P> Watched<P> {
-    pub(super) fn new(runtime: P, role: Role, patience: Duration, observer: Option<Observer>) -> Self {
-        Self { runtime, role, patience, observer }
+    pub(super) fn new(
+        runtime: P,
+        role: Role,
+        patience: Duration,
+        observer: Option<Observer>,
+        complaints: Complaints,
+    ) -> Self {
+        Self { runtime, role, patience, observer, complaints }
     }
 }
 
@@ -65,13 +72,16 @@ impl<P: RuntimeProvider> ConnectionProvider for Watched<P> {
             ProtocolConfig::Https { .. } => "HTTPS",
         };
         let connecting = self.runtime.new_connection(ip, config, context)?;
-        let Self { role, patience, observer, .. } = self.clone();
+        let Self { role, patience, observer, complaints, .. } = self.clone();
         Ok(Box::pin(async move {
             let started = Instant::now();
             let connected = tokio::time::timeout(patience, connecting).await.unwrap_or(Err(NetError::Timeout));
             match connected {
-                Ok(exchange) => Ok(WatchedConnection { exchange, server, transport, role, patience, observer }),
+                Ok(exchange) => {
+                    Ok(WatchedConnection { exchange, server, transport, role, patience, observer, complaints })
+                }
                 Err(error) => {
+                    complaints.note(Name::root(), of_no_use(server, &error), error.clone());
                     if let Some(observer) = &observer {
                         observer(&Exchange {
                             server,
@@ -102,6 +112,7 @@ pub(super) struct WatchedConnection<P: RuntimeProvider> {
     role: Role,
     patience: Duration,
     observer: Option<Observer>,
+    complaints: Complaints,
 }
 
 impl<P: RuntimeProvider> DnsHandle for WatchedConnection<P> {
@@ -147,21 +158,19 @@ impl<P: RuntimeProvider> WatchedConnection<P> {
                 },
             });
         }
-        if let (Role::Authorities(complaints), Some(question), Err(error)) = (&self.role, &question, &answer) {
-            let what =
-                if matches!(error, NetError::Timeout) { "it does not answer".to_owned() } else { error.to_string() };
-            complaints.note(question.name(), format!("{} is of no use: {what}", self.server));
-        }
-        let answer = answer?;
-        match &self.role {
+        let complain = |text: String, error: NetError| {
+            if let Some(question) = &question {
+                self.complaints.note(question.name().clone(), text, error.clone());
+            }
+            error
+        };
+        let answer = answer.map_err(|error| complain(of_no_use(self.server, &error), error))?;
+        match self.role {
             Role::Resolvers => Ok(answer),
-            Role::Authorities(complaints) => Self::unless_lame(answer, question.as_ref()).map_err(|how| {
+            Role::Authorities => Self::unless_lame(answer, question.as_ref()).map_err(|how| {
                 let text = format!("{} is lame for this zone: {how}", self.server);
-                if let Some(question) = &question {
-                    complaints.note(question.name(), text.clone());
-                }
                 // Of hickory's errors it is those of the connection that lead to the next server.
-                NetError::from(io::Error::new(io::ErrorKind::ConnectionAborted, text))
+                complain(text.clone(), NetError::from(io::Error::new(io::ErrorKind::ConnectionAborted, text)))
             }),
         }
     }
@@ -187,6 +196,13 @@ impl<P: RuntimeProvider> WatchedConnection<P> {
             }
             _ => Ok(answer),
         }
+    }
+}
+
+fn of_no_use(server: SocketAddr, error: &NetError) -> String {
+    match error {
+        NetError::Timeout => format!("{server} does not answer"),
+        other => format!("{server} is of no use: {other}"),
     }
 }
 

@@ -168,7 +168,8 @@ impl<P: RuntimeProvider> Walk<'_, P> {
         let keys: Vec<DNSKEY> =
             set(&answer.answers, &zone, RecordType::DNSKEY).into_iter().filter_map(as_key).collect();
         if keys.is_empty() {
-            return Err(broken(Fault::NoKey));
+            let voucher = if digests.is_none() { Voucher::Anchor } else { Voucher::Parent };
+            return Err(broken(Fault::NoKey { voucher }));
         }
         let vouched = |key: &&DNSKEY| match digests {
             None => self.anchors.trust(&zone, key),

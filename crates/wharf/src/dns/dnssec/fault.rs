@@ -39,8 +39,11 @@ pub enum Fault {
         /// That zone.
         signer: String,
     },
-    /// The zone publishes no key although its parent says that it is signed.
-    NoKey,
+    /// The zone publishes no key although somebody vouches for one.
+    NoKey {
+        /// Who.
+        voucher: Voucher,
+    },
     /// None of the zone's keys is one that the parent, or the trust anchor, vouches for.
     WrongKey {
         /// Where the expected keys are named: the parent's DS records, or the trust anchor.
@@ -105,7 +108,12 @@ impl fmt::Display for Fault {
                 write!(f, "is signed with key {key_tag}, which is not the zone's; its keys are {}", tags(known))
             }
             Self::WrongSigner { signer } => write!(f, "is signed by another zone, {signer}"),
-            Self::NoKey => write!(f, "is missing, although the parent zone says that this one is signed"),
+            Self::NoKey { voucher: Voucher::Parent } => {
+                write!(f, "is missing, although the parent zone says that this one is signed")
+            }
+            Self::NoKey { voucher: Voucher::Anchor } => {
+                write!(f, "is missing, although there is a trust anchor for it: does the server know of DNSSEC?")
+            }
             Self::WrongKey { voucher, expected, found } => {
                 let voucher = match voucher {
                     Voucher::Parent => "the parent zone's DS record names",
@@ -116,7 +124,7 @@ impl fmt::Display for Fault {
             Self::Unproven => {
                 write!(f, "is said not to exist without a signed proof (NSEC, NSEC3): it was stripped, or never made")
             }
-            Self::NoAnchor => write!(f, "is above no trust anchor"),
+            Self::NoAnchor => write!(f, "is below no trust anchor"),
             Self::Contradicted => write!(f, "is signed, but the signed records do not prove this answer"),
         }
     }

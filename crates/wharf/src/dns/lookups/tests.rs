@@ -578,3 +578,15 @@ async fn the_observer_is_told_of_each_exchange() {
     lookups.lookup("h.example", Kind::A).await.unwrap();
     assert_eq!(*told.lock().unwrap(), ["UDP h.example A truncated", "TCP h.example A NOERROR, 1 record"]);
 }
+
+#[tokio::test]
+async fn a_server_that_refuses_the_connection_is_told_as_such_at_once() {
+    // A port that was ours a moment ago, and is nobody's now.
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let settings = Settings { servers: Some(vec![Upstream::tls(port, None)]), ..Settings::default() };
+    let plan = Plan { servers: vec![Upstream::tls(port, None)], search: Vec::new(), patience: PATIENCE };
+    let lookups = Lookups::new(TokioRuntimeProvider::default(), settings, plan).unwrap();
+    let error = lookups.lookup("h.example", Kind::A).await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+    assert!(error.to_string().contains(&format!("nothing listens on its port {}", port.port())), "{error}");
+}
