@@ -3,6 +3,7 @@
 //! `wharf-bench FAMILY` runs a family; `docs/performance.md` says what each of its names means and what came out.
 
 mod allocator;
+mod apps;
 mod baseline;
 mod callgrind;
 mod case;
@@ -69,6 +70,8 @@ enum Family {
     Loss(loss::Options),
     /// One TCP stream to and from the kernel over TAP: Wharf and smoltcp
     Tap(tap::Options),
+    /// A gibibyte and ten thousand small files over https, by Wharf and by curl on the kernel; needs nginx, caddy, curl
+    Apps(apps::Options),
     /// Draw docs/plots: window, queue and goodput over time; goodput over loss and over the round trip
     Plots,
     /// Compare instructions and bytes with the committed figures, or commit new ones; needs valgrind
@@ -103,6 +106,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Family::Pair(_) => pair::names(),
         Family::Idle(_) => idle::names(),
         Family::Tap(_) => tap::CASES.iter().map(|case| case.name).collect(),
+        Family::Apps(_) => apps::CASES.iter().map(|case| case.name).collect(),
         Family::Mem(_) => mem::names(),
         Family::Micro(_) => micro::names(),
         Family::Baseline(_) | Family::Loss(_) | Family::Plots | Family::Work(_) => Vec::new(),
@@ -116,6 +120,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Family::Pair(options) => pair::run(options, pairs, chosen, &mut report),
         Family::Idle(options) => idle::run(options, pairs, chosen, &mut report),
         Family::Tap(options) => tap::run(options, pairs, chosen, &mut report),
+        Family::Apps(options) => apps::run(options, pairs, chosen, &mut report),
         Family::Mem(options) => mem::run(options, chosen, &mut report),
         Family::Micro(options) => micro::run(options, pairs, chosen, &mut report),
         Family::Loss(options) => loss::run(options, &mut report),

@@ -1,0 +1,93 @@
+//! Wharf: an engine on a TAP device, and the HTTP client of the library over it.
+
+use std::future::Future;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+use wharf::http::{Client, Request, Versions};
+use wharf::tls::Trust;
+use wharf::{AddressCheck, Cidr, Net};
+
+use super::servers::Servers;
+use super::{AT_ONCE, Load, Version, url};
+use crate::namespace;
+
+/// The servers' end of the cable.
+pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 11, 1);
+const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 11, 2);
+const DEVICE: &str = "apps0";
+
+/// How long the address may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Wharf on its cable.
+pub(super) struct Guest {
+    net: Net,
+    runtime: Runtime,
+}
+
+impl Guest {
+    /// Makes the cable and takes its end.
+    ///
+    /// # Errors
+    /// When the device cannot be made or opened.
+    pub(super) fn new() -> Result<Self> {
+        namespace::add_tap(DEVICE, SERVER, 24)?;
+        let address = Cidr::new(GUEST.into(), 24).context("a prefix of an IPv4 address")?;
+        let net = Net::builder()
+            .link(links::tap::Tap::open(DEVICE)?)
+            .address(address)
+            .address_check(AddressCheck::OFF)
+            .build()?;
+        net.wait_configured(PATIENCE)?;
+        namespace::wait_for_carrier(DEVICE)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        Ok(Self { net, runtime })
+    }
+
+    /// Fetches, and gives the bytes that came.
+    pub(super) fn fetch(&self, servers: &Servers, version: Version, load: Load, requests: u64) -> Result<u64> {
+        let versions = match version {
+            Version::One => Versions::Http1,
+            Version::Two => Versions::Http2,
+            Version::Three => Versions::Http3,
+        };
+        let client = Client::new(self.net.clone(), Trust::File(servers.authority()))?.with_versions(versions);
+        let request = Request::get(&url(SERVER, version, load))?;
+        self.runtime.block_on(async {
+            match load {
+                Load::Bulk => get(client, request).await,
+                Load::Small => many(requests, || get(client.clone(), request.clone())).await,
+            }
+        })
+    }
+}
+
+async fn get(client: Client, request: Request) -> Result<u64> {
+    let mut response = client.send(request).await?;
+    ensure!(response.status.is_success(), "the server answered {}", response.status);
+    while response.body.chunk().await?.is_some() {}
+    Ok(response.body.received())
+}
+
+/// Does it `count` times, so many at once, and adds up.
+async fn many<F>(count: u64, mut one: impl FnMut() -> F) -> Result<u64>
+where
+    F: Future<Output = Result<u64>> + Send + 'static,
+{
+    let (mut begun, mut sum) = (0, 0);
+    let mut under_way = JoinSet::new();
+    loop {
+        while begun < count && under_way.len() < AT_ONCE {
+            under_way.spawn(one());
+            begun += 1;
+        }
+        match under_way.join_next().await {
+            Some(done) => sum += done??,
+            None => return Ok(sum),
+        }
+    }
+}
