@@ -2,8 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use hickory_resolver::proto::rr::RData;
-
 use super::zone_text;
 
 /// The addresses of the root servers a to m (<https://www.iana.org/domains/root/servers>).
@@ -45,11 +43,8 @@ impl RootHints {
     /// # Errors
     /// A sentence that says what is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let records = zone_text::parse(text)?;
-        let addresses = records.iter().filter_map(|record| match &record.data {
-            RData::A(address) => Some(IpAddr::V4(address.0)),
-            _ => None,
-        });
+        let lines = zone_text::lines(text)?;
+        let addresses = lines.iter().filter_map(|line| address(line));
         Self::at(addresses.collect()).ok_or_else(|| "it holds no A record of a root server".to_owned())
     }
 
@@ -69,5 +64,66 @@ impl RootHints {
         let IpAddr::V4(address) = address else { return false };
         let [a, b, ..] = address.octets();
         address.is_private() || address.is_documentation() || (a == 100 && b & 0xc0 == 64)
+    }
+}
+
+/// The address in a line that is an A record, whatever its owner: root servers have names of their own.
+fn address(line: &str) -> Option<IpAddr> {
+    let mut words = line.split_ascii_whitespace().skip_while(|word| !word.eq_ignore_ascii_case("A"));
+    words.nth(1)?.parse::<Ipv4Addr>().ok().map(IpAddr::V4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RootHints;
+    use crate::dns::{Anchors, Hosts};
+
+    const NAMED_ROOT: &str = ";  This file holds the information on root name servers\n.    3600000      NS    \
+        A.ROOT-SERVERS.NET.\nA.ROOT-SERVERS.NET.      3600000      A     198.41.0.4\nA.ROOT-SERVERS.NET. 3600000 AAAA \
+        2001:503:ba3e::2:30\n.  3600000      NS    B.ROOT-SERVERS.NET.\nB.ROOT-SERVERS.NET. 3600000 IN A 170.247.170.2\n";
+
+    #[test]
+    fn hints_are_read_as_internic_writes_them() {
+        let hints = RootHints::parse(NAMED_ROOT).unwrap();
+        assert_eq!(hints.addresses(), &RootHints::iana().addresses()[..2]);
+        assert!(!hints.are_private() && RootHints::parse("x A 10.9.0.3").unwrap().are_private());
+        for wrong in ["", "; nothing", ". NS a.", "a. A 1.2.3", "a. A", "$TTL 5"] {
+            assert!(RootHints::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn no_mutation_of_a_file_panics() {
+        let texts = [
+            NAMED_ROOT,
+            ". 3600 IN DNSKEY 257 3 13 ( AAECAwQF ; id = 1\n BgcICQ== )\nsub.example. IN DS 1 13 2 00ff10\n",
+            "192.0.2.1 one one.example # first\n::1 six\n",
+        ];
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = move |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        };
+        for round in 0..20_000 {
+            let mut bytes = texts[round % texts.len()].as_bytes().to_vec();
+            for _ in 0..=random(4) {
+                let at = random(bytes.len());
+                match random(4) {
+                    0 => bytes[at] = random(256) as u8,
+                    1 => bytes.truncate(at + 1),
+                    2 => bytes.insert(at, b"();$#. \n\\"[random(9)]),
+                    _ => drop(bytes.remove(at)),
+                }
+                if bytes.is_empty() {
+                    bytes.push(b'.');
+                }
+            }
+            let text = String::from_utf8_lossy(&bytes);
+            let _ = RootHints::parse(&text);
+            let _ = Anchors::parse(&text);
+            let _ = Hosts::parse(&text);
+        }
     }
 }

@@ -6,8 +6,7 @@ use hickory_resolver::proto::dnssec::rdata::{DNSKEY, DS};
 use hickory_resolver::proto::dnssec::{Algorithm, DigestType, PublicKeyBuf, TrustAnchors};
 use hickory_resolver::proto::rr::Name;
 
-/// Most of a file that is read: a key is a few hundred bytes.
-const LIMIT: usize = 1 << 20;
+use crate::dns::zone_text;
 
 /// Keys that are believed without proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,10 +30,7 @@ impl Anchors {
     /// A sentence that says what is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut anchors = Self { keys: Vec::new(), digests: Vec::new() };
-        if text.len() > LIMIT {
-            return Err(format!("it is longer than {LIMIT} bytes"));
-        }
-        for line in lines(text) {
+        for line in zone_text::lines(text)? {
             anchors.read(&line).map_err(|reason| format!("{reason} in {line:?}"))?;
         }
         match anchors.keys.is_empty() && anchors.digests.is_empty() {
@@ -108,25 +104,6 @@ impl Anchors {
         }
         anchors
     }
-}
-
-/// The records of a zone file, each on one line: comments go, and what stands in parentheses is joined.
-fn lines(text: &str) -> Vec<String> {
-    let (mut lines, mut line, mut depth) = (Vec::new(), String::new(), 0_usize);
-    for part in text.lines() {
-        let part = part.split(';').next().unwrap_or_default();
-        depth = (depth + part.matches('(').count()).saturating_sub(part.matches(')').count());
-        line += &part.replace(['(', ')'], " ");
-        line.push(' ');
-        if depth == 0 {
-            let whole = line.trim();
-            if !whole.is_empty() && !whole.starts_with('$') {
-                lines.push(whole.to_owned());
-            }
-            line.clear();
-        }
-    }
-    lines
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {

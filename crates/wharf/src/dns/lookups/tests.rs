@@ -590,3 +590,16 @@ async fn a_server_that_refuses_the_connection_is_told_as_such_at_once() {
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
     assert!(error.to_string().contains(&format!("nothing listens on its port {}", port.port())), "{error}");
 }
+
+#[tokio::test]
+async fn a_lost_datagram_is_sent_again() {
+    let seen = Arc::new(std::sync::Mutex::new(std::collections::HashSet::new()));
+    let server = server(move |query, _| match seen.lock().unwrap().insert(query.metadata.id) {
+        true => Reply::Silence,
+        false => with(query, &[("h.example", a([192, 0, 2, 1]))]),
+    })
+    .await;
+    let answer = lookups(&[&server], PATIENCE).lookup("h.example", Kind::A).await.unwrap();
+    assert_eq!(texts(&answer), ["h.example A 192.0.2.1"]);
+    assert!(server.queries.load(Ordering::Relaxed) >= 2);
+}
