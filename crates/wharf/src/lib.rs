@@ -21,6 +21,7 @@ pub mod net;
 mod options;
 mod ping;
 mod socket;
+pub mod ssh;
 pub mod tls;
 pub mod ws;
 
