@@ -22,6 +22,8 @@ mod payload;
 mod peers;
 mod program;
 mod secure;
+mod sshd;
+mod typist;
 mod websocket;
 mod world;
 
@@ -30,8 +32,10 @@ pub use http_peers::{KeepingWeb, Line, Scripted, start_caddy, start_microsocks, 
 pub use namespace::in_namespace;
 pub use payload::{Payload, sha256_of_file};
 pub use peers::{HTTP_PORT, HTTPS_PORT, Names, Web};
-pub use program::{Finished, Program};
+pub use program::{Finished, Program, Running};
 pub use secure::{Secure, SecureServer};
+pub use sshd::{PASSWORD, Sshd, USER};
+pub use typist::Typist;
 pub use websocket::WebSocketServer;
 pub use world::{Tap, World};
 

@@ -68,6 +68,11 @@ impl<'a> Program<'a> {
         self
     }
 
+    /// The command, for who starts it in another way.
+    pub(crate) fn into_command(self) -> Command {
+        self.command
+    }
+
     /// Runs it to its end.
     ///
     /// # Panics
@@ -109,6 +114,24 @@ pub struct Running {
 }
 
 impl Running {
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The file that its standard output goes to.
+    #[must_use]
+    pub fn stdout_file(&self) -> PathBuf {
+        self.stdout.clone()
+    }
+
+    /// What it has written to its standard error so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        text(&self.stderr)
+    }
+
     /// What it has written to its standard output so far.
     #[must_use]
     pub fn stdout(&self) -> String {

@@ -12,6 +12,8 @@ mod http;
 mod http_cache;
 mod origin;
 mod queues;
+mod sftp;
+mod ssh;
 mod tcp;
 mod tls;
 mod udp;

@@ -8,6 +8,8 @@ mod network;
 mod nslookup;
 mod output;
 mod ping;
+mod sftp;
+mod ssh;
 mod tls;
 mod wget;
 mod ws;
@@ -29,13 +31,29 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(name, output, &Failure::new(Status::Other, format!("cannot start: {error}"))),
     };
+    // Their status is more than ours: the remote command's.
+    let command = match cli.command {
+        Command::Ssh(args) => {
+            let status = runtime.block_on(ssh::run(*args, output));
+            runtime.shutdown_background();
+            return status;
+        }
+        Command::Sftp(args) => {
+            let status = runtime.block_on(sftp::run(*args, output));
+            runtime.shutdown_background();
+            return status;
+        }
+        other => other,
+    };
     let outcome = runtime.block_on(async {
-        match cli.command {
+        match command {
             Command::BringUp(args) => unless_interrupted(bring_up::run(args, output)).await,
             Command::Wget(args) => unless_interrupted(wget::run(*args, output)).await,
             // It counts what it has when it is interrupted.
             Command::Ping(args) => ping::run(args, output).await,
             Command::Nslookup(args) => unless_interrupted(nslookup::run(args, output)).await,
+            // Done above.
+            Command::Ssh(_) | Command::Sftp(_) => Ok(()),
             Command::Tls(args) => unless_interrupted(tls::run(args, output)).await,
             // It closes in good order when it is interrupted.
             Command::Ws(args) => ws::run(args, output).await,

@@ -275,7 +275,7 @@ impl Network {
     }
 
     /// Why nothing gets through to `address`.
-    async fn unreachable(&self, address: IpAddr) -> Option<String> {
+    pub(crate) async fn unreachable(&self, address: IpAddr) -> Option<String> {
         if self.configuration.address.contains(address) {
             return Some(self.no_arp_answer(address));
         }

@@ -6,6 +6,8 @@ mod documents;
 mod network;
 mod nslookup;
 mod ping;
+mod sftp;
+mod ssh;
 mod tls;
 mod wget;
 mod ws;
@@ -21,6 +23,8 @@ pub(crate) use self::documents::{Completions, Man};
 pub(crate) use self::network::Network;
 pub(crate) use self::nslookup::{Nslookup, Server, Word};
 pub(crate) use self::ping::Ping;
+pub(crate) use self::sftp::Sftp;
+pub(crate) use self::ssh::{Login, Ssh};
 pub(crate) use self::tls::{Session, Tls};
 pub(crate) use self::wget::Wget;
 pub(crate) use self::ws::Ws;
@@ -50,6 +54,10 @@ pub(crate) enum Command {
     Ping(Ping),
     #[command(after_help = nslookup::HELP)]
     Nslookup(Nslookup),
+    #[command(after_help = ssh::HELP)]
+    Ssh(Box<Ssh>),
+    #[command(after_help = sftp::HELP)]
+    Sftp(Box<Sftp>),
     #[command(after_help = tls::HELP)]
     Tls(Tls),
     #[command(after_help = ws::HELP)]
@@ -68,6 +76,8 @@ impl Command {
             Self::Wget(args) => ("wget", args.network.json),
             Self::Ping(args) => ("ping", args.network.json),
             Self::Nslookup(args) => ("nslookup", args.network.json),
+            Self::Ssh(args) => ("ssh", args.network.json),
+            Self::Sftp(args) => ("sftp", args.network.json),
             Self::Tls(args) => ("tls", args.network.json),
             Self::Ws(args) => ("ws", args.network.json),
             Self::Man(_) => ("man", false),

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse as Interactive};
 use russh::keys::HashAlg;
@@ -62,8 +63,24 @@ pub(super) struct Attempt<'a> {
     pub(super) credentials: &'a Credentials,
     pub(super) questions: &'a Arc<dyn Questions>,
     pub(super) host: &'a str,
+    pub(super) port: u16,
+    /// How long each answer of the server may take.
+    pub(super) patience: Duration,
     pub(super) legacy: bool,
     pub(super) tried: Vec<String>,
+}
+
+/// An answer of the server, for as long as it may take. Where a person or the agent has a part in it, there is no limit.
+async fn within<T>(
+    patience: Duration,
+    host: &str,
+    port: u16,
+    asking: impl Future<Output = Result<T, russh::Error>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(patience, asking).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(Error::TimedOut { host: host.to_owned(), port, seconds: patience.as_secs() }),
+    }
 }
 
 enum Step {
@@ -85,7 +102,10 @@ impl Attempt<'_> {
     /// Tries what there is until the server lets the user in.
     pub(super) async fn run(mut self) -> Result<(), Error> {
         // RFC 4252 section 5.2: asking for nothing tells what the server takes.
-        let mut step: Step = self.handle.authenticate_none(&self.credentials.user).await?.into();
+        let mut step: Step = {
+            let asking = self.handle.authenticate_none(&self.credentials.user);
+            within(self.patience, self.host, self.port, asking).await?.into()
+        };
         let mut identities = None;
         let mut passwords = self.credentials.password_prompts;
         let mut rounds = self.credentials.password_prompts;
@@ -133,7 +153,8 @@ impl Attempt<'_> {
                     continue;
                 };
                 self.tried.push("password".to_owned());
-                step = self.handle.authenticate_password(&self.credentials.user, password).await?.into();
+                let asking = self.handle.authenticate_password(&self.credentials.user, password);
+                step = within(self.patience, self.host, self.port, asking).await?.into();
                 continue;
             }
             return Err(Error::Authentication {
@@ -233,7 +254,8 @@ impl Attempt<'_> {
     async fn interactive(&mut self) -> Result<Option<Step>, Error> {
         self.tried.push("keyboard-interactive".to_owned());
         let user = self.credentials.user.clone();
-        let mut reply = self.handle.authenticate_keyboard_interactive_start(user, None).await?;
+        let asking = self.handle.authenticate_keyboard_interactive_start(user, None);
+        let mut reply = within(self.patience, self.host, self.port, asking).await?;
         for _ in 0..MOST_ROUNDS {
             let prompts = match reply {
                 Interactive::Success => return Ok(Some(Step::In)),
@@ -264,7 +286,8 @@ impl Attempt<'_> {
                 }
             }
             // RFC 4256 section 3.4: there are as many answers as questions, whatever happened here.
-            reply = self.handle.authenticate_keyboard_interactive_respond(answers).await?;
+            let asking = self.handle.authenticate_keyboard_interactive_respond(answers);
+            reply = within(self.patience, self.host, self.port, asking).await?;
             if unanswered {
                 return Ok(match reply {
                     Interactive::Success => Some(Step::In),

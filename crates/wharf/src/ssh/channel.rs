@@ -166,28 +166,44 @@ fn signal_text(signal: &Sig) -> String {
 /// A channel as a stream of bytes. Dropping it closes the channel; [`shutdown`](tokio::io::AsyncWriteExt::shutdown)
 /// ends our direction alone.
 pub struct Stream {
+    reader: StreamReader,
+    writer: StreamWriter,
+}
+
+/// What comes from a [`Stream`].
+pub(super) struct StreamReader {
     read: ChannelReadHalf,
     /// Of what came last, what has not been read.
     rest: Bytes,
     ended: bool,
+}
+
+/// What goes into a [`Stream`]; the channel closes when it goes.
+pub(super) struct StreamWriter {
     write: Pin<Box<dyn AsyncWrite + Send>>,
-    close: Option<ChannelWriteHalf<Msg>>,
+    channel: Option<ChannelWriteHalf<Msg>>,
 }
 
 impl Stream {
     pub(super) fn new(channel: russh::Channel<Msg>) -> Self {
         let (read, write) = channel.split();
-        Self { read, rest: Bytes::new(), ended: false, write: Box::pin(write.make_writer()), close: Some(write) }
+        Self {
+            reader: StreamReader { read, rest: Bytes::new(), ended: false },
+            writer: StreamWriter { write: Box::pin(write.make_writer()), channel: Some(write) },
+        }
     }
 
+    pub(super) fn split(self) -> (StreamReader, StreamWriter) {
+        (self.reader, self.writer)
+    }
+}
+
+impl StreamReader {
     /// The next bytes as they came, without a copy; empty at the end.
-    ///
-    /// # Errors
-    /// Never now; a `Result` as a read has.
-    pub async fn next_bytes(&mut self) -> io::Result<Bytes> {
+    pub(super) async fn next_bytes(&mut self) -> Bytes {
         std::future::poll_fn(|context| {
             ready!(self.poll_fill(context));
-            Poll::Ready(Ok(std::mem::take(&mut self.rest)))
+            Poll::Ready(std::mem::take(&mut self.rest))
         })
         .await
     }
@@ -215,14 +231,28 @@ impl AsyncRead for Stream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        ready!(self.poll_fill(context));
-        let length = buffer.remaining().min(self.rest.len());
-        buffer.put_slice(&self.rest.split_to(length));
+        ready!(self.reader.poll_fill(context));
+        let length = buffer.remaining().min(self.reader.rest.len());
+        buffer.put_slice(&self.reader.rest.split_to(length));
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.writer).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.writer).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.writer).poll_shutdown(context)
+    }
+}
+
+impl AsyncWrite for StreamWriter {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
@@ -239,13 +269,13 @@ impl AsyncWrite for Stream {
     }
 }
 
-impl Drop for Stream {
+impl Drop for StreamWriter {
     fn drop(&mut self) {
-        let Some(write) = self.close.take() else { return };
+        let Some(channel) = self.channel.take() else { return };
         // Outside a runtime the session is gone, and its channels with it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                let _ = write.close().await;
+                let _ = channel.close().await;
             });
         }
     }

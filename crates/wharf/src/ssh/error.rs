@@ -172,6 +172,7 @@ impl Error {
             }
             Below::KeepaliveTimeout => Self::Closed("the server no longer answers".to_owned()),
             Below::InactivityTimeout | Below::ConnectionTimeout => Self::Closed("it was silent too long".to_owned()),
+            Below::NoAuthMethod => Self::Closed("the server leaves no way to log in".to_owned()),
             Below::Version => Self::Protocol("what answers is no SSH server".to_owned()),
             other => Self::Protocol(printable(&other.to_string())),
         }

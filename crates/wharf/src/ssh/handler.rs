@@ -4,13 +4,14 @@
 //! russh calls it from the session's task.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use russh::client::{self, ChannelOpenHandle, DisconnectReason, Msg};
 use russh::keys::{PublicKey, PublicKeyOrCertificate};
 use russh::{Channel, ChannelOpenFailure};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::known_hosts::{KnownHosts, Verdict, fingerprint};
 use super::{Error, HostKeyPolicy, Questions, printable};
@@ -34,6 +35,8 @@ pub struct Forwarded {
 pub(super) struct Shared {
     /// Why the session ended, once it has.
     pub(super) end: Mutex<Option<String>>,
+    /// A person is being asked: patience with the server does not run out meanwhile.
+    pub(super) asking: AtomicBool,
     /// The ports that the server listens on for us.
     pub(super) forwards: Mutex<Vec<u16>>,
 }
@@ -51,6 +54,8 @@ pub(super) struct Handler {
     pub(super) forwarded: mpsc::Sender<Forwarded>,
     /// The key of the first exchange: a later one must show the same.
     pub(super) accepted: Option<PublicKey>,
+    /// Goes when the session does.
+    pub(super) _alive: watch::Sender<()>,
 }
 
 impl Handler {
@@ -96,7 +101,9 @@ impl Handler {
         }
         text += "Is it the right one, and shall it be remembered? (yes/no/the fingerprint) ";
         let (questions, print) = (Arc::clone(&self.questions), fingerprint.clone());
+        self.shared.asking.store(true, Ordering::Relaxed);
         let answer = tokio::task::spawn_blocking(move || questions.confirm(&text, &print)).await.ok().flatten();
+        self.shared.asking.store(false, Ordering::Relaxed);
         match answer {
             None => Err(unknown),
             Some(false) => Err(Error::HostKeyDeclined { host: host.clone() }),

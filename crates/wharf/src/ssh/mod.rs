@@ -40,7 +40,7 @@ mod identity;
 pub mod known_hosts;
 mod pattern;
 mod session;
-//SFTP pub mod sftp;
+pub mod sftp;
 
 pub use self::authenticate::Credentials;
 pub use self::channel::{Event, Exit, Input, Program, Stream, Terminal};

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use russh::client::{self, Handle, Msg};
 use russh::{Channel, Disconnect};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc, watch};
 
 use super::authenticate::{Attempt, Credentials};
 use super::channel::{Input, Program, Stream, Terminal};
@@ -70,8 +71,10 @@ impl Questions for Nobody {
 /// How a session is made.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The files with the keys of known hosts; a new one is added to the first.
+    /// The files with the keys of known hosts.
     pub known_hosts: Vec<PathBuf>,
+    /// Add a new host to the first of them.
+    pub remember: bool,
     /// What becomes of a host that is not known.
     pub host_keys: HostKeyPolicy,
     /// Hide the names of hosts that are added.
@@ -92,6 +95,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             known_hosts: Vec::new(),
+            remember: true,
             host_keys: HostKeyPolicy::default(),
             hash_names: false,
             legacy: false,
@@ -107,10 +111,13 @@ impl Default for Options {
 pub struct Session {
     handle: Handle<Handler>,
     shared: Arc<Shared>,
-    forwarded: mpsc::Receiver<Forwarded>,
+    forwarded: Mutex<mpsc::Receiver<Forwarded>>,
+    ended: watch::Receiver<()>,
     questions: Arc<dyn Questions>,
     host: String,
+    port: u16,
     legacy: bool,
+    patience: Duration,
 }
 
 /// Connects to `host` at `port` over `net`: its addresses in turn until one answers.
@@ -181,31 +188,46 @@ impl Session {
             config.limits.rekey_write_limit = bytes;
         }
         let shared = Arc::new(Shared::default());
+        let (alive, ended) = watch::channel(());
         let (forwarded_to, forwarded) = mpsc::channel(FORWARDED_WAITING);
         let handler = Handler {
             host: host.to_owned(),
             port,
             known,
             policy: options.host_keys,
-            file: options.known_hosts.first().cloned(),
+            file: options.known_hosts.first().filter(|_| options.remember).cloned(),
             hash_names: options.hash_names,
             questions: Arc::clone(&questions),
             shared: Arc::clone(&shared),
             forwarded: forwarded_to,
             accepted: None,
+            _alive: alive,
         };
         let connecting = client::connect_stream(Arc::new(config), stream, handler);
-        let handle = if options.host_keys == HostKeyPolicy::Ask {
-            // A person may take his time over the question; a server that falls silent is given up by itself or by him.
-            connecting.await?
-        } else {
-            tokio::time::timeout(options.patience, connecting).await.map_err(|_| Error::TimedOut {
-                host: host.to_owned(),
-                port,
-                seconds: options.patience.as_secs(),
-            })??
+        let mut connecting = std::pin::pin!(connecting);
+        let handle = loop {
+            match tokio::time::timeout(options.patience, &mut connecting).await {
+                Ok(outcome) => break outcome?,
+                // A person may take his time over the host's key.
+                Err(_) if shared.asking.load(Ordering::Relaxed) => {}
+                Err(_) => {
+                    let (host, seconds) = (host.to_owned(), options.patience.as_secs());
+                    return Err(Error::TimedOut { host, port, seconds });
+                }
+            }
         };
-        Ok(Self { handle, shared, forwarded, questions, host: host.to_owned(), legacy: options.legacy })
+        let forwarded = Mutex::new(forwarded);
+        Ok(Self {
+            handle,
+            shared,
+            forwarded,
+            ended,
+            questions,
+            host: host.to_owned(),
+            port,
+            legacy: options.legacy,
+            patience: options.patience,
+        })
     }
 
     /// Proves who the user is. Until then nothing else can be done.
@@ -218,6 +240,8 @@ impl Session {
             credentials,
             questions: &self.questions,
             host: &self.host,
+            port: self.port,
+            patience: self.patience,
             legacy: self.legacy,
             tried: Vec::new(),
         };
@@ -332,8 +356,8 @@ impl Session {
     }
 
     /// The next connection to a port that the server listens on for us; `None` when the session is over.
-    pub async fn forwarded(&mut self) -> Option<Forwarded> {
-        self.forwarded.recv().await
+    pub async fn forwarded(&self) -> Option<Forwarded> {
+        self.forwarded.lock().await.recv().await
     }
 
     /// Exchanges keys anew at the next opportunity.
@@ -356,10 +380,17 @@ impl Session {
         lock(&self.shared.end).clone()
     }
 
+    /// Waits until it is over.
+    pub async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        // Nothing is ever sent: the sender goes with the session's task.
+        while ended.changed().await.is_ok() {}
+    }
+
     /// Says goodbye, and waits a moment until that is out.
-    pub async fn close(self) {
+    pub async fn close(&self) {
         if self.handle.disconnect(Disconnect::ByApplication, "", "").await.is_ok() {
-            let _ = tokio::time::timeout(GOODBYE, self.handle).await;
+            let _ = tokio::time::timeout(GOODBYE, self.ended()).await;
         }
     }
 

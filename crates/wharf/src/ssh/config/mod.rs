@@ -79,6 +79,30 @@ impl Reader {
         }
     }
 
+    /// Takes `word`, in small letters, with one `value` as it is.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn set_word(&mut self, word: &str, value: &str) -> Result<(), BadValue> {
+        let bad = |reason: String| BadValue { place: format!("{word} {value}"), reason };
+        match self.settings.set(word, &[value.to_owned()]) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(bad("it is not known here".to_owned())),
+            Err(reason) => Err(bad(reason)),
+        }
+    }
+
+    /// Takes the hosts to go through, unless some have been said.
+    pub fn set_jumps(&mut self, jumps: Vec<JumpHost>) {
+        self.settings.proxy_jump.get_or_insert(jumps);
+    }
+
+    /// How many notes there are by now.
+    #[must_use]
+    pub fn notes_so_far(&self) -> usize {
+        self.notes.len()
+    }
+
     /// Reads `file`; one that does not exist says nothing. Names in it without a folder are looked for beside it.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::forward::{Forward, Listen};
-use crate::ssh::HostKeyPolicy;
+use crate::ssh::{HostKeyPolicy, pattern};
 
 /// What is said about a host. `None` and empty mean that nothing was.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -125,6 +125,12 @@ impl JumpHost {
 const MOST_VALUES: usize = 100;
 
 impl Settings {
+    /// Whether `SendEnv` names the variable `name`.
+    #[must_use]
+    pub fn sends(&self, name: &str) -> bool {
+        pattern::list_matches(self.send_env.iter().map(String::as_str), name)
+    }
+
     /// Sets `word`, in small letters, to `values`, unless it has been set before. `Ok(false)` if the word is unknown.
     pub(super) fn set(&mut self, word: &str, values: &[String]) -> Result<bool, String> {
         let value = values.first().map_or("", String::as_str);
