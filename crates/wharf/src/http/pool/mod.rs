@@ -94,12 +94,24 @@ impl Pool {
     }
 }
 
-/// Looks through the pool from time to time, for as long as there is one.
+/// Looks through the pool from time to time, for as long as there is one, and a runtime to do it on.
 async fn sweep(pool: Weak<Pool>) {
+    let sweeping = Sweeping(pool);
     loop {
         tokio::time::sleep(SWEEP).await;
-        let Some(pool) = pool.upgrade() else { return };
+        let Some(pool) = sweeping.0.upgrade() else { return };
         let now = Instant::now();
         pool.sweep(now.checked_sub(IDLE).unwrap_or(now));
+    }
+}
+
+/// Lets another runtime take over when the one that swept has ended.
+struct Sweeping(Weak<Pool>);
+
+impl Drop for Sweeping {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.upgrade() {
+            pool.sweeping.store(false, Ordering::Relaxed);
+        }
     }
 }
