@@ -91,6 +91,7 @@ fn dnssec_proves_what_is_signed_and_what_need_not_be() {
             (&["any.wild.good.test", "A"], &[chain, "192.0.2.7"]),
             (&["many.good.test", "TXT"], &[chain, "record number 59 of"]),
             (&["www.hashed.test", "A"], &[chain, "192.0.2.3"]),
+            (&["any.wild.hashed.test", "A"], &[chain, "192.0.2.7"]),
             (&["www.unsigned.test", "A"], &["insecure: the zone unsigned.test is proven to be unsigned", "192.0.2.2"]),
             // The alias is signed, and what it leads to is not.
             (&["away.good.test", "A"], &["insecure: the zone unsigned.test", "192.0.2.2"]),
@@ -105,6 +106,11 @@ fn dnssec_proves_what_is_signed_and_what_need_not_be() {
             (&["www.good.test", "MX"], "has no MX"),
             (&["nobody.hashed.test", "A"], "nobody.hashed.test does not exist"),
             (&["www.hashed.test", "MX"], "has no MX"),
+            (&["any.wild.good.test", "MX"], "has no MX"),
+            (&["any.wild.hashed.test", "MX"], "has no MX"),
+            // Nothing is there, but something below.
+            (&["wild.good.test", "A"], "has no A"),
+            (&["wild.hashed.test", "A"], "has no A"),
             (&["nobody.unsigned.test", "A"], "nobody.unsigned.test does not exist"),
             (&["nobody.test", "A"], "nobody.test does not exist"),
         ] {

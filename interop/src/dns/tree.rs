@@ -71,7 +71,7 @@ impl<'a> Tree<'a> {
             ),
             &[],
         );
-        let www = |address: &str| format!("www A {address}\n");
+        let www = |address: &str| format!("www A {address}\n*.wild A 192.0.2.7\n");
         let signed = |name: &str, options: &[&str]| Zone::signed(world, name, below, &www("192.0.2.3"), options);
         let unsigned = |name: &str| Zone::unsigned(world, name, below, &www("192.0.2.2"));
         let hashed = signed("hashed.test.", &["-3", "-", "-H", "0"]);

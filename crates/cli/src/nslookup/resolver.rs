@@ -37,7 +37,7 @@ pub(super) fn read(args: &Nslookup) -> Result<Asked, Failure> {
     let is_secure = args.tls || args.https;
     if args.recursive && (server.is_some() || !args.network.dns.is_empty()) {
         return Err(Failure::usage(
-            "--recursive asks the servers of the zones themselves: leave out @SERVER and --dns",
+            "--recursive asks the servers of the zones themselves: leave out @SERVER and --dns (--config none, where a file names them)",
         ));
     }
     if args.ca.is_some() && !is_secure {
