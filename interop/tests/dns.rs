@@ -93,6 +93,7 @@ fn dnssec_proves_what_is_signed_and_what_need_not_be() {
             (&["www.hashed.test", "A"], &[chain, "192.0.2.3"]),
             (&["any.wild.hashed.test", "A"], &[chain, "192.0.2.7"]),
             (&["www.unsigned.test", "A"], &["insecure: the zone unsigned.test is proven to be unsigned", "192.0.2.2"]),
+            (&["www.deep.wide.test", "A"], &["insecure: the zone deep.wide.test is proven", "192.0.2.2"]),
             // The alias is signed, and what it leads to is not.
             (&["away.good.test", "A"], &["insecure: the zone unsigned.test", "192.0.2.2"]),
         ] {

@@ -15,6 +15,7 @@ use crate::world::{Tap, World};
 /// | `good.test` | signed; `www` A 192.0.2.1, `alias` CNAME `www`, `away` CNAME `www.unsigned.test`, `*.wild` A 192.0.2.7, `many` TXT more than a datagram holds, `one` and `two` CNAME of each other, and a record of each kind |
 /// | `hashed.test` | signed with NSEC3; `www` A 192.0.2.3 |
 /// | `unsigned.test` | not signed, and `test` proves it; `www` A 192.0.2.2 |
+/// | `wide.test` | signed with NSEC3 and opt-out; `deep.wide.test` below it is not signed, with `www` A 192.0.2.2 |
 /// | `stripped.test` | `test` says it is signed, and it is not |
 /// | `expired.test` | signed until 2020 |
 /// | `early.test` | signed from 2090 on |
@@ -82,9 +83,18 @@ impl<'a> Tree<'a> {
         let keyless = signed("keyless.test.", &[]).edited(without_keys);
         let stripped = unsigned("stripped.test.");
         let plain = unsigned("unsigned.test.");
+        let deep = unsigned("deep.wide.test.");
+        let wide = Zone::signed(
+            world,
+            "wide.test.",
+            below,
+            &format!("deep NS ns.deep\nns.deep A {below}\n"),
+            &["-3", "-", "-H", "0", "-A"],
+        );
         let (half, dead) = (unsigned("half.test."), unsigned("dead.test."));
         let mut delegations = String::new();
-        let zones = [&good, &hashed, &expired, &early, &altered, &rekeyed, &keyless, &stripped, &plain, &half, &dead];
+        let zones =
+            [&good, &hashed, &wide, &expired, &early, &altered, &rekeyed, &keyless, &stripped, &plain, &half, &dead];
         for zone in zones {
             delegations += &format!("{0} NS ns.{0}\nns.{0} A {below}\n", zone.name());
             if zone.name() != rekeyed.name() {
@@ -103,7 +113,8 @@ impl<'a> Tree<'a> {
         let root = Zone::signed(world, ".", top, &format!("test. NS ns.test.\nns.test. A {top}\n{}", test.ds()), &[]);
         let hints = world.path("hints");
         fs::write(&hints, format!(". 3600 NS ns.\nns. 3600 A {top}\n")).expect("the test's directory takes files");
-        let below = Server::knot(world, below, &zones);
+        let all: Vec<&Zone> = zones.into_iter().chain([&deep]).collect();
+        let below = Server::knot(world, below, &all);
         let top = Server::named(world, top, &[&root, &test]);
         Self { top, below, root, good, hints }
     }
