@@ -370,7 +370,7 @@ fn our_server_is_spoken_to_by_curl_and_openssl_which_resume_and_show_certificate
 }
 
 #[test]
-fn secrets_are_written_only_where_that_is_asked_for() {
+fn secrets_are_written_only_where_that_is_asked_for_and_the_environment_names_files() {
     in_namespace(|world| {
         let site = Site::new(world);
         let identity = world.authority().issue(&["files.test"]);
@@ -379,6 +379,19 @@ fn secrets_are_written_only_where_that_is_asked_for() {
         let run = site.tls("files.test", &["--key-log", log.to_str().unwrap()]).succeeded();
         assert!(run.stderr.contains("warning: whoever reads"), "{run}");
         assert!(fs::read_to_string(&log).unwrap().contains("CLIENT_TRAFFIC_SECRET_0 "));
+        // As OpenSSL's programs have them: the system's authorities and the log named by the environment.
+        let (ca, log) = (world.ca_file(), world.path("environment.log"));
+        let by_hand = site.tap.by_hand();
+        let mut arguments = vec!["tls", "files.test", "--system-roots"];
+        arguments.extend(by_hand.iter().map(String::as_str));
+        let run = world.wharf(&arguments).environment("SSL_CERT_FILE", ca.to_str().unwrap());
+        let run = run.environment("SSLKEYLOGFILE", log.to_str().unwrap()).run().succeeded();
+        assert!(run.stdout.contains("by this system's authorities"), "{run}");
+        assert!(fs::read_to_string(&log).unwrap().contains("CLIENT_TRAFFIC_SECRET_0 "));
+        let run = world.wharf(&arguments).environment("SSL_CERT_FILE", "/nonexistent.pem");
+        let run = run.environment("SSL_CERT_DIR", "/nonexistent").run();
+        let run = run.failed_saying(&["this system's certificate authorities cannot be used"]);
+        assert_eq!(run.status.code(), Some(3), "{run}");
         let run = site.tls("files.test", &["--key-log", "/nonexistent/keys.log"]).failed_saying(&["cannot be written"]);
         assert_eq!(run.status.code(), Some(3), "{run}");
     });

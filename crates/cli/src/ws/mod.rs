@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufRead, BufReader};
 use tokio::time::{Instant, Sleep};
-use wharf::http::{Layer, StatusCode};
+use wharf::http::{Layer, StatusCode, Url};
 use wharf::ws::{self, Closed, Connected, Event, Limits, Message, Options, WebSocket};
 
 use self::input::{Line, Lines};
@@ -34,7 +34,7 @@ pub(crate) async fn run(args: Ws, output: Output) -> Result<(), Failure> {
     for field in &args.header {
         options.header_line(field).map_err(failure)?;
     }
-    if args.url.starts_with("wss:") {
+    if Url::parse(&args.url).is_ok_and(|url| url.scheme() == "wss") {
         options.tls = Some(args.session.connector()?.build()?);
     }
     let network = network::bring_up(&args.network).await?;
