@@ -52,14 +52,12 @@ impl Body {
     }
 
     /// A body that is there already.
-    #[allow(dead_code, reason = "what comes from a cache is made of it")]
     pub(crate) fn from_bytes(bytes: impl Into<Bytes>) -> Self {
         let whole = http_body_util::Full::new(bytes.into());
         Self::from_source(Box::pin(http_body_util::BodyExt::map_err(whole, |never| match never {})))
     }
 
     /// No body.
-    #[allow(dead_code, reason = "what comes from a cache is made of it")]
     pub(crate) fn empty() -> Self {
         Self::from_bytes(Bytes::new())
     }

@@ -19,6 +19,25 @@
 //! ```
 //!
 //! A body that ends before its announced length is an error, never a short success.
+//!
+//! Bodies of requests stream as well, and versions and proxies can be chosen:
+//!
+//! ```no_run
+//! use wharf::http::{Client, Method, Proxies, Proxy, Request, Versions};
+//!
+//! # async fn example(net: wharf::Net) -> Result<(), Box<dyn std::error::Error>> {
+//! let proxies = Proxies::all(Proxy::new("socks5h://proxy.example:1080")?).except("intranet.example,10.0.0.0/8");
+//! let client = Client::new(net, wharf::tls::Trust::Mozilla)?.with_versions(Versions::Http2).with_proxies(proxies);
+//! let (request, sender) = Request::new(Method::PUT, "https://example.com/log")?.expect_continue().body_channel(None);
+//! let answered = tokio::spawn(async move { client.send(request).await.map(|response| response.status) });
+//! for line in ["one\n", "two\n"] {
+//!     sender.send(line).await?;
+//! }
+//! drop(sender);
+//! println!("{}", answered.await??);
+//! # Ok(())
+//! # }
+//! ```
 
 mod attempt;
 mod body;
