@@ -60,7 +60,10 @@ fn parse_line(text: &str, http_only: bool) -> Result<Line, &'static str> {
         return Err("it has not seven fields between tabs");
     };
     let domain = domain.strip_prefix('.').unwrap_or(domain);
-    if domain.is_empty() || domain.bytes().any(|byte| !byte.is_ascii_graphic() || b"/\\;,@?#".contains(&byte)) {
+    if domain.is_empty()
+        || domain.starts_with('.')
+        || domain.bytes().any(|byte| !byte.is_ascii_graphic() || b"/\\;,@?#".contains(&byte))
+    {
         return Err("its first field is not the name of a host");
     }
     if !path.starts_with('/') {

@@ -213,6 +213,7 @@ fn a_damaged_file_is_told_by_its_line_and_left_as_it_is() {
         ("h.test\tFALSE\tpath\tFALSE\t0\ta\tb\n", Some(1)),
         ("h.test\tFALSE\t/\tFALSE\tsoon\ta\tb\n", Some(1)),
         ("\tFALSE\t/\tFALSE\t0\ta\tb\n", Some(1)),
+        ("..test\tTRUE\t/\tFALSE\t0\ta\tb\n", Some(1)),
         ("h.test\tFALSE\t/\tFALSE\t0\ta\tb\tc\n", Some(1)),
     ] {
         fs::write(&path, text).unwrap();
