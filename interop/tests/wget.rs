@@ -499,7 +499,7 @@ fn method_and_body_are_sent_as_given_and_the_answer_is_shown() {
         let run = run.succeeded();
         assert!(site.read("two").starts_with(b"PUT "));
         assert!(run.stderr.contains("HTTP/1.1 201") && run.stderr.contains("x-said: yes"), "{run}");
-        assert!(run.stderr.contains("time: ") && run.stderr.contains("first byte "), "{run}");
+        assert!(run.stderr.contains("time of two: ") && run.stderr.contains("first byte "), "{run}");
         let run = site.wget(&[&url, "--method", "DELETE", "--json", "-S", "--timing", "-O", "three"]).run().succeeded();
         assert_eq!(site.read("three"), b"DELETE ");
         for word in ["\"headers\":[[", "[\"x-said\",\"yes\"]", "\"timing\":{", "\"first_byte\":"] {

@@ -78,7 +78,8 @@ pub(super) async fn fetch(shared: Arc<Shared>, request: Request) -> Result<(), F
 
     let mut told = report::of_head(&response, shared.args.server_response);
     let timing = response.timing;
-    let received = save(&shared, response, &mut destination, &target).await?;
+    let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let received = save(&shared, response, &mut destination, &name).await?;
     let saved = destination.finish()?;
 
     let took = begun.elapsed();
@@ -91,7 +92,7 @@ pub(super) async fn fetch(shared: Arc<Shared>, request: Request) -> Result<(), F
         shared.bars.between(|| shared.output.line(line));
     }
     if shared.args.timing {
-        shared.remark(report::timing_line(&timing, took));
+        shared.remark(report::timing_line(&name, &timing, took));
         told["timing"] = report::timing(&timing, took);
     }
     told["file"] = json!(saved);
@@ -112,11 +113,10 @@ async fn save(
     shared: &Shared,
     mut response: Response,
     destination: &mut Destination,
-    target: &Path,
+    name: &str,
 ) -> Result<u64, Failure> {
     let there = destination.length();
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let progress = shared.bars.begin(&name, response.body.expected().map(|rest| there + rest), there);
+    let progress = shared.bars.begin(name, response.body.expected().map(|rest| there + rest), there);
     let mut received = 0;
     let ended = loop {
         match response.body.chunk().await {

@@ -9,7 +9,7 @@ mod progress;
 mod report;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -54,7 +54,8 @@ pub(crate) async fn run(args: Wget, output: Output) -> Result<(), Failure> {
         client = client.with_decoding(DecodingBounds::default());
     }
 
-    let (count, cookies_path) = (requests.len(), args.cookies.clone());
+    let count = requests.len();
+    let jar = cookies.zip(args.cookies.clone()).map(|(cookies, path)| Jar { cookies, path, saved: false });
     let bars = Bars::new(count, args.quiet || output.is_json());
     let pace = Pace::new(args.limit_rate);
     let shared = Arc::new(Shared { args, output, network, client, bars, pace });
@@ -68,10 +69,32 @@ pub(crate) async fn run(args: Wget, output: Output) -> Result<(), Failure> {
         }
     }
     // Cookies that came before a failure came all the same.
-    if let (Some(cookies), Some(path)) = (&cookies, &cookies_path) {
-        cookies.save(path)?;
-    }
+    jar.map_or(Ok(()), Jar::save)?;
     outcome
+}
+
+/// The cookies and their file, written at the end, and at Ctrl-C too.
+struct Jar {
+    cookies: Cookies,
+    path: PathBuf,
+    saved: bool,
+}
+
+impl Jar {
+    fn save(mut self) -> Result<(), Failure> {
+        self.saved = true;
+        Ok(self.cookies.save(&self.path)?)
+    }
+}
+
+impl Drop for Jar {
+    fn drop(&mut self) {
+        if !self.saved
+            && let Err(error) = self.cookies.save(&self.path)
+        {
+            output::note(format!("wharf wget: {error}"));
+        }
+    }
 }
 
 /// Fetches `requests`, so many at once, and tells of each that failed. The failure of the first of them is that of
@@ -181,7 +204,7 @@ fn refuse_nonsense(args: &Wget, count: usize, output: Output) -> Result<(), Fail
     if args.output.is_some() && count > 1 {
         return Err(Failure::usage(format!("-O names one file, and there are {count} URLs; leave it away")));
     }
-    let from_stdin = |path: &Option<std::path::PathBuf>| path.as_deref().is_some_and(|path| path.as_os_str() == "-");
+    let from_stdin = |path: &Option<PathBuf>| path.as_deref().is_some_and(|path| path.as_os_str() == "-");
     if from_stdin(&args.input_file) && from_stdin(&args.body_file) {
         return Err(Failure::usage("-i - and --body-file - both want standard input; give one of them a file"));
     }

@@ -60,9 +60,9 @@ pub(super) fn timing(timing: &Timing, total: Duration) -> Value {
     })
 }
 
-/// The phases for people.
-pub(super) fn timing_line(timing: &Timing, total: Duration) -> String {
-    let mut text = String::from("time:");
+/// The phases of the download of `name` for people.
+pub(super) fn timing_line(name: &str, timing: &Timing, total: Duration) -> String {
+    let mut text = format!("time of {name}:");
     let phases = [("name", timing.name), ("connect", timing.connect), ("TLS", timing.tls)];
     for (name, phase) in phases {
         if let Some(phase) = phase {
