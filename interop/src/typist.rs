@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -21,6 +21,7 @@ pub struct Typist {
     child: Child,
     line: String,
     shown: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
     /// How much of that has been expected already.
     read: usize,
 }
@@ -59,7 +60,7 @@ impl Typist {
         let master = File::from(master);
         let shown = Arc::new(Mutex::new(String::new()));
         let (mut reader, text) = (master.try_clone().expect("a descriptor can be copied"), Arc::clone(&shown));
-        thread::spawn(move || {
+        let reading = thread::spawn(move || {
             let mut buffer = [0; 4096];
             // The last end of the terminal to close ends this with an error.
             while let Ok(length @ 1..) = reader.read(&mut buffer) {
@@ -68,7 +69,7 @@ impl Typist {
                     .push_str(&String::from_utf8_lossy(&buffer[..length]));
             }
         });
-        let mut typist = Self { master, child, line, shown, read: 0 };
+        let mut typist = Self { master, child, line, shown, reader: reading, read: 0 };
         typist.resize(80, 24);
         typist
     }
@@ -131,7 +132,7 @@ impl Typist {
         tcgetattr(&self.master).expect("a terminal has modes").local_modes.contains(LocalModes::ECHO)
     }
 
-    /// Waits for the program's end.
+    /// Waits for the program's end, and for all that it showed.
     ///
     /// # Panics
     ///
@@ -140,7 +141,10 @@ impl Typist {
     pub fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+            // Its last words may still be on their way when it has ended.
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for")
+                && self.reader.is_finished()
+            {
                 return status;
             }
             assert!(Instant::now() < deadline, "{} does not end:\n{}", self.line, self.shown());
