@@ -11,7 +11,7 @@ use core::ptr::NonNull;
 use wire::checksum::Sum;
 
 use crate::budget::Budget;
-use crate::header::{CLOSED, CONSUMER_GONE, FINISHED, Header, PRODUCER_GONE, entries, on_heap, set_budget};
+use crate::header::{CLOSED, CONSUMER_GONE, FINISHED, Header, MARKED, PRODUCER_GONE, entries, on_heap, set_budget};
 use crate::layout::{Epoch, MAX_LOG2};
 use crate::region::{self, NotARing, Region};
 use crate::span::{Span, Spans};
@@ -170,6 +170,13 @@ impl Consumer {
     pub fn is_producer_finished(&self) -> bool {
         // Acquire: whoever sees the flag sees the last tail.
         self.header().flags.load(Ordering::Acquire) & FINISHED != 0
+    }
+
+    /// Whether the producer has marked what it publishes ([`Producer::mark`](crate::Producer::mark)). Says of the bytes that
+    /// [`Consumer::len`] last saw whether they were marked before they came.
+    #[inline]
+    pub fn is_marked(&self) -> bool {
+        self.header().flags.load(Ordering::Acquire) & MARKED != 0
     }
 
     /// Whether the producer was dropped, or broke the rules. What it published can still be read; if it did not

@@ -26,6 +26,8 @@ pub(crate) const PRODUCER_GONE: u32 = 2;
 pub(crate) const CLOSED: u32 = 4;
 /// The consumer was dropped.
 pub(crate) const CONSUMER_GONE: u32 = 8;
+/// The producer has something to tell about what it publishes, by another way (`Producer::mark`).
+pub(crate) const MARKED: u32 = 16;
 
 /// "WhR2": the layout below, in a shared region. A change of layout changes the digit.
 pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"WhR2");

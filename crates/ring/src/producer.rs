@@ -14,7 +14,7 @@ use core::ptr::NonNull;
 use wire::checksum::Sum;
 
 use crate::budget::Budget;
-use crate::header::{self, CLOSED, CONSUMER_GONE, Entry, FINISHED, Header, PRODUCER_GONE, in_region, on_heap};
+use crate::header::{self, CLOSED, CONSUMER_GONE, Entry, FINISHED, Header, MARKED, PRODUCER_GONE, in_region, on_heap};
 use crate::region::{NotARing, Region};
 use crate::span::Span;
 use crate::sync::Ordering;
@@ -238,6 +238,17 @@ impl Producer {
         self.finished = true;
         // Release: who sees the flag sees the last tail.
         self.header().flags.fetch_or(FINISHED, Ordering::Release);
+    }
+
+    /// Says that there is something to know about bytes that will be published from now on, which the consumer learns by
+    /// another way than the ring and should not read past before; or that it has been told.
+    pub fn mark(&self, on: bool) {
+        // Release: who sees a byte published after the mark sees the mark, and who sees it taken back sees what was told.
+        if on {
+            self.header().flags.fetch_or(MARKED, Ordering::Release);
+        } else {
+            self.header().flags.fetch_and(!MARKED, Ordering::Release);
+        }
     }
 
     /// Whether [`Producer::finish`] was called.

@@ -56,10 +56,13 @@ pub struct Seen {
     pub text: Vec<u8>,
     /// The IP header's TOS byte: DSCP and ECN.
     pub tos: u8,
+    /// The urgent pointer.
+    pub urgent: u16,
 }
 
 impl Seen {
-    /// A line like "0.200 P. 1:1461 ack 1", to compare a whole exchange with; with SACK blocks " sack 1461:2921" follows.
+    /// A line like "0.200 P. 1:1461 ack 1", to compare a whole exchange with; with SACK blocks " sack 1461:2921" follows,
+    /// with the URG bit " urg 1".
     #[must_use]
     pub fn line(&self) -> String {
         let mut flags = String::new();
@@ -68,6 +71,7 @@ impl Seen {
             (TcpFlags::FIN, "F"),
             (TcpFlags::RST, "R"),
             (TcpFlags::PSH, "P"),
+            (TcpFlags::URG, "U"),
             (TcpFlags::ECE, "E"),
             (TcpFlags::CWR, "W"),
         ] {
@@ -85,6 +89,9 @@ impl Seen {
             line.push_str(if index == 0 { " sack " } else { " " });
             line.push_str(&format!("{start}:{end}"));
         }
+        if self.flags.contains(TcpFlags::URG) || self.urgent > 0 {
+            line.push_str(&format!(" urg {}", self.urgent));
+        }
         line
     }
 }
@@ -100,6 +107,7 @@ pub struct Seg {
     sack: Vec<(u32, u32)>,
     text: Vec<u8>,
     tos: u8,
+    urgent: u16,
 }
 
 /// A segment that begins at `seq`, relative to the puppet's ISN.
@@ -114,6 +122,7 @@ pub fn seg(seq: u32) -> Seg {
         sack: Vec::new(),
         text: Vec::new(),
         tos: 0,
+        urgent: 0,
     }
 }
 
@@ -178,6 +187,14 @@ impl Seg {
     #[must_use]
     pub fn tos(mut self, tos: u8) -> Self {
         self.tos = tos;
+        self
+    }
+
+    /// With the URG bit and this pointer.
+    #[must_use]
+    pub fn urgent(mut self, pointer: u16) -> Self {
+        self.flags |= TcpFlags::URG;
+        self.urgent = pointer;
         self
     }
 
@@ -425,6 +442,18 @@ impl Puppet {
         self.drain();
     }
 
+    /// The application writes urgent data; all of it must fit.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn write_urgent(&mut self, bytes: &[u8]) {
+        let id = self.id();
+        let rings = self.rings.as_mut().expect("a connection");
+        assert_eq!(rings.send.write(bytes), bytes.len(), "room in the send ring");
+        self.stack.tcp_wrote_urgent(self.now, id, rings.send.position());
+        self.drain();
+    }
+
     /// The application reads at most `most` bytes.
     ///
     /// # Panics
@@ -506,7 +535,7 @@ impl Puppet {
             ack: segment.ack.map_or(SeqNum(0), |ack| self.engine_isn + ack),
             flags,
             window: segment.window,
-            urgent: 0,
+            urgent: segment.urgent,
             options,
         };
         let mut tcp = vec![0; header.len()];
@@ -597,6 +626,7 @@ impl Puppet {
             sack: header.options.sack.iter().map(|(start, end)| (start - PUPPET_ISN, end - PUPPET_ISN)).collect(),
             text,
             tos,
+            urgent: header.urgent,
         })
     }
 }

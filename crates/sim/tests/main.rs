@@ -49,4 +49,5 @@ mod tcp_syn_queue;
 mod tcp_tail_probe;
 mod tcp_time_wait;
 mod tcp_timestamps;
+mod tcp_urgent;
 mod tcp_window;

@@ -82,6 +82,8 @@ impl Readiness {
     pub const ERROR: Self = Self(32);
     /// Everything that was written has been acknowledged.
     pub const DRAINED: Self = Self(64);
+    /// The peer has urgent data, or more of it (RFC 9293 section 3.8.5): `tcp_urgent_mark` says how far it reaches.
+    pub const URGENT: Self = Self(128);
 
     /// Whether everything in `other` is in this set.
     #[must_use]

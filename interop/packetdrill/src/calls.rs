@@ -180,7 +180,9 @@ unsafe extern "C" fn connect(userdata: *mut c_void, fd: c_int, name: *const sock
 /// For how long a call that takes something may wait.
 fn receive_wait(state: &mut State, fd: c_int, flags: c_int) -> Sys<Wait> {
     let socket = state.descriptors.socket(fd)?;
-    Ok(Wait::unless(socket.nonblocking || flags & libc::MSG_DONTWAIT != 0, socket.receive_timeout))
+    // Linux: a byte out of band is not waited for.
+    let never = flags & (libc::MSG_DONTWAIT | libc::MSG_OOB) != 0;
+    Ok(Wait::unless(socket.nonblocking || never, socket.receive_timeout))
 }
 
 /// For how long a call that gives something may wait.
@@ -416,8 +418,7 @@ unsafe extern "C" fn ioctl(userdata: *mut c_void, fd: c_int, request: c_ulong, a
             libc::FIONREAD => state.unread(fd)?,
             libc::TIOCOUTQ => state.unacknowledged(fd)?.0,
             SIOCOUTQNSD => state.unacknowledged(fd)?.1,
-            // RFC 9293 section 3.8.5: with nothing urgent before it, the next byte is not at the mark.
-            SIOCATMARK => state.unread(fd).map(|_| 0)?,
+            SIOCATMARK => usize::from(state.is_at_mark(fd)?),
             libc::FIONBIO if !number.is_null() => {
                 // SAFETY: FIONBIO points to a number.
                 state.descriptors.socket(fd)?.nonblocking = unsafe { *number } != 0;

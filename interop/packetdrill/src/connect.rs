@@ -110,7 +110,7 @@ impl State {
         options.socket = socket.options.clone();
         let (engine, rings) = heap_rings(socket.send_limit, socket.receive_limit);
         let id = machine.stack.tcp_connect(machine.now, remote, &options, engine)?;
-        socket.role = Role::Stream(Stream { id, rings, opening: true, shut_read: false, shut_write: false });
+        socket.role = Role::Stream(Stream::new(id, rings, true, socket.urgent_inline));
         socket.bound = machine.stack.tcp_addresses(id).map(|(local, _)| local);
         Err(Errno(libc::EINPROGRESS))
     }

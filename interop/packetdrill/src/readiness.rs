@@ -2,8 +2,8 @@
 
 use std::ffi::c_int;
 
-use libc::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRNORM, c_short, pollfd};
-use stack::tcp::Phase;
+use libc::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDHUP, POLLRDNORM, POLLWRNORM, c_short, pollfd};
+use stack::tcp::{OutOfBand, Phase};
 
 use crate::errno::{Errno, Sys};
 use crate::machine::Machine;
@@ -37,8 +37,17 @@ impl Socket {
                 if matches!(phase, Phase::SynSent | Phase::SynReceived) {
                     return ready;
                 }
-                if stream.rings.receive.len() >= self.receive_low_water.max(1) {
+                let mut urgent = stream.urgent.clone();
+                urgent.set_mark(machine.stack.tcp_urgent_mark(stream.id).unwrap_or(0));
+                let arrived = stream.rings.receive.len();
+                let unread = urgent.admissible(&stream.rings.receive, arrived);
+                // Linux: what lies before the mark is worth a read, however little it is.
+                if unread >= self.receive_low_water.max(1) || (unread > 0 && unread < arrived) {
                     ready |= READABLE;
+                }
+                let ahead = urgent.remaining(&stream.rings.receive) > 0;
+                if ahead && matches!(urgent.take(&stream.rings.receive, true), OutOfBand::Byte(_)) {
+                    ready |= POLLPRI;
                 }
                 let (free, queued, unsent) = machine.stack.tcp_info(stream.id).map_or((1, 0, 0), |info| {
                     let unsent = info.send_queue.saturating_sub(info.in_flight as usize);

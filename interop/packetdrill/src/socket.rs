@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use stack::config::TcpConfig;
-use stack::tcp::{ApplicationRings, ConnectionId, KeepAlive, ListenerId, SocketOptions, TcpError};
+use stack::tcp::{ApplicationRings, ConnectionId, KeepAlive, ListenerId, SocketOptions, TcpError, UrgentReader};
 
 use crate::errno::Errno;
 
@@ -21,12 +21,27 @@ pub(crate) enum Role {
 pub(crate) struct Stream {
     pub id: ConnectionId,
     pub rings: ApplicationRings,
+    /// What is known of the peer's urgent data.
+    pub urgent: UrgentReader,
     /// `connect` has begun and its end was not told yet.
     pub opening: bool,
     /// `shutdown(SHUT_RD)`.
     pub shut_read: bool,
     /// `shutdown(SHUT_WR)`.
     pub shut_write: bool,
+}
+
+impl Stream {
+    pub(crate) fn new(id: ConnectionId, rings: ApplicationRings, opening: bool, urgent_inline: bool) -> Self {
+        let mut urgent = UrgentReader::default();
+        urgent.set_out_of_band(!urgent_inline);
+        Self { id, rings, urgent, opening, shut_read: false, shut_write: false }
+    }
+
+    /// Bytes that a read would find: what has arrived, up to the urgent mark.
+    pub(crate) fn unread(&self) -> usize {
+        self.urgent.admissible(&self.rings.receive, self.rings.receive.len())
+    }
 }
 
 /// A TCP socket.
@@ -42,6 +57,8 @@ pub(crate) struct Socket {
     /// SO_KEEPALIVE, apart from its times, which can be set while it is off.
     pub keep_alive: bool,
     pub keep_alive_times: KeepAlive,
+    /// SO_OOBINLINE.
+    pub urgent_inline: bool,
     /// SO_LINGER.
     pub linger: Option<Duration>,
     /// The most that the rings of a new connection will ever hold.
@@ -71,6 +88,7 @@ impl Socket {
             options: SocketOptions::default(),
             keep_alive: false,
             keep_alive_times: KeepAlive::default(),
+            urgent_inline: false,
             linger: None,
             send_limit: config.send_buffer as usize,
             receive_limit: config.receive_buffer as usize,
@@ -86,7 +104,7 @@ impl Socket {
 
     /// A socket that `accept` returns: it has its listener's settings.
     pub(crate) fn accepted(&self, id: ConnectionId, rings: ApplicationRings, local: SocketAddr) -> Self {
-        let stream = Stream { id, rings, opening: false, shut_read: false, shut_write: false };
+        let stream = Stream::new(id, rings, false, self.urgent_inline);
         Self {
             nonblocking: false,
             bound: Some(local),

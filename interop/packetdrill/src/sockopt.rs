@@ -150,6 +150,7 @@ fn socket_number(socket: &Socket, name: c_int) -> Sys<c_int> {
         libc::SO_REUSEADDR => c_int::from(socket.reuse_address),
         libc::SO_REUSEPORT => c_int::from(socket.reuse_port),
         libc::SO_KEEPALIVE => c_int::from(socket.keep_alive),
+        libc::SO_OOBINLINE => c_int::from(socket.urgent_inline),
         libc::SO_RCVLOWAT => c_int::try_from(socket.receive_low_water).unwrap_or(c_int::MAX),
         _ => return Err(Errno(libc::ENOPROTOOPT)),
     })
@@ -160,6 +161,12 @@ fn set_socket_number(socket: &mut Socket, machine: &mut Machine, name: c_int, nu
     match name {
         libc::SO_REUSEADDR => socket.reuse_address = number != 0,
         libc::SO_REUSEPORT => socket.reuse_port = number != 0,
+        libc::SO_OOBINLINE => {
+            socket.urgent_inline = number != 0;
+            if let Role::Stream(stream) = &mut socket.role {
+                stream.urgent.set_out_of_band(number == 0);
+            }
+        }
         libc::SO_KEEPALIVE => {
             socket.keep_alive = number != 0;
             set_keep_alive(socket, machine);

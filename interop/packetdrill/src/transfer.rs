@@ -2,11 +2,21 @@
 
 use std::ffi::c_int;
 
-use stack::tcp::Phase;
+use stack::tcp::{OutOfBand, Phase};
 
 use crate::errno::{Errno, Sys};
-use crate::socket::Role;
+use crate::machine::Machine;
+use crate::socket::{Role, Stream};
 use crate::state::State;
+
+impl Stream {
+    /// Takes the engine's mark over. Nobody reads between the engine's word and this.
+    pub(crate) fn follow_mark(&mut self, machine: &Machine) {
+        if let Some(mark) = machine.stack.tcp_urgent_mark(self.id) {
+            self.urgent.set_mark(mark);
+        }
+    }
+}
 
 /// The most that one call moves; a call may always move less than it was asked to.
 const MOST: usize = 64 << 20;
@@ -26,8 +36,7 @@ impl State {
             return Err(Errno(libc::EAGAIN));
         }
         if flags & libc::MSG_OOB != 0 {
-            // RFC 9293 section 3.8.5: nothing urgent is waiting.
-            return Err(Errno(libc::EINVAL));
+            return self.receive_urgent(fd, len, flags & libc::MSG_PEEK != 0);
         }
         if flags & !KNOWN != 0 {
             return Err(Errno(libc::EOPNOTSUPP));
@@ -36,8 +45,11 @@ impl State {
             Role::Stream(stream) => stream,
             _ => return Err(Errno(libc::ENOTCONN)),
         };
+        stream.follow_mark(machine);
         let ring = &mut stream.rings.receive;
-        let waiting = ring.len();
+        let arrived = ring.len();
+        // Not as Linux: a look steps over a byte out of band, too, which can be taken all the same.
+        let waiting = stream.urgent.admit(ring, arrived);
         let phase = machine.stack.tcp_phase(stream.id);
         let over = matches!(phase, Phase::Closed | Phase::TimeWait);
         if waiting == 0 {
@@ -49,7 +61,8 @@ impl State {
             return if ended { Ok(Vec::new()) } else { Err(Errno(libc::EAGAIN)) };
         }
         let len = len.min(MOST);
-        let all = flags & libc::MSG_WAITALL != 0 && flags & libc::MSG_PEEK == 0;
+        // At the mark a read ends, whatever it waits for.
+        let all = flags & libc::MSG_WAITALL != 0 && flags & libc::MSG_PEEK == 0 && waiting == ring.len();
         if all && waiting < len && !ring.is_producer_finished() && !over && !stream.shut_read {
             return Err(Errno(libc::EAGAIN));
         }
@@ -64,7 +77,7 @@ impl State {
 
     /// `send(2)`: how much there was room for; EAGAIN when there was none.
     pub(crate) fn send(&mut self, fd: c_int, bytes: &[u8], flags: c_int) -> Sys<usize> {
-        const KNOWN: c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        const KNOWN: c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | libc::MSG_OOB;
         let (socket, machine) = self.socket(fd)?;
         if flags & !KNOWN != 0 {
             return Err(Errno(libc::EOPNOTSUPP));
@@ -87,16 +100,49 @@ impl State {
         if written == 0 {
             return Err(Errno(libc::EAGAIN));
         }
-        machine.stack.tcp_wrote(machine.now, stream.id);
+        if flags & libc::MSG_OOB != 0 {
+            machine.stack.tcp_wrote_urgent(machine.now, stream.id, stream.rings.send.position());
+        } else {
+            machine.stack.tcp_wrote(machine.now, stream.id);
+        }
         Ok(written)
     }
 
-    /// FIONREAD: bytes that can be read.
+    /// `recv(2)` with MSG_OOB: the last urgent byte.
+    fn receive_urgent(&mut self, fd: c_int, len: usize, peek: bool) -> Sys<Vec<u8>> {
+        let (socket, machine) = self.socket(fd)?;
+        let Role::Stream(stream) = &mut socket.role else { return Err(Errno(libc::EINVAL)) };
+        stream.follow_mark(machine);
+        match stream.urgent.take(&stream.rings.receive, peek) {
+            OutOfBand::Byte(byte) => Ok([byte][..len.min(1)].to_vec()),
+            OutOfBand::Awaited if stream.shut_read || stream.rings.receive.is_producer_finished() => Ok(Vec::new()),
+            OutOfBand::Awaited => Err(Errno(libc::EAGAIN)),
+            OutOfBand::Nothing => Err(Errno(libc::EINVAL)),
+        }
+    }
+
+    /// FIONREAD: bytes that can be read, before the mark of urgent data.
     pub(crate) fn unread(&mut self, fd: c_int) -> Sys<usize> {
-        match &self.socket(fd)?.0.role {
-            Role::Stream(stream) => Ok(stream.rings.receive.len()),
+        let (socket, machine) = self.socket(fd)?;
+        match &mut socket.role {
+            Role::Stream(stream) => {
+                stream.follow_mark(machine);
+                Ok(stream.unread())
+            }
             Role::Listening(_) => Err(Errno(libc::EINVAL)),
             Role::Fresh => Ok(0),
+        }
+    }
+
+    /// SIOCATMARK: whether the next byte is the last urgent one.
+    pub(crate) fn is_at_mark(&mut self, fd: c_int) -> Sys<bool> {
+        let (socket, machine) = self.socket(fd)?;
+        match &mut socket.role {
+            Role::Stream(stream) => {
+                stream.follow_mark(machine);
+                Ok(stream.urgent.is_at_mark(&stream.rings.receive))
+            }
+            _ => Ok(false),
         }
     }
 

@@ -29,7 +29,7 @@ const CONSTANTS: &[(&str, i64)] = table! {
 
 /// The value of a constant.
 pub(crate) fn constant(name: &str) -> Result<i64, String> {
-    let others = [("SIOCINQ", 0x541b)];
+    let others = [("SIOCINQ", 0x541b), ("SIOCATMARK", 0x8905)];
     let found = CONSTANTS.iter().chain(&others).find(|(other, _)| *other == name);
     found.map(|(_, value)| *value).ok_or(format!("{name} is not known"))
 }

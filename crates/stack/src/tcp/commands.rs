@@ -131,6 +131,35 @@ impl Stack {
         });
     }
 
+    /// As [`tcp_wrote`](Self::tcp_wrote), where all that was written before `end` is urgent (RFC 9293 section 3.8.5): a
+    /// position of the send ring, as its producer counts. What was not written yet is urgent when it comes: who writes
+    /// from another thread says so first, and no byte leaves without the mark.
+    pub fn tcp_wrote_urgent(&mut self, now: Instant, connection: ConnectionId, end: u64) {
+        self.change_connection(now, connection, |connection, config| {
+            if !connection.flags.has(Flags::FINISHED) {
+                connection.restart_if_idle(now, config);
+                connection.mark_urgent(end);
+            }
+        });
+    }
+
+    /// How far the peer's urgent data reaches: the position of the receive ring, as its consumer counts, that follows the
+    /// last urgent byte, which may still be on its way. `None` if there never was any.
+    ///
+    /// Until the owner has told the reader, and [said so](Self::tcp_urgent_told), the ring is
+    /// marked (`Consumer::is_marked`).
+    #[must_use]
+    pub fn tcp_urgent_mark(&self, connection: ConnectionId) -> Option<u64> {
+        self.tcp.connections.get(connection)?.urgent_mark()
+    }
+
+    /// The reader knows of the mark.
+    pub fn tcp_urgent_told(&mut self, connection: ConnectionId) {
+        if let Some(connection) = self.tcp.connections.get_mut(connection) {
+            connection.receive.mark(false);
+        }
+    }
+
     /// The application has read from its receive ring: the window may open.
     pub fn tcp_read(&mut self, now: Instant, connection: ConnectionId) {
         let (tcp, mut context) = self.tcp_context();

@@ -260,7 +260,7 @@ impl Tcp {
             return Err(Discard::TcpNoConnection);
         };
         connection.phase = Phase::Established;
-        connection.flags.set(Flags::FAST_OPEN);
+        connection.flags.set(Flags::FAST_OPEN.and(Flags::SYN_TEXT));
         connection.snd.una = half.isn + 1;
         connection.snd.nxt = half.isn + 1;
         connection.snd.wl2 = half.isn + 1;
@@ -365,6 +365,7 @@ impl Tcp {
             _ => None,
         };
         if took_text {
+            connection.flags.set(Flags::SYN_TEXT);
             self.counters.fast_open_connected += 1;
         }
         self.fast_open_cookies.learn(server, cookie, mss, took_text);

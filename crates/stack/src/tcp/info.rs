@@ -97,6 +97,8 @@ pub struct TcpInfo {
     pub marks_received: u32,
     /// Acknowledgements that echoed such a mark (ECE).
     pub echoes_received: u32,
+    /// Whether text on the SYN was taken, whoever sent it (RFC 7413).
+    pub fast_open: bool,
     /// Whether selective acknowledgements are in use.
     pub selective_acks: bool,
     /// Whether timestamps are in use.
@@ -143,6 +145,7 @@ impl TcpInfo {
             selective_acks: connection.flags.has(Flags::SACK),
             marks_received: ledger.map_or(0, |ledger| ledger.marks_received),
             echoes_received: ledger.map_or(0, |ledger| ledger.echoes_received),
+            fast_open: connection.flags.has(Flags::SYN_TEXT),
             reordering_window: recovery.map_or(Duration::ZERO, |recovery| {
                 recovery.reordering_window(connection.segment_size(), connection.rtt.smoothed().unwrap_or_default())
             }),

@@ -229,6 +229,8 @@ impl Connection {
             self.phase = Phase::Closed;
             return Err(Stop::Reset(Discard::TcpAfterClose, reset));
         }
+        // Sixth: the URG bit.
+        self.on_urgent(seq, &segment.header);
         self.on_text(env, segment)?;
         Ok(())
     }
@@ -302,6 +304,8 @@ impl Connection {
             self.last_heard = env.now;
             if self.phase.is_synchronized() && self.on_ack(env, segment).is_ok() {
                 self.on_probe_answered();
+                // RFC 9293 section 3.8.6: URG is processed, too, when the window is closed.
+                self.on_urgent(segment.header.seq, &segment.header);
             }
         }
     }

@@ -1,12 +1,14 @@
 //! What a connection has counted that nothing but [`TcpInfo`](super::TcpInfo) asks for.
 //!
 //! Made when the first text goes out or the first mark arrives, so that a connection that never spoke has none. Bytes
-//! acknowledged and received need no counter: the rings' positions tell.
+//! acknowledged and received need no counter: the rings' positions tell. What hardly any connection has, the marks of
+//! urgent data, is found from here too.
 
 use alloc::boxed::Box;
 use core::time::Duration;
 
 use crate::tcp::connection::Connection;
+use crate::tcp::urgent::Urgent;
 use crate::tcp::waiting::Waiting;
 use crate::time::Instant;
 
@@ -22,8 +24,10 @@ pub(crate) struct Ledger {
     /// What the sender waits for, and since when.
     pub waiting: Waiting,
     pub since: Instant,
-    /// How many nanoseconds it has waited before, for each reason; what [`Waiting::Idle`]'s place holds means nothing.
-    waited: [u64; 5],
+    /// How many nanoseconds it has waited before, for each reason but [`Waiting::Idle`].
+    waited: [u64; 4],
+    /// How far urgent data reaches, where there ever was any.
+    pub urgent: Option<Box<Urgent>>,
 }
 
 impl Ledger {
@@ -34,22 +38,29 @@ impl Ledger {
             bytes_retransmitted: 0,
             waiting: Waiting::Idle,
             since: Instant::ZERO,
-            waited: [0; 5],
+            waited: [0; 4],
+            urgent: None,
         }
     }
 
     /// The sender waits for something else from now on.
     pub(crate) fn wait_for(&mut self, now: Instant, waiting: Waiting) {
-        let waited = &mut self.waited[self.waiting as usize];
-        *waited = waited.saturating_add(now.as_nanos().saturating_sub(self.since.as_nanos()));
+        if let Some(waited) = place(self.waiting).and_then(|at| self.waited.get_mut(at)) {
+            *waited = waited.saturating_add(now.as_nanos().saturating_sub(self.since.as_nanos()));
+        }
         self.waiting = waiting;
         self.since = now;
     }
 
     /// How long the sender has waited for this, up to the last change.
     pub(crate) fn waited(&self, waiting: Waiting) -> Duration {
-        Duration::from_nanos(self.waited[waiting as usize])
+        Duration::from_nanos(place(waiting).and_then(|at| self.waited.get(at)).copied().unwrap_or(0))
     }
+}
+
+/// Where the time of a reason is kept.
+const fn place(waiting: Waiting) -> Option<usize> {
+    (waiting as usize).checked_sub(1)
 }
 
 impl Connection {

@@ -17,6 +17,7 @@
 //! | what the path carries | `path_search`, `icmp` |
 //! | how much the rings may hold; what all of them may | `buffers`, `memory` |
 //! | what routers say by marks | `ecn` |
+//! | urgent data: the mark, sent and received; how a reader sees it | `urgent`, `urgent_reader` |
 //! | a closed window; a silent peer | `persist`, `keep_alive` |
 //! | RFC 7323 | `timestamps` |
 //! | resets, and the limit on answers to forged segments | `reset`, `challenge`, `bare` |
@@ -75,6 +76,8 @@ mod timers;
 mod timestamps;
 mod train;
 mod undo;
+mod urgent;
+mod urgent_reader;
 mod waiting;
 
 use alloc::collections::BTreeMap;
@@ -94,6 +97,7 @@ pub use memory::{MemoryState, TcpMemory};
 pub use options::{ApplicationRings, KeepAlive, SocketOption, SocketOptions, StreamRings, heap_rings};
 pub use phase::Phase;
 pub use syn_cookies::SynCookies;
+pub use urgent_reader::{OutOfBand, UrgentReader};
 pub use waiting::Waiting;
 
 use crate::config::TcpConfig;

@@ -227,7 +227,7 @@ impl Connection {
         }
         // Everything that waits. Nagle's rule, in Minshall's form: not while a small segment is unacknowledged.
         let small_outstanding = self.flags.has(Flags::SMALL_SENT) && self.snd.small.after(self.snd.una);
-        self.options.no_delay || finished || !small_outstanding
+        self.options.no_delay || finished || !small_outstanding || self.has_unsent_urgent_text()
     }
 
     /// RFC 9293 section 3.8.6.1: one byte beyond the window; more if the window holds some and only the rule against
@@ -263,7 +263,8 @@ impl Connection {
     /// then, and none has to be asked. The usual case of a request or a response.
     #[inline]
     fn free_text(&self) -> Option<u32> {
-        if self.flight() != 0 || self.snd.fin.is_some() || !self.phase.sends() || self.flags.has(Flags::PACED) {
+        const UNUSUAL: Flags = Flags::PACED.and(Flags::URGENT);
+        if self.flight() != 0 || self.snd.fin.is_some() || !self.phase.sends() || self.flags.has(UNUSUAL) {
             return None;
         }
         let left = self.unsent();
@@ -357,6 +358,10 @@ impl Connection {
                 flags |= TcpFlags::CWR;
             }
         }
+        let urgent = self.urgent_pointer(plan.seq);
+        if urgent > 0 {
+            flags |= TcpFlags::URG;
+        }
         let is_first_syn = plan.kind == Kind::Syn && self.phase == Phase::SynSent;
         let header = TcpHeader {
             src_port: self.flow.local_port,
@@ -365,7 +370,7 @@ impl Connection {
             ack: if is_first_syn { SeqNum(0) } else { self.rcv.nxt },
             flags,
             window,
-            urgent: 0,
+            urgent,
             options,
         };
         let mut bytes = [0; MAX_HEADER_LEN];

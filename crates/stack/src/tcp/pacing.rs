@@ -94,8 +94,12 @@ impl Connection {
     /// How long a train may be.
     pub(crate) fn longest_train(&self) -> u32 {
         let mss = self.segment_size();
-        if !self.flags.has(Flags::PACED) {
+        if !self.flags.has(Flags::PACED.and(Flags::URGENT)) {
             return LONGEST_TRAIN.max(mss);
+        }
+        if self.has_urgent_text() {
+            // RFC 9293 section 3.8.5: the pointer counts from each segment's own number, and none is copied from another.
+            return mss;
         }
         self.train_rate().map_or(LONGEST_TRAIN.max(mss), |rate| quantum(rate, mss))
     }

@@ -31,7 +31,7 @@ impl Connection {
             Kind::Ack => !self.flags.has(Flags::SACK) || (self.duplicate.is_none() && self.reassembly.is_none()),
             _ => false,
         };
-        if !is_plain || !config.fast_path || self.flags.has(Flags::ECN) {
+        if !is_plain || !config.fast_path || self.flags.has(Flags::ECN.and(Flags::URGENT)) {
             return None;
         }
         let offset = self.send_offset(plan.seq);
