@@ -11,6 +11,7 @@
 pub mod aio;
 mod configuration;
 mod control;
+mod date;
 pub mod dns;
 mod engine;
 mod error;
@@ -34,6 +35,7 @@ pub use wire::cidr::Cidr;
 pub use wire::ethernet::MacAddr;
 
 pub use crate::configuration::{Configuration, LeaseTerms};
+pub use crate::date::Date;
 pub use crate::error::{Error, PingFailure, SocketError};
 pub use crate::instance::{Net, NetBuilder};
 pub use crate::interface::{Interface, InterfaceStats};

@@ -1,5 +1,6 @@
 //! How files are shown.
 
+use wharf::Date;
 use wharf::ssh::sftp::{Attributes, Entry, Kind, Room, shown};
 
 use crate::output::bytes;
@@ -18,7 +19,7 @@ fn long_line(entry: &Entry) -> String {
         "{} {user:>6} {group:>6} {:>12} {} {}",
         mode(&entry.attributes),
         size.unwrap_or_default(),
-        times.map_or("-".to_owned(), |(_, changed)| date(changed)),
+        times.map_or("-".to_owned(), |(_, changed)| Date::and_time(changed.into())),
         shown(&entry.name)
     )
 }
@@ -45,22 +46,6 @@ fn mode(attributes: &Attributes) -> String {
     text
 }
 
-/// Seconds since 1970 as `YYYY-MM-DD HH:MM` in UTC.
-pub(super) fn date(seconds: u32) -> String {
-    let (days, rest) = (i64::from(seconds) / 86_400, seconds % 86_400);
-    // Days from a first of March, so that the leap day ends the year: the Gregorian calendar repeats after 146,097.
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    format!("{year}-{month:02}-{day:02} {:02}:{:02}", rest / 3600, rest / 60 % 60)
-}
-
 /// The lines of `stat`.
 pub(super) fn described(path: &[u8], attributes: &Attributes) -> Vec<String> {
     let kind = match attributes.kind() {
@@ -80,8 +65,8 @@ pub(super) fn described(path: &[u8], attributes: &Attributes) -> Vec<String> {
         lines.push(format!("owner       {user}, group {group}"));
     }
     if let Some((read, changed)) = attributes.times {
-        lines.push(format!("changed     {} UTC", date(changed)));
-        lines.push(format!("read        {} UTC", date(read)));
+        lines.push(format!("changed     {} UTC", Date::and_time(changed.into())));
+        lines.push(format!("read        {} UTC", Date::and_time(read.into())));
     }
     lines
 }

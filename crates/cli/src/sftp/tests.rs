@@ -1,7 +1,7 @@
 //! What needs no server.
 
 use super::command::{Command, HELP, Line, NAMES, Way};
-use super::{complete, listing, paths, target, words};
+use super::{complete, paths, target, words};
 
 fn command(line: &str) -> Command {
     Line::parse(line).unwrap_or_else(|error| panic!("{line}: {error}")).command
@@ -68,12 +68,4 @@ fn paths_are_bytes_between_slashes() {
     assert_eq!(paths::parted(b"/a"), (&b"/"[..], &b"a"[..]));
     assert_eq!(paths::parted(b"x/y"), (&b"x"[..], &b"y"[..]));
     assert_eq!(complete::start_of("get a\\ b"), 4);
-}
-
-#[test]
-fn dates_are_the_calendars() {
-    assert_eq!(listing::date(0), "1970-01-01 00:00");
-    assert_eq!(listing::date(951_782_400), "2000-02-29 00:00");
-    assert_eq!(listing::date(1_735_689_599), "2024-12-31 23:59");
-    assert_eq!(listing::date(u32::MAX), "2106-02-07 06:28");
 }

@@ -1,9 +1,7 @@
 //! A certificate (RFC 5280) in words, for people. What is believed is webpki's business; nothing here decides.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
-use rustls::pki_types::UnixTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
@@ -11,8 +9,8 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
-use super::date::Date;
 use super::key_log::hexadecimal;
+use crate::date::Date;
 
 /// What a certificate says, for display.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +81,7 @@ fn distinguished(name: &X509Name<'_>) -> String {
 fn day(moment: ASN1Time) -> Date {
     // Before 1970 nobody signed anything.
     let seconds = u64::try_from(moment.timestamp()).unwrap_or(0);
-    Date::from(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    Date::of_unix_time(seconds)
 }
 
 fn name_as_words(name: &GeneralName<'_>) -> String {

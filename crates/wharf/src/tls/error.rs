@@ -7,8 +7,8 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
 
-use super::date::Date;
 use super::{Certificate, Trust};
+use crate::date::Date;
 
 /// A TLS session that did not come about. Shown as a sentence: the layer, the thing, the next step.
 #[derive(Debug, thiserror::Error)]
@@ -199,10 +199,12 @@ impl Error {
                 Self::WrongName { name, presented: presented.iter().map(|entry| plain_name(entry)).collect() }
             }
             C::NotValidForName => Self::WrongName { name, presented: Vec::new() },
-            C::ExpiredContext { not_after, .. } => Self::Expired { name, not_after: Some((*not_after).into()) },
+            C::ExpiredContext { not_after, .. } => {
+                Self::Expired { name, not_after: Some(Date::of_unix_time(not_after.as_secs())) }
+            }
             C::Expired => Self::Expired { name, not_after: None },
             C::NotValidYetContext { not_before, .. } => {
-                Self::NotValidYet { name, not_before: Some((*not_before).into()) }
+                Self::NotValidYet { name, not_before: Some(Date::of_unix_time(not_before.as_secs())) }
             }
             C::NotValidYet => Self::NotValidYet { name, not_before: None },
             C::UnknownIssuer => Self::UnknownIssuer { name, hint: issuer_hint(trust, chain) },

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::Date;
+
 /// Why a record cannot be believed although it should be signed (RFC 4035 section 5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -146,29 +148,5 @@ fn tags(tags: &[u16]) -> String {
 
 /// A signature's time as people read it.
 fn date(seconds: u32) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Years begin in March here, so that the leap day comes last: 306 days lie between that March and 1 January 1970.
-    let day = days + 719_468;
-    let era = day / 146_097;
-    let day_of_era = day % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year_of_era + u32::from(month <= 2);
-    format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", rest / 3600, rest / 60 % 60)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::date;
-
-    #[test]
-    fn times_are_told_as_dates() {
-        assert_eq!(date(0), "1970-01-01 00:00 UTC");
-        assert_eq!(date(951_827_696), "2000-02-29 12:34 UTC");
-        assert_eq!(date(1_709_251_199), "2024-02-29 23:59 UTC");
-        assert_eq!(date(u32::MAX), "2106-02-07 06:28 UTC");
-    }
+    format!("{} UTC", Date::and_time(seconds.into()))
 }

@@ -1,8 +1,6 @@
-//! A moment of a certificate as a date, for messages.
+//! Days of the calendar, for people: when a certificate or a signature is valid, when a file was changed.
 
 use std::fmt;
-
-use rustls::pki_types::UnixTime;
 
 /// A day of the Gregorian calendar, in UTC. Shown as `2026-11-21`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,10 +13,11 @@ pub struct Date {
     pub day: u64,
 }
 
-impl From<UnixTime> for Date {
-    fn from(moment: UnixTime) -> Self {
-        // Years run from March here, so that the leap day is the last of its year.
-        let days = moment.as_secs() / 86_400 + 719_468;
+impl Date {
+    /// The day of a moment, told in seconds since the first of January 1970.
+    pub fn of_unix_time(seconds: u64) -> Self {
+        // Years run from March here, so that the leap day is the last of its year; the calendar repeats after 146,097 days.
+        let days = seconds / 86_400 + 719_468;
         let era = days / 146_097;
         let day_of_era = days % 146_097;
         let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -31,6 +30,12 @@ impl From<UnixTime> for Date {
             day: day_of_year - (153 * march_month + 2) / 5 + 1,
         }
     }
+
+    /// A moment to the minute, as `2026-11-21 16:57`, in UTC.
+    pub fn and_time(seconds: u64) -> String {
+        let rest = seconds % 86_400;
+        format!("{} {:02}:{:02}", Self::of_unix_time(seconds), rest / 3_600, rest / 60 % 60)
+    }
 }
 
 impl fmt::Display for Date {
@@ -40,19 +45,4 @@ impl fmt::Display for Date {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn a_unix_time_becomes_its_day() {
-        let day = |seconds| Date::from(UnixTime::since_unix_epoch(Duration::from_secs(seconds))).to_string();
-        assert_eq!(day(0), "1970-01-01");
-        assert_eq!(day(951_782_399), "2000-02-28");
-        assert_eq!(day(951_782_400), "2000-02-29");
-        assert_eq!(day(951_868_800), "2000-03-01");
-        assert_eq!(day(1_795_219_200), "2026-11-21");
-        assert_eq!(day(4_107_542_400), "2100-03-01");
-    }
-}
+mod tests;
