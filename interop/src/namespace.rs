@@ -12,6 +12,7 @@ use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -70,8 +71,7 @@ fn test_name<F>() -> &'static str {
 fn run_inside(test: &str) {
     let executable = env::current_exe().expect("a test knows its own path");
     let binary = wharf_binary(&executable);
-    let directory =
-        target_directory(&executable).join("interop").join(format!("{}-{}", test.replace("::", "-"), process::id()));
+    let directory = target_directory(&executable).join("interop").join(directory_name(test));
     fs::create_dir_all(&directory).expect("the target directory takes the test's files");
     let log = directory.join("test.log");
     let output = File::create(&log).expect("the test's log can be written");
@@ -115,6 +115,14 @@ fn run_inside(test: &str) {
         Some(status) => panic!("inside the namespace ({status}):\n{log}"),
         None => panic!("inside the namespace: hung, killed after {:?}:\n{log}", 2 * HUNG),
     }
+}
+
+/// A name of its own for the directory of `test`, with the beginning of the test's. It is short, because daemons make
+/// sockets below it, whose paths may not be longer than 107 bytes (unix(7)).
+fn directory_name(test: &str) -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let name: String = test.replace("::", "-").chars().take(16).collect();
+    format!("{}-{}-{name}", process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The flags under which unshare(1) works here, found out once.

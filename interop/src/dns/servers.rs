@@ -77,7 +77,8 @@ impl<'a> Server<'a> {
         command.arg("-c").arg(file);
         let count = zones.len();
         let daemon = Daemon::start(&mut command, world.path("knot.log"), |log| {
-            log.contains("server started") && log.matches("loaded").count() >= count
+            // The control socket comes last, and without it the server does not stay.
+            log.contains("server started") && log.contains("control, binding") && log.matches("loaded").count() >= count
         });
         Self { world, daemon: world.keep(daemon) }
     }
