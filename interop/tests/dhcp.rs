@@ -62,7 +62,9 @@ fn an_address_in_use_by_another_is_declined() {
         // The server would give .100 first; the kernel already has it.
         world.ip(&["address", "add", "10.9.0.100/32", "dev", tap.name]);
         let server = Names::udhcpd(world, &tap, 600);
-        let run = world.wharf(&["ping", "10.9.0.1", "-c", "1", "--link", &tap.link()]).run().succeeded();
+        // If it does not notice by itself, we decline, and ask again ten seconds later (RFC 2131 section 3.1, step 5).
+        let patient = ["ping", "10.9.0.1", "-c", "1", "--timeout", "60", "--link", &tap.link()];
+        let run = world.wharf(&patient).run().succeeded();
         assert!(server.log().contains("DECLINE") || server.log().matches("sending OFFER").count() >= 1, "{run}");
         assert!(!run.stdout.contains("10.9.0.100/"), "{run}");
     });
