@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use ::http::{Response as ResponseHead, StatusCode};
 use tokio::time::Instant;
-use url::{Host, Url};
+use url::Url;
 
 use super::body::{Body, Limits, Source};
 use super::client::{Client, Response, Versions, Whole};
 use super::connect::{Connected, Facts, connect};
-use super::dial::Dial;
+use super::dial::{Dial, destination};
 use super::error::Error;
 use super::exchange::{Again, Failed, announced};
 use super::h3::Alternative;
@@ -237,12 +237,7 @@ impl<D: Dial> Client<D> {
     /// Where `url` leads, and by which proxy.
     fn place(&self, url: &Url) -> Result<Place, Error> {
         let missing = || Error::Url { url: url.to_string(), reason: "it names no host".to_owned() };
-        let host = match url.host().ok_or_else(missing)? {
-            Host::Domain(name) => name.to_owned(),
-            Host::Ipv4(address) => address.to_string(),
-            Host::Ipv6(address) => address.to_string(),
-        };
-        let port = url.port_or_known_default().ok_or_else(missing)?;
+        let (host, port) = destination(url).ok_or_else(missing)?;
         let secure = url.scheme() == "https";
         let proxy = self.proxies.for_host(secure, &host, port).cloned();
         Ok(Place { secure, host, port, proxy })

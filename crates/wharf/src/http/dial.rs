@@ -7,11 +7,26 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
+use url::{Host, Url};
 
 use super::{Error, h3};
 use crate::Net;
 use crate::aio::{TcpStream, UdpSocket};
 use crate::dns::Resolver;
+
+/// The host and port that `url` leads to, the host as [`Dial::dial`] takes it; `None` where it names none.
+pub(crate) fn destination(url: &Url) -> Option<(String, u16)> {
+    Some((host(url)?, url.port_or_known_default()?))
+}
+
+/// The host of `url`, a name or an address without brackets.
+pub(super) fn host(url: &Url) -> Option<String> {
+    Some(match url.host()? {
+        Host::Domain(name) => name.to_owned(),
+        Host::Ipv4(address) => address.to_string(),
+        Host::Ipv6(address) => address.to_string(),
+    })
+}
 
 /// A stream that is connected, and to what.
 pub struct Dialed<S> {

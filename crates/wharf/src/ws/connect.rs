@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::handshake::server;
-use url::{Host, Url};
+use url::Url;
 
 use super::error::Error;
 use super::options::{Options, ServerOptions};
@@ -20,7 +20,7 @@ use super::socket::WebSocket;
 use super::stream::{Counted, Stream};
 use crate::Net;
 use crate::dns::Resolver;
-use crate::http::{Dial, OverNet};
+use crate::http::{Dial, OverNet, destination};
 use crate::tls::{Agreed, Connector, Trust};
 
 /// A client's end that stands.
@@ -66,12 +66,7 @@ pub async fn connect(net: &Net, url: &str, options: &Options) -> Result<Connecte
 pub async fn connect_with(net: &Net, resolver: &Resolver, url: &str, options: &Options) -> Result<Connected, Error> {
     let (url, request) = request(url, options)?;
     let missing = || Error::Url { url: url.to_string(), reason: "it names no host".to_owned() };
-    let host = match url.host().ok_or_else(missing)? {
-        Host::Domain(name) => name.to_owned(),
-        Host::Ipv4(address) => address.to_string(),
-        Host::Ipv6(address) => address.to_string(),
-    };
-    let port = url.port_or_known_default().ok_or_else(missing)?;
+    let (host, port) = destination(&url).ok_or_else(missing)?;
     // Everything that can be refused was refused before a packet is sent.
     let connector = match (url.scheme(), &options.tls) {
         ("wss", Some(connector)) => Some(connector.with_alpn(&["http/1.1"])),

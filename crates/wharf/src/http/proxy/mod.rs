@@ -11,12 +11,12 @@ mod tunnel;
 use std::fmt;
 
 use ::http::HeaderValue;
-use url::{Host, Url};
+use url::Url;
 
 pub use environment::Proxies;
 
 use super::connect::Stream;
-use super::dial::Dial;
+use super::dial::{self, Dial};
 use super::error::Error;
 use super::pool::Place;
 use super::request::{percent_decoded, take_credentials};
@@ -65,12 +65,7 @@ impl Proxy {
         if port == 0 {
             return Err(refuse(&"port 0 cannot be connected to"));
         }
-        let host = match url.host() {
-            Some(Host::Domain(name)) if !name.is_empty() => name.to_owned(),
-            Some(Host::Ipv4(address)) => address.to_string(),
-            Some(Host::Ipv6(address)) => address.to_string(),
-            _ => return Err(refuse(&"it names no host")),
-        };
+        let host = dial::host(&url).filter(|host| !host.is_empty()).ok_or_else(|| refuse(&"it names no host"))?;
         let mut login = None;
         if kind != Kind::Http && !url.username().is_empty() {
             let (name, password) = (percent_decoded(url.username()), percent_decoded(url.password().unwrap_or("")));
