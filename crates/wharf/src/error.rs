@@ -56,6 +56,8 @@ pub enum SocketError {
     NotConnected,
     /// The option does not exist for this socket, or its value is out of range.
     InvalidOption,
+    /// No urgent byte can be taken out of band: there is none, it was taken, or it stays in the stream.
+    NothingUrgent,
     /// The memory behind the socket was damaged by whoever shares it.
     Corrupt,
     /// The engine behind the socket has stopped.
@@ -85,7 +87,7 @@ impl SocketError {
             Self::BrokenPipe => io::ErrorKind::BrokenPipe,
             Self::AddressInUse => io::ErrorKind::AddrInUse,
             Self::AddressNotAvailable | Self::BadDestination | Self::NoPort => io::ErrorKind::AddrNotAvailable,
-            Self::MessageTooLong | Self::InvalidOption => io::ErrorKind::InvalidInput,
+            Self::MessageTooLong | Self::InvalidOption | Self::NothingUrgent => io::ErrorKind::InvalidInput,
             Self::QueueFull => io::ErrorKind::ResourceBusy,
             Self::NotConnected => io::ErrorKind::NotConnected,
             Self::Corrupt => io::ErrorKind::InvalidData,
@@ -116,6 +118,7 @@ impl fmt::Display for SocketError {
             Self::MessageTooLong => "message too long",
             Self::NotConnected => "not connected",
             Self::InvalidOption => "no such option, or its value is out of range",
+            Self::NothingUrgent => "there is no urgent byte to take out of band",
             Self::Corrupt => "the socket's shared memory was damaged",
             Self::EngineStopped => "the network engine has stopped",
         })

@@ -42,6 +42,10 @@ pub struct TcpOptions {
     pub max_pacing_rate: Option<u64>,
     /// Explicit congestion notification (RFC 3168). Default: where the peer asks for it.
     pub ecn: Option<Ecn>,
+    /// TCP_FASTOPEN_CONNECT (RFC 7413): the SYN asks the server for a cookie, or shows the one that this [`Net`](crate::Net)
+    /// was given before and takes along what is written by then, which is what `connect_with_data` is for. Only for
+    /// requests that may come twice. Default false.
+    pub fast_open: bool,
 }
 
 impl Default for TcpOptions {
@@ -60,6 +64,7 @@ impl Default for TcpOptions {
             pacing: false,
             max_pacing_rate: None,
             ecn: None,
+            fast_open: false,
         }
     }
 }
@@ -157,7 +162,7 @@ pub struct ListenOptions {
     /// TCP_FASTOPEN: text on a SYN is taken at once from peers that hold a cookie (RFC 7413), for so many connections at
     /// most whose handshake is not complete. Only for protocols whose requests may come twice. Default `None`, off.
     pub fast_open: Option<usize>,
-    /// What its connections begin with; `local` must be `None`.
+    /// What its connections begin with; `local` must be `None`, and `TcpOptions::fast_open` false.
     pub tcp: TcpOptions,
 }
 
@@ -318,4 +323,6 @@ pub struct TcpInfo {
     pub marks_received: u32,
     /// Acknowledgements that echoed such a mark.
     pub echoes_received: u32,
+    /// Whether text on the SYN was taken (RFC 7413).
+    pub fast_open: bool,
 }

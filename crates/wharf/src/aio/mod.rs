@@ -27,6 +27,7 @@
 mod split;
 mod tcp;
 mod udp;
+mod urgent;
 
 pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use self::tcp::{TcpListener, TcpStream};

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::split::{OwnedReadHalf, OwnedWriteHalf};
 use crate::options::{CongestionControl, KeepAlive, ListenOptions, TcpInfo, TcpOption, TcpOptions};
 use crate::socket::listener::Listener;
-use crate::socket::stream::Stream;
+use crate::socket::stream::{Stream, upto};
 use crate::{Net, SocketError, net};
 
 /// A TCP connection, asynchronous like tokio's.
@@ -44,8 +44,58 @@ impl TcpStream {
         Ok(Self { stream: Arc::new(stream) })
     }
 
+    /// As [`connect_with`](Self::connect_with), and writes `data`: with [`TcpOptions::fast_open`] as much of it as the SYN
+    /// may take along travels with it, so that the answer comes a round trip sooner. The rest follows the handshake. `data`
+    /// may reach the server twice: a network may deliver a SYN twice.
+    ///
+    /// ```
+    /// use tokio::io::AsyncReadExt;
+    /// use wharf::aio::{TcpListener, TcpStream};
+    /// use wharf::{ListenOptions, TcpOptions};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let net = wharf::Net::loopback()?;
+    /// let (mut serve, mut call) = (ListenOptions::default(), TcpOptions::default());
+    /// serve.fast_open = Some(16);
+    /// call.fast_open = true;
+    /// let listener = TcpListener::bind_with(&net, ([127, 0, 0, 1], 0), &serve).await?;
+    /// // The first connection asks for a cookie, those after it show it.
+    /// for taken in [false, true] {
+    ///     let _client = TcpStream::connect_with_data(&net, listener.local_addr()?, &call, b"ahoy").await?;
+    ///     let (mut server, _) = listener.accept().await?;
+    ///     let mut text = [0; 4];
+    ///     server.read_exact(&mut text).await?;
+    ///     assert_eq!(&text, b"ahoy");
+    ///     assert_eq!(server.info().await?.fast_open, taken);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for `connect_with`, and as a write.
+    pub async fn connect_with_data(
+        net: &Net,
+        address: impl Into<SocketAddr>,
+        options: &TcpOptions,
+        data: &[u8],
+    ) -> io::Result<Self> {
+        let (stream, mut written) = Stream::connect_with_data(net.engines(), address.into(), options, data)?;
+        poll_fn(|context| stream.poll_connected(context)).await?;
+        while written < data.len() {
+            let rest = [IoSlice::new(&data[written..])];
+            written += poll_fn(|context| stream.poll_write(context, &rest)).await?;
+        }
+        Ok(Self { stream: Arc::new(stream) })
+    }
+
     pub(crate) fn from_shared(stream: Arc<Stream>) -> Self {
         Self { stream }
+    }
+
+    pub(super) fn shared(&self) -> &Stream {
+        &self.stream
     }
 
     /// The same connection for blocking use.
@@ -85,7 +135,9 @@ impl TcpStream {
         if buffer.is_empty() {
             return Ok(0);
         }
-        Ok(poll_fn(|context| self.stream.poll_take(context, |receive| receive.copy_at(0, buffer))).await?)
+        let peek =
+            poll_fn(|context| self.stream.poll_take(context, |receive, most| receive.copy_at(0, upto(buffer, most))));
+        Ok(peek.await?)
     }
 
     /// Waits until a read would not.
@@ -114,7 +166,7 @@ impl TcpStream {
         if buffer.is_empty() {
             return Ok(0);
         }
-        let read = self.stream.try_take(|receive| receive.read(buffer));
+        let read = self.stream.try_take(|receive, most| receive.read(upto(buffer, most)));
         Ok(read.ok_or(io::ErrorKind::WouldBlock)??)
     }
 
@@ -232,9 +284,9 @@ pub(super) fn poll_read(stream: &Stream, context: &mut Context<'_>, buffer: &mut
     if buffer.remaining() == 0 {
         return Poll::Ready(Ok(()));
     }
-    let read = stream.poll_take(context, |receive| {
+    let read = stream.poll_take(context, |receive, most| {
         // No more is initialised than will be filled.
-        let n = receive.len().min(buffer.remaining());
+        let n = most.min(buffer.remaining());
         let n = receive.read(buffer.initialize_unfilled_to(n));
         buffer.advance(n);
         n

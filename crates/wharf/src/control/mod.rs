@@ -40,6 +40,8 @@ pub(crate) enum Command {
     TcpListen { local: SocketAddr, options: ListenOptions },
     /// Read no more from a connection.
     TcpShutdownRead,
+    /// What a connection's send ring holds, or will hold, before this position is urgent.
+    TcpUrgent { end: u64 },
     /// Change a connection's settings.
     TcpSet(TcpOption),
     /// Bind a UDP socket.
@@ -103,6 +105,8 @@ pub(crate) enum Completion {
     Readable,
     /// The peer has ended its stream; what it sent before can still be read.
     PeerFinished,
+    /// The peer's urgent data reaches up to this position of the receive ring.
+    Urgent { mark: u64 },
     /// There may be room to write.
     Writable,
     /// Everything that was written has arrived.

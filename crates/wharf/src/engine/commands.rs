@@ -54,6 +54,11 @@ impl Engine {
                     self.stack.tcp_shutdown_read(now, *connection);
                 }
             }
+            (Command::TcpUrgent { end }, _) => {
+                if let Some(Socket::Stream { connection, .. }) = self.sockets.get(socket) {
+                    self.stack.tcp_wrote_urgent(now, *connection, end);
+                }
+            }
             (Command::TcpSet(option), _) => {
                 if let Some(Socket::Stream { connection, .. }) = self.sockets.get(socket) {
                     self.stack.tcp_set_option(now, *connection, tcp_option(option));
@@ -115,8 +120,8 @@ impl Engine {
         state: EngineEnd<StreamState>,
         rings: StreamRings,
     ) {
-        let connect =
-            ConnectOptions { local: options.local, socket: socket_options(options), ..ConnectOptions::default() };
+        let (local, socket, fast_open) = (options.local, socket_options(options), options.fast_open);
+        let connect = ConnectOptions { local, socket, fast_open };
         match self.stack.tcp_connect(now, remote, &connect, rings) {
             Ok(connection) => self.sockets.insert(state.id, Socket::Stream { state, connection }),
             Err(error) => state.complete(Completion::Closed(Some(failures::of_connect(error)))),
@@ -376,6 +381,7 @@ fn tcp_info(info: &stack::tcp::TcpInfo) -> TcpInfo {
         ecn: info.ecn,
         marks_received: info.marks_received,
         echoes_received: info.echoes_received,
+        fast_open: info.fast_open,
     }
 }
 

@@ -37,6 +37,14 @@ impl Engine {
         {
             state.complete(Completion::Connected { local, remote });
         }
+        if news.contains(Readiness::URGENT)
+            && let Some(mark) = stack.tcp_urgent_mark(connection)
+        {
+            state.complete(Completion::Urgent { mark });
+            stack.tcp_urgent_told(connection);
+            // Only now: whoever looks while the ring is still marked waits to be woken.
+            state.complete(Completion::Readable);
+        }
         if news.contains(Readiness::PEER_FINISHED) {
             state.complete(Completion::PeerFinished);
         }

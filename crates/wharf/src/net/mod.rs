@@ -23,6 +23,7 @@
 
 mod tcp;
 mod udp;
+mod urgent;
 
 pub use self::tcp::{Incoming, TcpListener, TcpStream};
 pub use self::udp::UdpSocket;

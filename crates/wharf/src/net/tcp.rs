@@ -13,7 +13,7 @@ use crate::error::SocketError;
 use crate::options::{CongestionControl, KeepAlive, ListenOptions, TcpInfo, TcpOption, TcpOptions};
 use crate::socket::block;
 use crate::socket::listener::Listener;
-use crate::socket::stream::Stream;
+use crate::socket::stream::{Stream, upto};
 use crate::{Net, aio};
 
 /// A TCP connection, blocking like [`std::net::TcpStream`].
@@ -73,8 +73,57 @@ impl TcpStream {
         Ok(Self::new(Arc::new(stream)))
     }
 
+    /// As [`connect_with`](Self::connect_with), and writes `data`: with [`TcpOptions::fast_open`] as much of it as the SYN
+    /// may take along travels with it, so that the answer comes a round trip sooner. The rest follows the handshake. `data`
+    /// may reach the server twice: a network may deliver a SYN twice.
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use wharf::net::{TcpListener, TcpStream};
+    /// use wharf::{ListenOptions, TcpOptions};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let net = wharf::Net::loopback()?;
+    /// let (mut serve, mut call) = (ListenOptions::default(), TcpOptions::default());
+    /// serve.fast_open = Some(16);
+    /// call.fast_open = true;
+    /// let listener = TcpListener::bind_with(&net, ([127, 0, 0, 1], 0), &serve)?;
+    /// // The first connection asks for a cookie, those after it show it.
+    /// for taken in [false, true] {
+    ///     let _client = TcpStream::connect_with_data(&net, listener.local_addr()?, &call, b"ahoy")?;
+    ///     let (mut server, _) = listener.accept()?;
+    ///     let mut text = [0; 4];
+    ///     server.read_exact(&mut text)?;
+    ///     assert_eq!(&text, b"ahoy");
+    ///     assert_eq!(server.info()?.fast_open, taken);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for `connect_with`, and as a write.
+    pub fn connect_with_data(
+        net: &Net,
+        address: impl Into<SocketAddr>,
+        options: &TcpOptions,
+        data: &[u8],
+    ) -> io::Result<Self> {
+        let (stream, mut written) = Stream::connect_with_data(net.engines(), address.into(), options, data)?;
+        block::forever(|context| stream.poll_connected(context))?;
+        while written < data.len() {
+            let rest = [IoSlice::new(&data[written..])];
+            written += block::forever(|context| stream.poll_write(context, &rest))?;
+        }
+        Ok(Self::new(Arc::new(stream)))
+    }
+
     fn new(stream: Arc<Stream>) -> Self {
         Self { stream, modes: Arc::default() }
+    }
+
+    pub(super) fn shared(&self) -> &Stream {
+        &self.stream
     }
 
     pub(crate) fn from_shared(stream: Arc<Stream>) -> Self {
@@ -174,7 +223,9 @@ impl TcpStream {
         if buffer.is_empty() {
             return Ok(0);
         }
-        self.wait_to_read(|context| self.stream.poll_take(context, |receive| receive.copy_at(0, buffer)))
+        self.wait_to_read(|context| {
+            self.stream.poll_take(context, |receive, most| receive.copy_at(0, upto(buffer, most)))
+        })
     }
 
     /// Sends small segments at once instead of waiting for company (turns Nagle's algorithm off).
@@ -322,11 +373,17 @@ impl TcpStream {
         Ok(block::forever(|context| reply.poll(context))?)
     }
 
-    fn wait_to_read<T>(&self, poll: impl FnMut(&mut Context<'_>) -> Poll<Result<T, SocketError>>) -> io::Result<T> {
+    pub(super) fn wait_to_read<T>(
+        &self,
+        poll: impl FnMut(&mut Context<'_>) -> Poll<Result<T, SocketError>>,
+    ) -> io::Result<T> {
         wait(&self.modes, &self.modes.read_timeout, poll)
     }
 
-    fn wait_to_write<T>(&self, poll: impl FnMut(&mut Context<'_>) -> Poll<Result<T, SocketError>>) -> io::Result<T> {
+    pub(super) fn wait_to_write<T>(
+        &self,
+        poll: impl FnMut(&mut Context<'_>) -> Poll<Result<T, SocketError>>,
+    ) -> io::Result<T> {
         wait(&self.modes, &self.modes.write_timeout, poll)
     }
 }
@@ -374,7 +431,7 @@ impl Read for &TcpStream {
         if buffer.is_empty() {
             return Ok(0);
         }
-        self.wait_to_read(|context| self.stream.poll_take(context, |receive| receive.read(buffer)))
+        self.wait_to_read(|context| self.stream.poll_take(context, |receive, most| receive.read(upto(buffer, most))))
     }
 
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
@@ -382,10 +439,10 @@ impl Read for &TcpStream {
             return Ok(0);
         }
         self.wait_to_read(|context| {
-            self.stream.poll_take(context, |receive| {
+            self.stream.poll_take(context, |receive, most| {
                 let mut taken = 0;
                 for buffer in &mut *buffers {
-                    let n = receive.read(buffer);
+                    let n = receive.read(upto(buffer, most - taken));
                     taken += n;
                     if n < buffer.len() {
                         break;

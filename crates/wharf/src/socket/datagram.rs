@@ -97,6 +97,7 @@ impl Complete for DatagramState {
             Completion::Connected { .. }
             | Completion::PeerFinished
             | Completion::Drained
+            | Completion::Urgent { .. }
             | Completion::EchoError { .. } => {}
         }
     }

@@ -46,6 +46,7 @@ impl Complete for EchoState {
             | Completion::PeerFinished
             | Completion::Writable
             | Completion::Drained
+            | Completion::Urgent { .. }
             | Completion::Error(_) => {}
         }
         self.readers.wake();

@@ -59,6 +59,7 @@ impl Complete for ListenerState {
             | Completion::PeerFinished
             | Completion::Writable
             | Completion::Drained
+            | Completion::Urgent { .. }
             | Completion::EchoError { .. } => None,
         };
         if let Some(reason) = reason {
@@ -95,7 +96,7 @@ impl Listener {
         local: SocketAddr,
         options: &ListenOptions,
     ) -> Result<Self, SocketError> {
-        if options.tcp.local.is_some() || !options.tcp.is_valid() {
+        if options.tcp.local.is_some() || options.tcp.fast_open || !options.tcp.is_valid() {
             return Err(SocketError::InvalidOption);
         }
         // Connections spread evenly, and so does the backlog.

@@ -10,4 +10,5 @@ pub(crate) mod datagram;
 pub(crate) mod echo;
 pub(crate) mod listener;
 pub(crate) mod stream;
+mod urgent;
 pub(crate) mod wakers;

@@ -8,11 +8,12 @@
 
 use std::io::IoSlice;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 
 use ring::{Consumer, Producer};
+use stack::tcp::UrgentReader;
 
 use crate::control::{Attachment, Command, Complete, Completion, EngineEnd, Marks, Reply, SocketId};
 use crate::error::SocketError;
@@ -36,16 +37,19 @@ pub(crate) struct StreamState {
     closed: OnceLock<Option<SocketError>>,
     /// `take_error` has told the reason.
     reported: AtomicBool,
-    read: Mutex<ReadSide>,
-    write: Mutex<WriteSide>,
-    readers: WakerSet,
-    writers: WakerSet,
+    /// How far the peer's urgent data reaches, as a position of the receive ring; zero if there never was any.
+    pub(super) urgent_mark: AtomicU64,
+    pub(super) read: Mutex<ReadSide>,
+    pub(super) write: Mutex<WriteSide>,
+    pub(super) readers: WakerSet,
+    pub(super) writers: WakerSet,
     /// The settings as last set, for the getters.
     settings: Mutex<Settings>,
 }
 
-struct ReadSide {
-    receive: Consumer,
+pub(super) struct ReadSide {
+    pub(super) receive: Consumer,
+    pub(super) urgent: UrgentReader,
     /// Bytes taken since the engine was last told.
     untold: usize,
     /// Taken bytes at which it is told.
@@ -54,10 +58,10 @@ struct ReadSide {
     shut: bool,
 }
 
-struct WriteSide {
-    send: Producer,
+pub(super) struct WriteSide {
+    pub(super) send: Producer,
     /// This side writes no more.
-    shut: bool,
+    pub(super) shut: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -78,8 +82,10 @@ impl StreamState {
             peer_finished: AtomicBool::new(false),
             closed: OnceLock::new(),
             reported: AtomicBool::new(false),
+            urgent_mark: AtomicU64::new(0),
             read: Mutex::new(ReadSide {
                 receive,
+                urgent: UrgentReader::default(),
                 untold: 0,
                 // While less than this was taken since the engine last looked, the window that it offered then was
                 // within an eighth of what it could offer now, or the ring still holds bytes that will be taken. The
@@ -110,8 +116,18 @@ impl StreamState {
         }
     }
 
+    /// Whether the connection is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.closed.get().is_some()
+    }
+
+    /// Whether nothing more will be received.
+    pub(super) fn has_ended(&self) -> bool {
+        self.is_over() || self.peer_finished.load(Ordering::Acquire)
+    }
+
     /// Why nothing can be written any more.
-    fn write_error(&self) -> Option<SocketError> {
+    pub(super) fn write_error(&self) -> Option<SocketError> {
         self.closed.get().map(|reason| reason.unwrap_or(SocketError::BrokenPipe))
     }
 }
@@ -129,6 +145,10 @@ impl Complete for StreamState {
             Completion::PeerFinished => {
                 self.peer_finished.store(true, Ordering::Release);
                 self.readers.wake();
+            }
+            Completion::Urgent { mark } => {
+                // Release: who sees that the ring is not marked any more sees this. Readers are woken when it is not.
+                self.urgent_mark.store(mark, Ordering::Release);
             }
             Completion::Writable => {
                 if !self.writers.is_empty() && self.has_room_worth_waking() {
@@ -164,18 +184,31 @@ impl StreamState {
 /// The application's hold on a connection. When it is dropped the engine lets the connection go: what was written is
 /// still sent; if something was not read the peer gets a reset (RFC 2525 section 2.17).
 pub(crate) struct Stream {
-    client: Arc<Client>,
-    state: Arc<StreamState>,
+    pub(super) client: Arc<Client>,
+    pub(super) state: Arc<StreamState>,
 }
 
 impl Stream {
     /// Begins a connection. It stands when [`poll_connected`](Self::poll_connected) says so.
     pub(crate) fn connect(engines: &Engines, remote: SocketAddr, options: &TcpOptions) -> Result<Self, SocketError> {
+        Ok(Self::connect_with_data(engines, remote, options, &[])?.0)
+    }
+
+    /// As [`connect`](Self::connect), and the SYN takes along what it may of `data` if [`TcpOptions::fast_open`] says so.
+    /// Returns how much of `data` was written.
+    pub(crate) fn connect_with_data(
+        engines: &Engines,
+        remote: SocketAddr,
+        options: &TcpOptions,
+        data: &[u8],
+    ) -> Result<(Self, usize), SocketError> {
         if !options.is_valid() {
             return Err(SocketError::InvalidOption);
         }
         let client = engines.for_connection(options.local, remote);
-        let (send_in, send_out) = ring::heap(options.send_limit());
+        let (mut send_in, send_out) = ring::heap(options.send_limit());
+        // Before the engine knows of the connection: a SYN carries what stands in the ring when it leaves.
+        let written = send_in.write(data);
         let (receive_in, receive_out) = ring::heap(options.receive_limit());
         let id = client.channel.name_socket();
         let state = Arc::new(StreamState::new(id, send_in, receive_out, options));
@@ -184,7 +217,7 @@ impl Stream {
             Command::TcpConnect { remote, options: options.clone() },
             Attachment::Stream { state: EngineEnd(Arc::clone(&state)), send: send_out, receive: receive_in },
         )?;
-        Ok(Self { client: Arc::clone(client), state })
+        Ok((Self { client: Arc::clone(client), state }, written))
     }
 
     /// Takes over a connection that the engine has accepted.
@@ -205,12 +238,12 @@ impl Stream {
         look()
     }
 
-    /// Takes bytes from the receive ring: `take` is handed the ring, consumes (or peeks at) what it wants, at least one
-    /// byte if there is one, and returns how much that was. Zero is the end of the stream.
+    /// Takes bytes from the receive ring: `take` is handed the ring and how many bytes it may have, at least one, consumes
+    /// (or peeks at) what it wants, at least one, and returns how much that was. Zero is the end of the stream.
     pub(crate) fn poll_take(
         &self,
         context: &mut Context<'_>,
-        mut take: impl FnMut(&mut Consumer) -> usize,
+        mut take: impl FnMut(&mut Consumer, usize) -> usize,
     ) -> Poll<Result<usize, SocketError>> {
         if let Some(result) = self.try_take(&mut take) {
             return Poll::Ready(result);
@@ -225,7 +258,10 @@ impl Stream {
     }
 
     /// As [`poll_take`](Self::poll_take), `None` where that would wait.
-    pub(crate) fn try_take(&self, mut take: impl FnMut(&mut Consumer) -> usize) -> Option<Result<usize, SocketError>> {
+    pub(crate) fn try_take(
+        &self,
+        mut take: impl FnMut(&mut Consumer, usize) -> usize,
+    ) -> Option<Result<usize, SocketError>> {
         let mut side = lock(&self.state.read);
         if side.shut {
             return Some(Ok(0));
@@ -234,9 +270,12 @@ impl Stream {
         let finished = self.state.peer_finished.load(Ordering::Acquire);
         let closed = self.state.closed.get();
         let before = side.receive.position();
-        let taken = take(&mut side.receive);
+        let arrived = side.receive.len();
+        let admitted = self.state.admit(&mut side, arrived)?;
+        let taken = if admitted > 0 { take(&mut side.receive, admitted) } else { 0 };
+        // A byte out of band that was stepped over counts too.
+        side.untold += (side.receive.position() - before) as usize;
         if taken > 0 {
-            side.untold += (side.receive.position() - before) as usize;
             let tell = side.untold >= side.tell_at;
             if tell {
                 side.untold = 0;
@@ -261,10 +300,10 @@ impl Stream {
     /// Ready when a read would not wait.
     pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
         let look = || {
-            let side = lock(&self.state.read);
+            let mut side = lock(&self.state.read);
             side.shut
                 || self.state.closed.get().is_some()
-                || !side.receive.is_empty()
+                || self.state.admissible(&mut side) > 0
                 || self.state.peer_finished.load(Ordering::Acquire)
         };
         if !look() {
@@ -452,13 +491,19 @@ impl Stream {
         }
     }
 
-    fn mark(&self, what: u8) {
+    pub(super) fn mark(&self, what: u8) {
         self.client.channel.mark(self.state.id, &self.state.marks, what);
     }
 
-    fn submit(&self, command: Command, attachment: Attachment) -> Result<(), SocketError> {
+    pub(super) fn submit(&self, command: Command, attachment: Attachment) -> Result<(), SocketError> {
         self.client.channel.submit(self.state.id, command, attachment)
     }
+}
+
+/// The first `most` bytes of `buffer`, or all of it.
+pub(crate) fn upto(buffer: &mut [u8], most: usize) -> &mut [u8] {
+    let len = buffer.len().min(most);
+    &mut buffer[..len]
 }
 
 impl Drop for Stream {
