@@ -221,12 +221,13 @@ impl Network {
     }
 
     pub(crate) fn as_json(&self) -> Value {
-        let Configuration { address, gateway, dns, domain, lease, took, .. } = &self.configuration;
+        let Configuration { address, gateway, dns, domain, search, lease, took, .. } = &self.configuration;
         json!({
             "address": address.to_string(),
             "gateway": gateway.map(|gateway| gateway.to_string()),
             "dns": dns.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
             "domain": domain,
+            "search": search,
             "lease_seconds": lease.map(|lease| lease.duration.as_secs()),
             "milliseconds": took.as_secs_f64() * 1000.0,
         })
@@ -269,7 +270,7 @@ impl Network {
         };
         let told = Failure::from(error);
         match text {
-            Some(text) => Failure::new(told.status, format!("{text} ({told})")),
+            Some(text) => Failure::new(told.status, format!("{text} ({told})")).passing(told.passing),
             None => told,
         }
     }

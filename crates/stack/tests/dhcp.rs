@@ -59,6 +59,7 @@ fn answer(question: &DhcpMessage, kind: MessageType, address: &str, lease: u32) 
     message.options.routers = [v4(SERVER)].into_iter().collect::<Addresses>();
     message.options.dns_servers = [v4("10.0.0.3")].into_iter().collect::<Addresses>();
     message.options.domain_name = OptionBytes::new(b"example.org").unwrap();
+    message.options.domain_search = OptionBytes::new(b"\x03lab\x07example\x03org\x00\xc0\x04").unwrap();
     message
 }
 
@@ -200,6 +201,7 @@ fn a_lease_brings_address_route_and_name_servers() {
     assert_eq!(lease.routers, [v4(SERVER)]);
     assert_eq!(lease.dns_servers, [v4("10.0.0.3")]);
     assert_eq!(lease.domain.as_deref(), Some("example.org"));
+    assert_eq!(lease.search, ["lab.example.org", "example.org"]);
     assert_eq!(lease.server, v4(SERVER));
     assert_eq!(lease.duration, Duration::from_secs(3600));
     assert_eq!(scene.bound(), 1);

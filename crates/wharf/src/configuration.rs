@@ -28,6 +28,9 @@ pub struct Configuration {
     pub dns: Vec<IpAddr>,
     /// The domain that short names are completed with.
     pub domain: Option<String>,
+    /// The domains that short names are completed with instead, the first of them first; empty where only `domain` is
+    /// known.
+    pub search: Vec<String>,
     /// The DHCP lease; `None` for an address set by hand.
     pub lease: Option<LeaseTerms>,
     /// How long it took from the engine's start.

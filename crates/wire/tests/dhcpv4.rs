@@ -61,6 +61,7 @@ fn full() -> DhcpMessage {
             max_message_size: Some(1500),
             hostname: text(b"quay"),
             domain_name: text(b"harbour.example"),
+            domain_search: OptionBytes::EMPTY,
             client_id: text(&[1, 2, 0xca, 0xfe, 0, 0, 1]),
             parameter_list: text(&[option::SUBNET_MASK, option::ROUTERS]),
             message: text(b"welcome"),
@@ -129,7 +130,13 @@ fn the_longest_options_fit_the_length_announced() {
     let mut message = full();
     let longest = text(&[b'x'; 255]);
     let options = &mut message.options;
-    for option in [&mut options.hostname, &mut options.domain_name, &mut options.client_id, &mut options.message] {
+    for option in [
+        &mut options.hostname,
+        &mut options.domain_name,
+        &mut options.domain_search,
+        &mut options.client_id,
+        &mut options.message,
+    ] {
         *option = longest;
     }
     assert_eq!(DhcpMessage::parse(&emitted(&message)), Ok(message));
@@ -217,6 +224,17 @@ fn pieces_beyond_what_is_kept_are_refused() {
     options.extend([15, 56]);
     options.extend([b'y'; 56]);
     assert_eq!(parse_options(&options), Err(Malformed::OptionLength));
+}
+
+#[test]
+fn of_a_list_of_domains_that_is_too_long_the_beginning_is_kept_and_the_message_is_not_lost() {
+    let mut options = vec![53, 1, 5, 119, 200];
+    options.extend([b'x'; 200]);
+    options.extend([119, 56]);
+    options.extend([b'y'; 56]);
+    let options = parse_options(&options).unwrap();
+    assert_eq!(*options.domain_search, [[b'x'; 200].as_slice(), &[b'y'; 55]].concat());
+    assert_eq!(options.message_type, Some(MessageType::Ack));
 }
 
 /// A message whose `file` and `sname` hold these options, overloaded as `overload` says.

@@ -129,7 +129,7 @@ impl Resolver {
     }
 
     /// The same resolver with other domains by which a name of one label is completed, the first of them first; else
-    /// the one of the network's configuration.
+    /// those of the network's configuration.
     #[must_use]
     pub fn with_search(self, domains: Vec<String>) -> Self {
         self.with(|settings| settings.search = Some(domains))
@@ -163,7 +163,7 @@ impl Resolver {
     }
 
     /// The records of `kind` that `name` has, with the aliases (CNAME) that led to them. A name without a dot is
-    /// completed with the network's domain.
+    /// completed with the network's domains.
     ///
     /// # Errors
     /// [`Error`] tells a name that does not exist from one without such records, from a server that fails, from
@@ -195,13 +195,18 @@ impl Resolver {
     /// What the settings come to at this moment.
     fn plan(&self) -> Plan {
         let configuration = self.net.configuration();
-        let domain = || configuration.as_ref().and_then(|configuration| configuration.domain.clone());
+        // RFC 3397 section 1: a list of domains says more than the one domain.
+        let told = || match &configuration {
+            Some(configuration) if !configuration.search.is_empty() => configuration.search.clone(),
+            Some(configuration) => configuration.domain.clone().into_iter().collect(),
+            None => Vec::new(),
+        };
         let servers = self.settings.servers.clone().unwrap_or_else(|| {
             let given = configuration.as_ref().map(|configuration| configuration.dns.clone()).unwrap_or_default();
             let servers = if given.is_empty() { FALLBACK_SERVERS.to_vec() } else { given };
             servers.into_iter().map(|server| Upstream::plain(SocketAddr::new(server, 53))).collect()
         });
-        let search = self.settings.search.clone().unwrap_or_else(|| domain().into_iter().collect());
+        let search = self.settings.search.clone().unwrap_or_else(told);
         let is_long = self.settings.roots.is_some() || self.settings.anchors.is_some();
         let patience = self.settings.patience.unwrap_or(if is_long { LONG_PATIENCE } else { PATIENCE });
         Plan { servers, search, patience }

@@ -96,7 +96,9 @@ impl Engine {
 
     fn configured_by_hand(&self) -> Stage {
         match &self.addressing {
-            Addressing::Static { address, gateway } => self.configured(*address, *gateway, Vec::new(), None, None),
+            Addressing::Static { address, gateway } => {
+                self.configured(*address, *gateway, Vec::new(), (None, Vec::new()), None)
+            }
             Addressing::Dhcp { .. } | Addressing::Adopted => Stage::Waiting(String::new()),
         }
     }
@@ -105,7 +107,7 @@ impl Engine {
         let terms = LeaseTerms { server: lease.server.into(), duration: lease.duration };
         let gateway = lease.routers.first().map(|&router| router.into());
         let dns = lease.dns_servers.iter().map(|&server| server.into()).collect();
-        self.configured(lease.address, gateway, dns, lease.domain.clone(), Some(terms))
+        self.configured(lease.address, gateway, dns, (lease.domain.clone(), lease.search.clone()), Some(terms))
     }
 
     fn configured(
@@ -113,7 +115,7 @@ impl Engine {
         address: Cidr,
         gateway: Option<IpAddr>,
         dns: Vec<IpAddr>,
-        domain: Option<String>,
+        (domain, search): (Option<String>, Vec<String>),
         lease: Option<LeaseTerms>,
     ) -> Stage {
         let interface = self.link.as_ref().map(|attached| attached.interface);
@@ -128,6 +130,7 @@ impl Engine {
             gateway,
             dns: if self.dns.is_empty() { dns } else { self.dns.clone() },
             domain,
+            search,
             lease,
             took: self.progress.elapsed(),
         })

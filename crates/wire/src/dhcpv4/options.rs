@@ -29,6 +29,7 @@ pub mod option {
     pub const RENEWAL_TIME: u8 = 58;
     pub const REBINDING_TIME: u8 = 59;
     pub const CLIENT_ID: u8 = 61;
+    pub const DOMAIN_SEARCH: u8 = 119;
     pub const END: u8 = 255;
 }
 
@@ -88,6 +89,12 @@ impl OptionBytes {
     pub fn new(bytes: &[u8]) -> Option<OptionBytes> {
         let mut value = OptionBytes::EMPTY;
         value.push(bytes).then_some(value)
+    }
+
+    /// Appends what there is room for.
+    pub(super) fn fill(&mut self, piece: &[u8]) {
+        let room = OptionBytes::MAX - usize::from(self.len);
+        self.push(&piece[..piece.len().min(room)]);
     }
 
     /// Appends; false, and no change, when it does not fit.
@@ -183,7 +190,7 @@ impl fmt::Debug for Addresses {
     }
 }
 
-/// The options of a message. A list or text that is empty is absent. About 1.5 KB: pass it by reference.
+/// The options of a message. A list or text that is empty is absent. About 1.7 KB: pass it by reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DhcpOptions {
     /// What the message says; `None` in a plain BOOTP message.
@@ -214,6 +221,8 @@ pub struct DhcpOptions {
     pub hostname: OptionBytes,
     /// Domain of the client.
     pub domain_name: OptionBytes,
+    /// Domains to search, in the encoding of RFC 3397; of a longer list the first 255 bytes.
+    pub domain_search: OptionBytes,
     /// What the server knows the client by, in place of its hardware address.
     pub client_id: OptionBytes,
     /// Codes of the options that the client wants.
@@ -239,6 +248,7 @@ impl DhcpOptions {
         max_message_size: None,
         hostname: OptionBytes::EMPTY,
         domain_name: OptionBytes::EMPTY,
+        domain_search: OptionBytes::EMPTY,
         client_id: OptionBytes::EMPTY,
         parameter_list: OptionBytes::EMPTY,
         message: OptionBytes::EMPTY,
@@ -270,6 +280,7 @@ impl DhcpOptions {
             max_message_size: short(option::MAX_MESSAGE_SIZE)?.filter(|size| *size >= 576),
             hostname: text(option::HOSTNAME)?,
             domain_name: text(option::DOMAIN_NAME)?,
+            domain_search: areas.beginning(option::DOMAIN_SEARCH),
             client_id: text(option::CLIENT_ID)?,
             parameter_list: text(option::PARAMETER_LIST)?,
             message: text(option::MESSAGE)?,
@@ -315,6 +326,7 @@ impl DhcpOptions {
             max_message_size,
             hostname,
             domain_name,
+            domain_search,
             client_id,
             parameter_list,
             message,
@@ -362,6 +374,7 @@ impl DhcpOptions {
             (option::PARAMETER_LIST, parameter_list),
             (option::HOSTNAME, hostname),
             (option::DOMAIN_NAME, domain_name),
+            (option::DOMAIN_SEARCH, domain_search),
             (option::MESSAGE, message),
         ] {
             if !text.is_empty() {

@@ -54,6 +54,17 @@ impl<'a> Areas<'a> {
         }
         Ok(value)
     }
+
+    /// The value of one option, its pieces joined, as far as [`OptionBytes`] holds it: for lists that need not be whole.
+    pub(super) fn beginning(&self, code: u8) -> OptionBytes {
+        let mut value = OptionBytes::EMPTY;
+        for area in self.areas {
+            for (_, piece) in Pieces(area).map_while(Result::ok).filter(|found| found.0 == code) {
+                value.fill(piece);
+            }
+        }
+        value
+    }
 }
 
 /// The options of one area, as they stand there. Ends at the end option, at the end of the area (which old servers

@@ -7,14 +7,16 @@ use wire::cidr::Cidr;
 use wire::dhcpv4::{DhcpMessage, DhcpOptions, MessageType, Operation, OptionBytes, option};
 use wire::ethernet::MacAddr;
 
+use super::search::domains;
 use super::{DhcpConfig, Lease};
 
 /// What we ask to be told.
-const PARAMETERS: [u8; 9] = [
+const PARAMETERS: [u8; 10] = [
     option::SUBNET_MASK,
     option::ROUTERS,
     option::DNS_SERVERS,
     option::DOMAIN_NAME,
+    option::DOMAIN_SEARCH,
     option::BROADCAST_ADDRESS,
     option::INTERFACE_MTU,
     option::LEASE_TIME,
@@ -47,7 +49,7 @@ pub(super) fn compose(config: &DhcpConfig, mac: MacAddr, kind: MessageType, xid:
 
 /// The lease that an OFFER or ACK describes, apart from its clock; `None` if it is no use.
 pub(super) fn lease(message: &DhcpMessage, server: Ipv4Addr) -> Option<Lease> {
-    let DhcpOptions { subnet_mask, routers, dns_servers, mtu, domain_name, .. } = &message.options;
+    let DhcpOptions { subnet_mask, routers, dns_servers, mtu, domain_name, domain_search, .. } = &message.options;
     let address = message.yiaddr;
     let mask = subnet_mask.and_then(|mask| Cidr::from_netmask(address, mask)).filter(|cidr| cidr.prefix_len() > 0);
     let cidr = mask.or_else(|| Cidr::new(IpAddr::V4(address), class_prefix(address)))?;
@@ -60,6 +62,7 @@ pub(super) fn lease(message: &DhcpMessage, server: Ipv4Addr) -> Option<Lease> {
         routers: routers.iter().copied().filter(|router| plausible(router) && *router != address).collect(),
         dns_servers: dns_servers.iter().copied().filter(plausible).collect(),
         domain: domain(domain_name),
+        search: domains(domain_search),
         mtu: *mtu,
         server,
         duration: core::time::Duration::ZERO,

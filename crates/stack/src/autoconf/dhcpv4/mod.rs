@@ -13,6 +13,7 @@
 mod apply;
 mod client;
 mod message;
+mod search;
 mod timing;
 
 use alloc::string::String;
@@ -36,6 +37,9 @@ pub struct Lease {
     pub dns_servers: Vec<Ipv4Addr>,
     /// The domain that short names are completed with.
     pub domain: Option<String>,
+    /// The domains that short names are completed with, the first of them first (RFC 3397); where there are any, they
+    /// stand in place of `domain`.
+    pub search: Vec<String>,
     /// The link's MTU, where the server tells one.
     pub mtu: Option<u16>,
     /// The server that granted it.
