@@ -1,7 +1,8 @@
 //! A network stack in your process: sockets, DNS, TLS, HTTP, WebSocket and SSH over Wharf's own engine.
 //!
 //! A [`Net`] is an engine on a link, running on a thread of its own. Sockets are made on it: blocking ones like
-//! std's in [`net`], asynchronous ones like tokio's in [`aio`]. Above them stand [`dns`], [`tls`], [`http`], [`ws`] and [`ssh`].
+//! std's in [`net`], asynchronous ones like tokio's in [`aio`]. Above them stand [`dns`], [`connect`] for connections by
+//! name, [`tls`], [`http`], [`ws`] and [`ssh`].
 //!
 //! Inside: `socket` is what both kinds share (rings, what the engine told, who waits), `control` the channel between
 //! them and the engine, `engine` the thread that owns the `Stack` and the link.
@@ -10,6 +11,7 @@
 
 pub mod aio;
 mod configuration;
+pub mod connect;
 mod control;
 mod date;
 pub mod dns;

@@ -6,12 +6,12 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
 use url::{Host, Url};
 
 use super::{Error, h3};
 use crate::Net;
 use crate::aio::{TcpStream, UdpSocket};
+use crate::connect::{self, Connected, Failed, connect};
 use crate::dns::Resolver;
 
 /// The host and port that `url` leads to, the host as [`Dial::dial`] takes it; `None` where it names none.
@@ -53,7 +53,8 @@ pub trait Dial: Send + Sync + 'static {
     /// What a connection reads and writes.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// A connection to `port` of `host` (a name, or an address without brackets), each step within `timeout`.
+    /// A connection to `port` of `host` (a name, or an address without brackets), to whichever of its addresses
+    /// answers first, within `timeout`.
     fn dial<'a>(&'a self, host: &'a str, port: u16, timeout: Duration) -> Dialing<'a, Self::Stream>;
 
     /// The addresses of `host`, at least one. As it stands it knows none but those that are written as such.
@@ -88,26 +89,15 @@ impl Dial for OverNet {
 
     fn dial<'a>(&'a self, host: &'a str, port: u16, timeout: Duration) -> Dialing<'a, TcpStream> {
         Box::pin(async move {
-            let begun = Instant::now();
-            let addresses = self.resolver.addresses(host).await?;
-            let name = begun.elapsed();
-            let mut last = None;
-            for address in addresses {
-                let address = SocketAddr::new(address, port);
-                let failed = |source| Error::Connect { host: host.to_owned(), address, source };
-                match tokio::time::timeout(timeout, TcpStream::connect(&self.net, address)).await {
-                    Ok(Ok(stream)) => {
-                        // Requests are written whole, so that Nagle's algorithm could only delay them.
-                        stream.set_nodelay(true).map_err(failed)?;
-                        return Ok(Dialed { stream, remote: address, name });
-                    }
-                    Ok(Err(source)) => last = Some(failed(source)),
-                    Err(_) => {
-                        last = Some(Error::ConnectTimedOut { host: host.to_owned(), address, after: timeout });
-                    }
-                }
+            match connect(&self.net, &self.resolver, host, port, timeout).await {
+                Ok(Connected { stream, remote, name }) => Ok(Dialed { stream, remote, name }),
+                Err(connect::Error::Name(error)) => Err(error.into()),
+                Err(connect::Error::Failed { host, failed }) => Err(match failed {
+                    Failed::Refused { address, source } => Error::Connect { host, address, source },
+                    Failed::TimedOut { address } => Error::ConnectTimedOut { host, address, after: timeout },
+                    Failed::NoAddress => no_address(&host, port),
+                }),
             }
-            Err(last.unwrap_or_else(|| no_address(host, port)))
         })
     }
 

@@ -289,6 +289,44 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether the same request may well succeed a little later: the network or the server failed, and neither said
+    /// that it always will.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Name(error) => error.is_transient(),
+            // Nobody listens there, which is an answer; what else keeps a connection from coming about may pass.
+            Self::Connect { source, .. } => source.kind() != io::ErrorKind::ConnectionRefused,
+            Self::Tls(error) => matches!(error, tls::Error::TimedOut { .. }),
+            Self::ConnectTimedOut { .. }
+            | Self::NoResponse { .. }
+            | Self::Closed { .. }
+            | Self::Lost { .. }
+            | Self::Quic { .. }
+            | Self::CutShort { .. }
+            | Self::Stalled { .. } => true,
+            Self::Url { .. }
+            | Self::Scheme { .. }
+            | Self::Header(_)
+            | Self::Coding(_)
+            | Self::NotHttp { .. }
+            | Self::TooLarge { .. }
+            | Self::Version { .. }
+            | Self::Proxy { .. }
+            | Self::ProxyAuthentication { .. }
+            | Self::ProxyUrl { .. }
+            | Self::TooManyWaiting { .. }
+            | Self::RequestBody { .. }
+            | Self::BodySpent
+            | Self::Unwanted
+            | Self::TooManyRedirects { .. }
+            | Self::Redirect { .. }
+            | Self::TooMuch { .. }
+            | Self::TookTooLong { .. } => false,
+        }
+    }
+}
+
 fn place(host: &str, address: SocketAddr) -> String {
     if host == address.ip().to_string() { address.to_string() } else { format!("{host} ({address})") }
 }

@@ -15,6 +15,7 @@ use super::channel::{Input, Program, Stream, Terminal};
 use super::handler::{FORWARDED_WAITING, Forwarded, Handler, Shared};
 use super::known_hosts::KnownHosts;
 use super::{Error, algorithms, printable};
+use crate::connect::{self, Failed, connect};
 use crate::dns::Resolver;
 use crate::{Net, aio, lock};
 
@@ -120,7 +121,7 @@ pub struct Session {
     patience: Duration,
 }
 
-/// Connects to `host` at `port` over `net`: its addresses in turn until one answers.
+/// Connects to `host` at `port` over `net`, to whichever of its addresses answers first.
 ///
 /// # Errors
 /// The name, or the last address's reason.
@@ -131,21 +132,16 @@ pub async fn dial(
     port: u16,
     patience: Duration,
 ) -> Result<aio::TcpStream, Error> {
-    let mut last = None;
-    for address in resolver.addresses(host).await? {
-        match tokio::time::timeout(patience, aio::TcpStream::connect(net, (address, port))).await {
-            Ok(Ok(stream)) => {
-                // Keystrokes do not wait for company; bulk data comes in full segments anyway.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Ok(Err(source)) => last = Some(Error::Connect { host: host.to_owned(), port, source }),
-            Err(_) => {
-                last = Some(Error::TimedOut { host: host.to_owned(), port, seconds: patience.as_secs() });
-            }
-        }
+    // Nagle's algorithm is off: keystrokes do not wait for company, and bulk data comes in full segments anyway.
+    match connect(net, resolver, host, port, patience).await {
+        Ok(connected) => Ok(connected.stream),
+        Err(connect::Error::Name(error)) => Err(error.into()),
+        Err(connect::Error::Failed { host, failed }) => Err(match failed {
+            Failed::Refused { source, .. } => Error::Connect { host, port, source },
+            Failed::TimedOut { .. } => Error::TimedOut { host, port, seconds: patience.as_secs() },
+            Failed::NoAddress => Error::Closed("the name has no address".to_owned()),
+        }),
     }
-    Err(last.unwrap_or_else(|| Error::Closed("the name has no address".to_owned())))
 }
 
 impl Session {

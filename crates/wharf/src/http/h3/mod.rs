@@ -29,6 +29,7 @@ use super::error::Error;
 use super::head::MAX_HEAD;
 use super::pool::{IDLE, Place};
 use super::timing::Timing;
+use crate::connect::race;
 use crate::tls;
 use crate::{SocketError, lock};
 
@@ -171,23 +172,18 @@ impl Quic {
         let addresses = dial.resolve(host).await?;
         timing.name = Some(begun.elapsed());
         // Looking the name up is not QUIC's time.
-        let deadline = Instant::now() + patience;
         let begun = Instant::now();
-        let mut last = None;
-        for address in addresses {
-            let remote = SocketAddr::new(address, port);
-            match tokio::time::timeout_at(deadline, self.connect(dial, place, remote)).await {
-                Ok(Ok(connection)) => {
-                    timing.connect = Some(begun.elapsed());
-                    *shelf = Some(connection.clone());
-                    self.alternatives.worked(&origin(place));
-                    return Ok(connection);
-                }
-                Ok(Err(error)) => last = Some(error),
-                Err(_) => return Err(last.unwrap_or_else(too_long)),
+        let attempt = |address| self.connect(dial, place, SocketAddr::new(address, port));
+        match race(&addresses, patience, attempt).await {
+            Ok((_, connection)) => {
+                timing.connect = Some(begun.elapsed());
+                *shelf = Some(connection.clone());
+                self.alternatives.worked(&origin(place));
+                Ok(connection)
             }
+            Err(Some((_, error))) => Err(error.unwrap_or_else(too_long)),
+            Err(None) => Err(no_connection(place, "the name has no address".to_owned())),
         }
-        Err(last.unwrap_or_else(|| no_connection(place, "the name has no address".to_owned())))
     }
 
     async fn connect<D: Dial>(&self, dial: &D, place: &Place, remote: SocketAddr) -> Result<Connection, Error> {
