@@ -2,6 +2,7 @@
 
 mod bring_up;
 mod commands;
+mod connect;
 mod dhcp;
 mod dns;
 mod exchange;
@@ -18,4 +19,5 @@ mod tcp;
 mod tls;
 mod udp;
 mod wget;
+mod wget_again;
 mod ws;

@@ -1,6 +1,7 @@
 //! Exit statuses, and the errors that lead to them. The statuses are GNU wget's, so that scripts know them.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use wharf::{dns, http};
 
@@ -43,17 +44,32 @@ impl From<Status> for ExitCode {
 #[error("{text}")]
 pub(crate) struct Failure {
     pub(crate) status: Status,
+    /// Whether the same may well succeed a little later, and if somebody said so, when.
+    pub(crate) passing: Option<Passing>,
     text: String,
+}
+
+/// A failure that may be over soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Passing {
+    /// When the server said it would be; `None` if it said nothing.
+    pub(crate) after: Option<Duration>,
 }
 
 impl Failure {
     pub(crate) fn new(status: Status, text: impl Into<String>) -> Self {
-        Self { status, text: text.into() }
+        Self { status, passing: None, text: text.into() }
+    }
+
+    /// The same, known to be over soon, or not.
+    pub(crate) fn passing(mut self, passing: Option<Passing>) -> Self {
+        self.passing = passing;
+        self
     }
 
     /// A failure that the command's own output has told already.
     pub(crate) fn told(status: Status) -> Self {
-        Self { status, text: String::new() }
+        Self::new(status, String::new())
     }
 
     pub(crate) fn is_told(&self) -> bool {
@@ -75,7 +91,8 @@ impl From<http::Error> for Failure {
             http::Layer::Protocol => Status::Protocol,
             _ => Status::Network,
         };
-        Self::new(status, error.to_string())
+        let passing = error.is_transient().then_some(Passing { after: None });
+        Self::new(status, error.to_string()).passing(passing)
     }
 }
 

@@ -107,7 +107,19 @@ impl Question {
         answer
     }
 
-    /// The same, with an A record of `address` for `name` among the additional records besides.
+    /// An answer with an A record of each of `addresses`, in this order, for the name asked for.
+    #[must_use]
+    pub fn each_of(&self, addresses: &[[u8; 4]]) -> Vec<u8> {
+        let mut answer = self.head(0, addresses.len());
+        for address in addresses {
+            answer.extend(wire(&self.name));
+            answer.extend([0, 1, 0, 1, 0, 0, 1, 44, 0, 4]);
+            answer.extend(address);
+        }
+        answer
+    }
+
+    /// An answer with an A record of `address` for `name` among the additional records besides.
     #[must_use]
     pub fn with_additional(mut answer: Vec<u8>, name: &str, address: [u8; 4]) -> Vec<u8> {
         answer[11] += 1;

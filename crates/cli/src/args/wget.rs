@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use wharf::http::{Method, Versions};
 
-use super::{Network, seconds};
+use super::{Network, Session, seconds};
 
 /// Fetches pages or files over http or https
 #[derive(Debug, Args)]
@@ -26,9 +26,9 @@ pub(crate) struct Wget {
     /// Keep what has come in FILE.part if it fails, and go on from there next time; FILE is replaced when it is whole
     #[arg(short = 'c', long = "continue", conflicts_with_all = ["method", "body_file", "compressed"])]
     pub(crate) resume: bool,
-    /// Believe only the certificate authorities of this PEM file, not the Mozilla roots
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ca: Option<PathBuf>,
+    /// Try so many times, 0 without end, if the network or the server fails for the moment
+    #[arg(short = 't', long, value_name = "N", default_value_t = 1)]
+    pub(crate) tries: u32,
     /// Send this header field, written 'Name: value'; may be given several times
     #[arg(long, value_name = "FIELD")]
     pub(crate) header: Vec<String>,
@@ -72,12 +72,14 @@ pub(crate) struct Wget {
     /// Show how long each phase took
     #[arg(long)]
     pub(crate) timing: bool,
-    /// Give up when the whole takes longer
+    /// Give up when the whole takes longer, all tries of a download together
     #[arg(long, value_name = "S", value_parser = seconds)]
     pub(crate) max_time: Option<Duration>,
     /// Say nothing but errors
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) session: Session,
     #[command(flatten)]
     pub(crate) network: Network,
 }
@@ -104,6 +106,8 @@ Examples:
       Over a TAP device, believing one certificate authority.
   wharf wget -c https://example.com/big.iso
       Goes on where it stopped, if the server still has the same.
+  wharf wget -c --tries 10 https://example.com/big.iso
+      The same, and by itself, when the connection breaks.
   wharf wget -i urls.txt --cache pages --cookies cookies.txt --limit-rate 500k
       Several files, kept for the next time.
   wharf wget --body-file form.json --method PUT https://example.com/x -O -
@@ -114,6 +118,11 @@ Examples:
 A file appears under its name only when it is whole. What came before an error is thrown away, or with -c kept in
 FILE.part, beside it in FILE.part.json what the server called it. A file FILE that is there already is with -c asked
 about: if the server has no more of it, it is whole; if it has, the file is fetched anew.
+
+With --tries a download is begun again, with -c gone on with, when no answer or only a part of one came, or when the
+server says that it is overloaded (408, 429, 500, 502, 503, 504): after 1 s, 2 s and so on up to 10 s, or when its
+Retry-After says. A refused connection, a name that does not exist, a certificate, a full disk and any other status are
+told at once: they would be the same again. So is what a POST came to, which could be done twice.
 
 Exit status; with several URLs, that of the first of them that failed:
   0  the whole body of a 2xx response

@@ -38,6 +38,11 @@ pub(super) struct Pending {
 const MOST_NUMBERS: u32 = 10_000;
 
 impl Destination {
+    /// Whether the bytes are gone once they are written.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream { .. })
+    }
+
     pub(super) fn stdout() -> Self {
         Self::Stream { out: Box::new(io::stdout()), name: "standard output".into() }
     }

@@ -1,11 +1,10 @@
 //! One download, from the request to the file.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
-use wharf::http::{Client, HeaderName, HeaderValue, Request, Response, StatusCode};
+use wharf::http::{Client, HeaderName, HeaderValue, Request, Response, StatusCode, Timeouts};
 
 use super::destination::Destination;
 use super::names::default_name;
@@ -24,13 +23,14 @@ pub(super) struct Shared {
     pub(super) output: Output,
     pub(super) network: Network,
     pub(super) client: Client,
+    pub(super) timeouts: Timeouts,
     pub(super) bars: Bars,
     pub(super) pace: Pace,
 }
 
 impl Shared {
     /// A line for people on standard error, unless they want to hear nothing.
-    fn remark(&self, text: impl AsRef<str>) {
+    pub(super) fn remark(&self, text: impl AsRef<str>) {
         if !self.args.quiet && !self.output.is_json() {
             self.bars.between(|| output::note(text));
         }
@@ -44,29 +44,29 @@ impl Shared {
         self.args.output.clone().unwrap_or_else(|| default_name(request.url()))
     }
 
-    async fn send(&self, request: Request) -> Result<Response, Failure> {
-        match self.client.send(request).await {
+    async fn send(&self, client: &Client, request: Request) -> Result<Response, Failure> {
+        match client.send(request).await {
             Ok(response) => Ok(response),
             Err(error) => Err(self.network.explain(error).await),
         }
     }
 }
 
-/// Fetches one page and saves it.
-pub(super) async fn fetch(shared: Arc<Shared>, request: Request) -> Result<(), Failure> {
+/// Fetches one page by `client` and saves it.
+pub(super) async fn fetch(shared: &Shared, client: &Client, request: Request) -> Result<(), Failure> {
     let begun = Instant::now();
     let target = shared.target(&request);
     let (response, mut destination) = if shared.args.resume {
-        match resumed(&shared, request, &target).await? {
+        match resumed(shared, client, request, &target).await? {
             Begun::Whole { response, file } => {
-                already_whole(&shared, &response, &file);
+                already_whole(shared, &response, &file);
                 return Ok(());
             }
             Begun::Comes { response, part } => (response, Destination::Part(part)),
         }
     } else {
-        let response = shared.send(request).await?;
-        show(&shared, &response);
+        let response = shared.send(client, request).await?;
+        show(shared, &response);
         report::refuse_unless_success(&response)?;
         let destination = match &shared.args.output {
             _ if shared.to_stdout() => Destination::stdout(),
@@ -79,7 +79,7 @@ pub(super) async fn fetch(shared: Arc<Shared>, request: Request) -> Result<(), F
     let mut told = report::of_head(&response, shared.args.server_response);
     let timing = response.timing;
     let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let received = save(&shared, response, &mut destination, &name).await?;
+    let received = save(shared, response, &mut destination, &name).await?;
     let saved = destination.finish()?;
 
     let took = begun.elapsed();
@@ -141,7 +141,10 @@ async fn save(
             Some(kept) => Failure::new(
                 failure.status,
                 format!("{failure}; {} are kept in {}, -c goes on from there", output::bytes(kept.1), kept.0.display()),
-            ),
+            )
+            .passing(failure.passing),
+            // What went out cannot be taken back.
+            None if received > 0 && destination.is_stream() => failure.passing(None),
             None => failure,
         }),
     }
@@ -156,7 +159,7 @@ enum Begun {
 }
 
 /// Asks for what is missing of `target`.
-async fn resumed(shared: &Shared, request: Request, target: &Path) -> Result<Begun, Failure> {
+async fn resumed(shared: &Shared, client: &Client, request: Request, target: &Path) -> Result<Begun, Failure> {
     let asked = request.url().to_string();
     let mut part = Part::open(target)?;
     let of_the_part = part.resumable(&asked).map(|(from, validator)| (from, validator.to_owned()));
@@ -173,7 +176,7 @@ async fn resumed(shared: &Shared, request: Request, target: &Path) -> Result<Beg
         (None, None) => None,
     };
     if let Some((from, ranged)) = ranged {
-        let response = shared.send(ranged).await?;
+        let response = shared.send(client, ranged).await?;
         let range = content_range(&response.headers);
         match (response.status, range) {
             // RFC 9110 section 15.5.17: there is nothing from there on, and the length shows whether that is the end.
@@ -199,7 +202,7 @@ async fn resumed(shared: &Shared, request: Request, target: &Path) -> Result<Beg
             }
         }
     }
-    let response = shared.send(request).await?;
+    let response = shared.send(client, request).await?;
     from_the_beginning(shared, response, part, &asked)
 }
 

@@ -7,6 +7,7 @@ mod pace;
 mod part;
 mod progress;
 mod report;
+mod tries;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,11 +16,11 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::task::JoinSet;
 use wharf::http::{Cache, Client, Cookies, DecodingBounds, Method, OverNet, Proxies, Proxy, Request, Timeouts};
-use wharf::tls::Trust;
 
-use self::fetch::{Shared, fetch};
+use self::fetch::Shared;
 use self::pace::Pace;
 use self::progress::Bars;
+use self::tries::fetched;
 use crate::args::Wget;
 use crate::exit::{Failure, Status};
 use crate::network;
@@ -33,7 +34,7 @@ pub(crate) async fn run(args: Wget, output: Output) -> Result<(), Failure> {
     // Everything that can be refused is refused before a packet is sent.
     let requests = requests(&args)?;
     refuse_nonsense(&args, requests.len(), output)?;
-    let trust = args.ca.clone().map_or(Trust::Mozilla, Trust::File).loaded()?;
+    let tls = args.session.connector()?.build()?;
     let cookies = args.cookies.as_deref().map(Cookies::load).transpose()?;
     let proxies = proxies(&args)?;
     let cache = args.cache.as_deref().map(|directory| Cache::on_disk(directory, CACHE_SIZE)).transpose()?;
@@ -42,7 +43,7 @@ pub(crate) async fn run(args: Wget, output: Output) -> Result<(), Failure> {
     let dial = OverNet::new(network.net.clone(), network.resolver.clone());
     let mut timeouts = args.network.timeout.map_or_else(Timeouts::default, Timeouts::each);
     timeouts.whole = args.max_time;
-    let mut client = Client::over(dial, trust)?.with_timeouts(timeouts).with_versions(args.versions());
+    let mut client = Client::with_tls(dial, tls).with_timeouts(timeouts).with_versions(args.versions());
     client = client.with_proxies(proxies);
     if let Some(cookies) = &cookies {
         client = client.with_cookies(cookies.clone());
@@ -58,7 +59,7 @@ pub(crate) async fn run(args: Wget, output: Output) -> Result<(), Failure> {
     let jar = cookies.zip(args.cookies.clone()).map(|(cookies, path)| Jar { cookies, path, saved: false });
     let bars = Bars::new(count, args.quiet || output.is_json());
     let pace = Pace::new(args.limit_rate);
-    let shared = Arc::new(Shared { args, output, network, client, bars, pace });
+    let shared = Arc::new(Shared { args, output, network, client, timeouts, bars, pace });
     let outcome = all(&shared, requests).await;
 
     if let Some(cache) = &cache {
@@ -110,7 +111,7 @@ async fn all(shared: &Arc<Shared>, requests: Vec<Request>) -> Result<(), Failure
             && let Some((number, request)) = waiting.next()
         {
             let (shared, url) = (shared.clone(), request.url().to_string());
-            running.spawn(async move { (number, url, fetch(shared, request).await) });
+            running.spawn(async move { (number, url, fetched(&shared, request).await) });
         }
         match running.join_next().await {
             None => break,
@@ -141,7 +142,7 @@ fn requests(args: &Wget) -> Result<Vec<Request>, Failure> {
     }
     let usual = if args.body_file.is_some() { Method::POST } else { Method::GET };
     let method = args.method.clone().unwrap_or(usual);
-    let several = urls.len() > 1;
+    let once = urls.len() == 1 && args.tries == 1;
     urls.iter()
         .map(|url| {
             let mut request = Request::new(method.clone(), url)?;
@@ -149,18 +150,19 @@ fn requests(args: &Wget) -> Result<Vec<Request>, Failure> {
                 request = request.header_line(field)?;
             }
             match &args.body_file {
-                Some(path) => with_body(request, path, several),
+                Some(path) => with_body(request, path, once),
                 None => Ok(request),
             }
         })
         .collect()
 }
 
-/// `request` with the file `path` as its body.
-fn with_body(request: Request, path: &Path, several: bool) -> Result<Request, Failure> {
+/// `request` with the file `path` as its body, which is sent `once` or more often.
+fn with_body(request: Request, path: &Path, once: bool) -> Result<Request, Failure> {
     if path.as_os_str() == "-" {
-        if several {
-            return Err(Failure::usage("--body-file - can be sent once, and there are several URLs; give it a file"));
+        if !once {
+            let why = "--body-file - can be sent once, and there are several URLs or --tries; give it a file";
+            return Err(Failure::usage(why));
         }
         return Ok(request.body_from(tokio::io::stdin(), None));
     }

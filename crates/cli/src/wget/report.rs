@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wharf::http::{CacheUse, Response, StatusCode, Timing, Url};
 
+use super::tries;
 use crate::exit::{Failure, Status};
 
 /// What is known when the head of the response is there.
@@ -98,8 +99,12 @@ pub(super) fn refuse_unless_success(response: &Response) -> Result<(), Failure> 
         _ if status.is_redirection() => {
             Failure::new(Status::Server, format!("{what}; it does not say where to go instead"))
         }
+        StatusCode::TOO_MANY_REQUESTS => {
+            Failure::new(Status::Server, format!("{what}; it was asked too often, try again later"))
+        }
         _ => Failure::new(Status::Server, format!("{what}; the server refuses the request")),
-    })
+    }
+    .passing(tries::of_status(status, &response.headers)))
 }
 
 fn host(url: &Url) -> &str {

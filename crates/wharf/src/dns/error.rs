@@ -117,6 +117,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same question may well be answered a little later: nobody answered, or a server could not.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::NoAnswer { .. } | Self::Unreachable { .. } | Self::ServerFailed { .. })
+    }
+
     /// Whether a server said with authority that there is nothing.
     pub fn is_negative_answer(&self) -> bool {
         matches!(self, Self::NoSuchName { .. } | Self::NoSuchRecord { .. })
