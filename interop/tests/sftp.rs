@@ -113,6 +113,22 @@ fn files_go_and_come_whole_while_keys_are_exchanged_anew() {
 }
 
 #[test]
+fn a_gibibyte_comes_whole_with_keys_exchanged_anew_in_its_middle() {
+    in_namespace(|world| {
+        let site = Site::new(world, "RekeyLimit 400M");
+        let size = 1 << 30;
+        let there = Payload::new(11).write_file(&site.there.join("big"), size);
+        let exchanges = || site.sshd.log().matches("SSH2_MSG_KEXINIT received").count();
+        let before = exchanges();
+        let done = site.run("get big").succeeded();
+        assert!(done.stdout.contains("fetched, 1.1 GB"), "{done}");
+        assert_eq!(sha256_of_file(&site.here.join("big")), there);
+        // The first of them opens the session.
+        assert!(exchanges() - before >= 3, "{}", site.sshd.log());
+    });
+}
+
+#[test]
 fn every_command_does_what_it_says_and_a_batch_stops_at_the_first_that_fails() {
     in_namespace(|world| {
         let site = Site::new(world, "");
