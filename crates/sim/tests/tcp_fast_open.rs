@@ -330,6 +330,21 @@ fn both_sides_opening_at_once_send_the_text_afterwards() {
 }
 
 #[test]
+fn a_peer_that_opens_at_once_may_take_the_text_of_the_syn_all_the_same() {
+    // RFC 9293 section 3.10.7.4: what was sent may be acknowledged, in SYN-RECEIVED too.
+    let mut puppet = acquainted();
+    connecting(&mut puppet, b"GET /");
+    puppet.take();
+    puppet.send(&seg(0).flags(SYN).mss(1460));
+    puppet.take();
+    puppet.send(&seg(1).ack(6));
+    assert_eq!((puppet.phase(), puppet.info().send_queue), (Phase::Established, 0));
+    assert_eq!(puppet.take().len(), 0, "no reset, and nothing twice");
+    puppet.write(b"more");
+    assert_eq!(puppet.lines(), ["0.000 P. 6:10 ack 1"]);
+}
+
+#[test]
 fn two_engines_exchange_request_and_response_in_one_round_trip_and_lose_nothing_on_a_bad_link() {
     for (loss, seed) in [(Loss::Never, 1), (Loss::Random(0.2), 2), (Loss::Random(0.2), 3), (Loss::Random(0.2), 4)] {
         let mut world =

@@ -12,7 +12,7 @@ use std::time::Duration;
 use libc::{epoll_event, iovec, loff_t, msghdr, nfds_t, pollfd, size_t, sockaddr, socklen_t, ssize_t, timeval};
 
 use crate::abi::Interface;
-use crate::address;
+use crate::address::{self, Name};
 use crate::errno::{Errno, Sys};
 use crate::preload;
 use crate::settings::Settings;
@@ -238,7 +238,7 @@ unsafe fn receive(world: &World, fd: c_int, vectors: &[iovec], flags: c_int) -> 
 ///
 /// # Safety
 /// Each vector that is not null may be read for its length.
-unsafe fn transmit(world: &World, fd: c_int, vectors: &[iovec], flags: c_int) -> Sys<usize> {
+unsafe fn transmit(world: &World, fd: c_int, vectors: &[iovec], flags: c_int, name: Option<Name>) -> Sys<usize> {
     let mut bytes = Vec::new();
     for vector in vectors.iter().filter(|vector| vector.iov_len > 0) {
         if vector.iov_base.is_null() {
@@ -248,6 +248,19 @@ unsafe fn transmit(world: &World, fd: c_int, vectors: &[iovec], flags: c_int) ->
         bytes.extend_from_slice(unsafe { slice::from_raw_parts(vector.iov_base.cast::<u8>(), vector.iov_len) });
     }
     let mut sent = 0;
+    if world.call(|state| state.opens_by_sending(fd, flags))? {
+        sent = world.call(|state| state.open_by_sending(fd, name, &bytes))?;
+        match world.call_blocking(|state| send_wait(state, fd, flags), |state| state.connected(fd)) {
+            Ok(()) => {}
+            Err(Errno(libc::EAGAIN)) if sent > 0 => return Ok(sent),
+            Err(Errno(libc::EAGAIN)) => return Err(Errno(libc::EINPROGRESS)),
+            Err(error) => return Err(error),
+        }
+        if sent == bytes.len() {
+            return Ok(sent);
+        }
+    }
+    let flags = flags & !libc::MSG_FASTOPEN;
     let result = world.call_blocking(
         |state| send_wait(state, fd, flags),
         |state| {
@@ -334,7 +347,7 @@ unsafe extern "C" fn write(userdata: *mut c_void, fd: c_int, from: *const c_void
         return unsafe { libc::write(fd, from, len) };
     }
     // SAFETY: the caller gives so many bytes.
-    done_long(unsafe { transmit(world, fd, &[iovec { iov_base: from.cast_mut(), iov_len: len }], 0) })
+    done_long(unsafe { transmit(world, fd, &[iovec { iov_base: from.cast_mut(), iov_len: len }], 0, None) })
 }
 
 unsafe extern "C" fn writev(userdata: *mut c_void, fd: c_int, from: *const iovec, count: c_int) -> ssize_t {
@@ -346,12 +359,27 @@ unsafe extern "C" fn writev(userdata: *mut c_void, fd: c_int, from: *const iovec
     }
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     // SAFETY: the caller gives so many vectors of bytes.
-    done_long(unsafe { vectors(from, count).and_then(|from| transmit(world, fd, from, 0)) })
+    done_long(unsafe { vectors(from, count).and_then(|from| transmit(world, fd, from, 0, None)) })
 }
 
 unsafe extern "C" fn send(userdata: *mut c_void, fd: c_int, from: *const c_void, len: size_t, flags: c_int) -> ssize_t {
     // SAFETY: as above; the caller gives so many bytes.
-    done_long(unsafe { transmit(world(userdata), fd, &[iovec { iov_base: from.cast_mut(), iov_len: len }], flags) })
+    done_long(unsafe {
+        transmit(world(userdata), fd, &[iovec { iov_base: from.cast_mut(), iov_len: len }], flags, None)
+    })
+}
+
+/// The name that a `send` gives: Linux looks at it with MSG_FASTOPEN only, as a stream has its peer already.
+///
+/// # Safety
+/// `name` is null or points to `len` readable bytes.
+unsafe fn named(world: &World, fd: c_int, name: *const sockaddr, len: socklen_t, flags: c_int) -> Sys<Option<Name>> {
+    if flags & libc::MSG_FASTOPEN == 0 || name.is_null() {
+        return Ok(None);
+    }
+    let family = world.call(|state| state.descriptors.socket(fd).map(|socket| socket.family))?;
+    // SAFETY: the caller's promise.
+    unsafe { address::read(family, name, len) }.map(Some)
 }
 
 unsafe extern "C" fn sendto(
@@ -360,12 +388,15 @@ unsafe extern "C" fn sendto(
     from: *const c_void,
     len: size_t,
     flags: c_int,
-    _name: *const sockaddr,
-    _name_len: socklen_t,
+    name: *const sockaddr,
+    name_len: socklen_t,
 ) -> ssize_t {
-    // A stream has its peer already: Linux looks at the name with MSG_FASTOPEN only.
-    // SAFETY: as above; the caller gives so many bytes.
-    done_long(unsafe { transmit(world(userdata), fd, &[iovec { iov_base: from.cast_mut(), iov_len: len }], flags) })
+    // SAFETY: as above; the caller gives so many bytes, and a name of that length.
+    done_long(unsafe {
+        let world = world(userdata);
+        let vector = iovec { iov_base: from.cast_mut(), iov_len: len };
+        named(world, fd, name, name_len, flags).and_then(|name| transmit(world, fd, &[vector], flags, name))
+    })
 }
 
 unsafe extern "C" fn sendmsg(userdata: *mut c_void, fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
@@ -375,8 +406,12 @@ unsafe extern "C" fn sendmsg(userdata: *mut c_void, fd: c_int, message: *const m
     if message.msg_controllen > 0 {
         return done_long(Err(Errno(libc::EINVAL)));
     }
-    // SAFETY: the caller's message says how many vectors of bytes it has.
-    done_long(unsafe { vectors(message.msg_iov, message.msg_iovlen).and_then(|from| transmit(world, fd, from, flags)) })
+    // SAFETY: the caller's message says how many vectors of bytes it has, and how long its name is.
+    done_long(unsafe {
+        let name = named(world, fd, message.msg_name.cast(), message.msg_namelen, flags);
+        let from = vectors(message.msg_iov, message.msg_iovlen);
+        name.and_then(|name| from.and_then(|from| transmit(world, fd, from, flags, name)))
+    })
 }
 
 unsafe extern "C" fn fcntl(userdata: *mut c_void, fd: c_int, command: c_int, argument: c_long) -> c_int {

@@ -50,14 +50,16 @@ impl State {
         match socket.role {
             Role::Fresh => {}
             Role::Listening(_) => return Ok(()),
-            Role::Stream(_) => return Err(Errno(libc::EINVAL)),
+            Role::Stream(_) | Role::Deferred(_) => return Err(Errno(libc::EINVAL)),
         }
         let local = match socket.bound {
             Some(local) => local,
             None => SocketAddr::new(unspecified(socket), self.free_port()),
         };
-        let (socket, machine) = self.socket(fd)?;
+        let fast_open = self.descriptors.socket(fd)?.fast_open;
         let mut options = ListenOptions::default();
+        options.fast_open = self.fast_open_limit(fast_open);
+        let (socket, machine) = self.socket(fd)?;
         // Linux: a negative backlog is the largest; and it lets in one more than it was told.
         options.backlog = usize::try_from(backlog).unwrap_or(4_096).saturating_add(1).min(4_096);
         options.reuse_address = socket.reuse_address;
@@ -89,7 +91,7 @@ impl State {
             Name::Address(remote) => remote,
         };
         match &mut socket.role {
-            Role::Listening(_) => return Err(Errno(libc::EISCONN)),
+            Role::Listening(_) | Role::Deferred(_) => return Err(Errno(libc::EISCONN)),
             Role::Stream(stream) if stream.opening => {
                 return match self.connected(fd) {
                     Err(Errno(libc::EAGAIN)) => Err(Errno(libc::EALREADY)),
@@ -99,6 +101,18 @@ impl State {
             Role::Stream(_) => return Err(Errno(libc::EISCONN)),
             Role::Fresh => {}
         }
+        if socket.fast_open_connect && machine.stack.tcp_has_fast_open_cookie(machine.now, remote.ip()) {
+            socket.role = Role::Deferred(remote);
+            return Ok(());
+        }
+        let fast = socket.fast_open_connect;
+        self.begin(fd, remote, fast)?;
+        Err(Errno(libc::EINPROGRESS))
+    }
+
+    /// Begins a connection; `fast` lets its SYN carry what Fast Open allows.
+    pub(crate) fn begin(&mut self, fd: c_int, remote: SocketAddr, fast: bool) -> Sys<()> {
+        let (socket, machine) = self.socket(fd)?;
         // Linux: the unspecified address is this host.
         let remote = match remote.ip() {
             IpAddr::V4(Ipv4Addr::UNSPECIFIED) => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), remote.port()),
@@ -108,11 +122,12 @@ impl State {
         let mut options = ConnectOptions::default();
         options.local = socket.bound;
         options.socket = socket.options.clone();
+        options.fast_open = fast;
         let (engine, rings) = heap_rings(socket.send_limit, socket.receive_limit);
         let id = machine.stack.tcp_connect(machine.now, remote, &options, engine)?;
         socket.role = Role::Stream(Stream::new(id, rings, true, socket.urgent_inline));
         socket.bound = machine.stack.tcp_addresses(id).map(|(local, _)| local);
-        Err(Errno(libc::EINPROGRESS))
+        Ok(())
     }
 
     /// How a `connect` has gone; EAGAIN while it is under way.
@@ -140,7 +155,7 @@ impl State {
     fn disconnect(&mut self, fd: c_int) -> Sys<()> {
         let (socket, machine) = self.socket(fd)?;
         match std::mem::replace(&mut socket.role, Role::Fresh) {
-            Role::Fresh => {}
+            Role::Fresh | Role::Deferred(_) => {}
             Role::Listening(listener) => machine.stack.tcp_unlisten(machine.now, listener),
             Role::Stream(stream) => machine.stack.tcp_abort(machine.now, stream.id),
         }
@@ -160,6 +175,10 @@ impl State {
         };
         let stream = match &mut socket.role {
             Role::Fresh => return Err(Errno(libc::ENOTCONN)),
+            Role::Deferred(_) => {
+                socket.role = Role::Fresh;
+                return Ok(());
+            }
             Role::Listening(listener) if read => {
                 machine.stack.tcp_unlisten(machine.now, *listener);
                 socket.role = Role::Fresh;

@@ -18,6 +18,7 @@ mod connect;
 mod descriptors;
 mod epoll;
 mod errno;
+mod fast_open;
 mod machine;
 mod preload;
 mod readiness;

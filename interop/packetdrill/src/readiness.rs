@@ -19,6 +19,8 @@ impl Socket {
         let mut ready = if self.error.is_some() { POLLERR } else { 0 };
         match &self.role {
             Role::Fresh => ready |= POLLHUP | WRITABLE,
+            // Linux: a write is what the connection waits for.
+            Role::Deferred(_) => ready |= WRITABLE,
             Role::Listening(listener) => {
                 if machine.stack.tcp_waiting(*listener) > 0 {
                     ready |= READABLE;

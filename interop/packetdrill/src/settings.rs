@@ -12,6 +12,10 @@ use std::time::Duration;
 use stack::Config;
 use stack::tcp::{Algorithm, Ecn, SynCookies};
 
+/// Bits of `net.ipv4.tcp_fastopen`.
+pub(crate) const FAST_OPEN_CLIENT: u64 = 1;
+pub(crate) const FAST_OPEN_SERVER: u64 = 2;
+
 /// Everything that can be set.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -21,6 +25,8 @@ pub(crate) struct Settings {
     pub mtu: u32,
     /// Where connections come from when the script does not bind.
     pub local: IpAddr,
+    /// Who may open fast, as in `net.ipv4.tcp_fastopen`: 1 clients, 2 servers, 3 both.
+    pub fast_open: u64,
     /// The engine's chance.
     pub seed: [u8; 32],
     /// Look at the system's settings before the first socket.
@@ -35,6 +41,7 @@ impl Settings {
             config: Config::default(),
             mtu: 1500,
             local: IpAddr::V4(Ipv4Addr::new(192, 168, 0, 1)),
+            fast_open: FAST_OPEN_CLIENT | FAST_OPEN_SERVER,
             seed: [7; 32],
             sysctl: false,
             flags: flags.to_string(),
@@ -68,6 +75,7 @@ impl Settings {
             "sysctl" if value.is_empty() => self.sysctl = true,
             "mtu" => self.mtu = bytes().filter(|mtu| (68..=65_535).contains(mtu))?,
             "local" => self.local = value.parse().ok()?,
+            "fast_open" => self.fast_open = number().filter(|bits| *bits <= FAST_OPEN_CLIENT | FAST_OPEN_SERVER)?,
             "seed" => self.seed[..8].copy_from_slice(&number()?.to_le_bytes()),
             "timestamps" => tcp.timestamps = switch()?,
             "sack" => tcp.sack = switch()?,
@@ -134,6 +142,9 @@ impl Settings {
         }
         if let Some(value) = number("tcp_ecn").and_then(ecn) {
             tcp.ecn = value;
+        }
+        if let Some(value) = number("tcp_fastopen") {
+            self.fast_open = value & (FAST_OPEN_CLIENT | FAST_OPEN_SERVER);
         }
         let name = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
         if let Some(value) = name.ok().and_then(|name| Algorithm::from_name(name.trim())) {

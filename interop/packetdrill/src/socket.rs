@@ -14,6 +14,8 @@ pub(crate) enum Role {
     /// Neither connected nor listening.
     Fresh,
     Listening(ListenerId),
+    /// TCP_FASTOPEN_CONNECT: `connect` has succeeded, and the first write opens the connection.
+    Deferred(SocketAddr),
     Stream(Stream),
 }
 
@@ -59,6 +61,10 @@ pub(crate) struct Socket {
     pub keep_alive_times: KeepAlive,
     /// SO_OOBINLINE.
     pub urgent_inline: bool,
+    /// TCP_FASTOPEN: connections of this listener that may have brought text on their SYN and are not proven; zero is off.
+    pub fast_open: usize,
+    /// TCP_FASTOPEN_CONNECT.
+    pub fast_open_connect: bool,
     /// SO_LINGER.
     pub linger: Option<Duration>,
     /// The most that the rings of a new connection will ever hold.
@@ -89,6 +95,8 @@ impl Socket {
             keep_alive: false,
             keep_alive_times: KeepAlive::default(),
             urgent_inline: false,
+            fast_open: 0,
+            fast_open_connect: false,
             linger: None,
             send_limit: config.send_buffer as usize,
             receive_limit: config.receive_buffer as usize,

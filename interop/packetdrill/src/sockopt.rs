@@ -114,6 +114,9 @@ impl State {
             [byte] if matches!(level, IPPROTO_IP | IPPROTO_IPV6) => c_int::from(*byte),
             _ => numbers::<1>(value)?[0],
         };
+        if (level, name) == (IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT) {
+            return self.set_fast_open_connect(fd, number);
+        }
         let result = match level {
             SOL_SOCKET => set_socket_number(socket, machine, name, number),
             IPPROTO_TCP => set_tcp_number(socket, machine, name, number),
@@ -129,6 +132,9 @@ impl State {
         let (socket, machine) = self.socket(fd)?;
         if let Role::Listening(listener) = socket.role {
             machine.stack.tcp_listener_set_options(listener, socket.options.clone());
+            let connections = socket.fast_open;
+            let limit = self.fast_open_limit(connections);
+            self.machine.stack.tcp_listener_set_fast_open(listener, limit);
         }
         Ok(())
     }
@@ -210,6 +216,8 @@ fn tcp_number(socket: &Socket, machine: &Machine, name: c_int) -> Sys<c_int> {
             socket.options.user_timeout.map_or(0, |time| c_int::try_from(time.as_millis()).unwrap_or(c_int::MAX))
         }
         libc::TCP_NOTSENT_LOWAT => c_int::try_from(socket.unsent_low_water).unwrap_or(c_int::MAX),
+        libc::TCP_FASTOPEN => c_int::try_from(socket.fast_open).unwrap_or(c_int::MAX),
+        libc::TCP_FASTOPEN_CONNECT => c_int::from(socket.fast_open_connect),
         _ => return Err(Errno(libc::ENOPROTOOPT)),
     })
 }
@@ -251,6 +259,11 @@ fn set_tcp_number(socket: &mut Socket, machine: &mut Machine, name: c_int, numbe
         libc::TCP_NOTSENT_LOWAT => {
             // Linux: a negative one is as good as none.
             socket.unsent_low_water = usize::try_from(number).unwrap_or(0);
+        }
+        libc::TCP_FASTOPEN => {
+            let limit =
+                usize::try_from(number).ok().filter(|_| matches!(socket.role, Role::Fresh | Role::Listening(_)));
+            socket.fast_open = limit.ok_or(Errno(libc::EINVAL))?;
         }
         _ => return Err(Errno(libc::ENOPROTOOPT)),
     }

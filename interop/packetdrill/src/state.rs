@@ -68,7 +68,7 @@ impl State {
         let Open::Socket(socket) = open else { return };
         let now = self.machine.now;
         match socket.role {
-            Role::Fresh => {}
+            Role::Fresh | Role::Deferred(_) => {}
             Role::Listening(listener) => self.machine.stack.tcp_unlisten(now, listener),
             Role::Stream(stream) => self.machine.stack.tcp_close(now, stream.id),
         }

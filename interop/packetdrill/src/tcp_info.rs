@@ -17,6 +17,7 @@ const OPTION_SACK: u8 = 2;
 const OPTION_WINDOW_SCALE: u8 = 4;
 const OPTION_ECN: u8 = 8;
 const OPTION_ECN_SEEN: u8 = 16;
+const OPTION_SYN_DATA: u8 = 32;
 
 /// States of the congestion machine (`tcp_ca_state`).
 const CA_OPEN: u8 = 0;
@@ -51,6 +52,7 @@ pub(crate) fn of(socket: &Socket, machine: &Machine) -> Vec<u8> {
     match &socket.role {
         Role::Listening(_) => out.u8(0, LISTEN),
         Role::Fresh => out.u8(0, CLOSE),
+        Role::Deferred(_) => out.u8(0, state(Phase::SynSent)),
         Role::Stream(stream) => match machine.stack.tcp_info(stream.id) {
             Some(info) => fill(&mut out, &info, machine.now),
             None => out.u8(0, CLOSE),
@@ -99,6 +101,9 @@ fn fill(out: &mut Layout, info: &TcpInfo, now: Instant) {
     }
     if info.marks_received > 0 {
         options |= OPTION_ECN_SEEN;
+    }
+    if info.fast_open {
+        options |= OPTION_SYN_DATA;
     }
     let (theirs, ours) = info.window_scale.unwrap_or((0, 0));
     out.u8(0, state(info.phase));

@@ -43,6 +43,8 @@ impl State {
         }
         let stream = match &mut socket.role {
             Role::Stream(stream) => stream,
+            // Linux: it waits for what was never asked for.
+            Role::Deferred(_) => return Err(Errno(libc::EAGAIN)),
             _ => return Err(Errno(libc::ENOTCONN)),
         };
         stream.follow_mark(machine);
@@ -130,7 +132,7 @@ impl State {
                 Ok(stream.unread())
             }
             Role::Listening(_) => Err(Errno(libc::EINVAL)),
-            Role::Fresh => Ok(0),
+            Role::Fresh | Role::Deferred(_) => Ok(0),
         }
     }
 
@@ -156,7 +158,7 @@ impl State {
                 Ok((queued, queued.saturating_sub(flight)))
             }
             Role::Listening(_) => Err(Errno(libc::EINVAL)),
-            Role::Fresh => Ok((0, 0)),
+            Role::Fresh | Role::Deferred(_) => Ok((0, 0)),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::calls::{Caller, Descriptors, tcp_info};
 use crate::check;
 use crate::library::{Library, Stack};
 use crate::packet::{self, ACK, AE, Body, CWR, ECE, Ends, Error, Expected, SYN, Seen, Segment, Tos};
-use crate::script::{Action, Call, Event, Script, When};
+use crate::script::{Action, Call, Event, Script, Value, When};
 
 /// The stack's address and port: what `bind(3, ..., ...)` binds to.
 pub(crate) const LOCAL: [u8; 4] = [192, 168, 0, 1];
@@ -147,6 +147,9 @@ impl<'env> Session<'_, 'env> {
         match call.name.as_str() {
             "listen" => self.awaiting = Awaiting::Listening,
             "connect" => self.awaiting = Awaiting::Connecting,
+            "sendto" if call.arguments.get(3) == Some(&Value::Number(libc::MSG_FASTOPEN.into())) => {
+                self.awaiting = Awaiting::Connecting;
+            }
             _ => {}
         }
         let caller = Caller { stack: self.stack, descriptors: self.descriptors, call };

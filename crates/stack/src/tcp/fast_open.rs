@@ -18,13 +18,14 @@ use wire::tcp::{FastOpen, FastOpenCookie, SeqNum, TcpFlags, TcpHeader};
 use crate::Discard;
 use crate::entropy::{Entropy, Key};
 use crate::event::Readiness;
+use crate::stack::Stack;
 use crate::tcp::connection::{Connection, Flags, Parked};
 use crate::tcp::demux::Flow;
 use crate::tcp::error::TcpError;
 use crate::tcp::input::{Env, Incoming};
 use crate::tcp::phase::Phase;
 use crate::tcp::syn_queue::HalfOpen;
-use crate::tcp::{Context, ListenerId, Tcp};
+use crate::tcp::{ConnectionId, Context, ListenerId, Tcp};
 use crate::time::Instant;
 
 /// How long a server's secret makes cookies; they hold for as long again.
@@ -126,10 +127,17 @@ impl Connection {
     /// Bytes of text that our SYN takes along (RFC 7413 section 4.2.1): what was written so far, as far as one segment of
     /// the size that the server announced the last time holds it.
     pub(crate) fn syn_text(&self) -> u32 {
+        match self.syn_room() {
+            0 => 0,
+            most => u32::try_from(self.send.len()).unwrap_or(u32::MAX).min(most),
+        }
+    }
+
+    /// Bytes of text that our SYN could take along.
+    fn syn_room(&self) -> u32 {
         match self.syn_offer() {
             Some(Offer { option: FastOpen::Cookie(_), mss }) => {
-                let most = u32::from(self.mss.min(*mss)).saturating_sub(OPTION_BYTES);
-                u32::try_from(self.send.len()).unwrap_or(u32::MAX).min(most)
+                u32::from(self.mss.min(*mss)).saturating_sub(OPTION_BYTES)
             }
             _ => 0,
         }
@@ -138,6 +146,30 @@ impl Connection {
     /// Appends the option to the header of our SYN, if it has one, and returns the header's length.
     pub(crate) fn append_fast_open(&self, header: &mut [u8], len: usize) -> usize {
         self.syn_offer().and_then(|offer| offer.option.append(header, len)).unwrap_or(len)
+    }
+}
+
+impl Stack {
+    /// Whether a SYN to `server` would show a cookie (RFC 7413): it has given one, and no SYN with text was lost on the way to
+    /// it lately.
+    #[must_use]
+    pub fn tcp_has_fast_open_cookie(&self, now: Instant, server: IpAddr) -> bool {
+        let known = self.tcp.fast_open_cookies.servers.get(&server);
+        known.is_some_and(|known| known.cookie.is_some() && now >= known.distrusted_until)
+    }
+
+    /// Bytes of text that the SYN of `connection` takes along if they are written before it leaves; zero where it carries no
+    /// cookie, and when it was answered.
+    #[must_use]
+    pub fn tcp_syn_room(&self, connection: ConnectionId) -> usize {
+        self.tcp.connections.get(connection).map_or(0, |connection| connection.syn_room() as usize)
+    }
+
+    /// TCP_FASTOPEN of a listener that listens already: as [`ListenOptions::fast_open`](crate::tcp::ListenOptions::fast_open).
+    pub fn tcp_listener_set_fast_open(&mut self, listener: ListenerId, limit: Option<usize>) {
+        if let Some(listener) = self.tcp.listeners.table.get_mut(listener) {
+            listener.options.fast_open = limit;
+        }
     }
 }
 

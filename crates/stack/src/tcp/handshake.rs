@@ -171,7 +171,7 @@ impl Connection {
         }
         // RFC 9293 section 3.5, figure 8: both sides opened at once.
         self.phase = Phase::SynReceived;
-        self.snd.nxt = self.snd.una + 1;
+        // SND.NXT stays: the peer may have taken the text of our SYN, and acknowledge it.
         self.flags.clear(Flags::FAST_OPEN);
         self.parked = None;
         self.flags.set(Flags::SYN_DUE);
