@@ -385,9 +385,13 @@ impl Session {
 
     /// Says goodbye, and waits a moment until that is out.
     pub async fn close(&self) {
-        if self.handle.disconnect(Disconnect::ByApplication, "", "").await.is_ok() {
-            let _ = tokio::time::timeout(GOODBYE, self.ended()).await;
-        }
+        // A peer that takes nothing more leaves no room for the goodbye either.
+        let goodbye = async {
+            if self.handle.disconnect(Disconnect::ByApplication, "", "").await.is_ok() {
+                self.ended().await;
+            }
+        };
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
     }
 
     async fn open(&self, what: &str) -> Result<Channel<Msg>, Error> {
