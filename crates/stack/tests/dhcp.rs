@@ -575,6 +575,41 @@ fn stopping_releases_the_lease_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_release_waits_until_the_way_to_its_server_is_known() {
+    let mut scene = Scene::new(grants("10.0.0.15", 3600));
+    assert!(!scene.host.stack.dhcp_release_waits(scene.now, scene.host.interface), "there is no client");
+    scene.server_is_known = false;
+    scene.start().run(1.0);
+    let interface = scene.host.interface;
+    // Nobody has sent anything to the server since the lease came, which was by broadcast.
+    assert!(scene.host.stack.dhcp_release_waits(scene.now, interface));
+    assert!(scene.host.stack.dhcp_release_waits(scene.now, interface), "nobody has answered");
+    scene.run(0.0);
+    let asked = scene.arps.pop().unwrap();
+    assert_eq!((asked.sender_ip, asked.target_ip), (v4("10.0.0.15"), v4(SERVER)));
+    scene.server_is_known = true;
+    scene.run(2.0);
+    assert!(!scene.host.stack.dhcp_release_waits(scene.now, interface));
+    assert!(scene.host.stack.stop_dhcp(scene.now, interface));
+    scene.run(0.0);
+    assert_eq!(scene.kinds().last(), Some(&Release));
+}
+
+#[test]
+fn a_release_waits_for_no_server_that_is_gone() {
+    let mut scene = Scene::new(grants("10.0.0.15", 3600));
+    scene.server_is_known = false;
+    scene.start().run(1.0);
+    let interface = scene.host.interface;
+    assert!(scene.host.stack.dhcp_release_waits(scene.now, interface));
+    scene.run(5.0);
+    assert!(!scene.host.stack.dhcp_release_waits(scene.now, interface));
+    assert!(scene.host.stack.stop_dhcp(scene.now, interface));
+    let now = scene.now;
+    assert!(!scene.host.stack.dhcp_release_waits(now, interface), "it is given back");
+}
+
+#[test]
 fn what_was_set_by_hand_survives_the_end_of_a_lease() {
     // D2: DHCP takes away only what it brought.
     let mut scene = Scene::new(grants("10.0.0.15", 3600));

@@ -136,6 +136,17 @@ impl Engine {
         })
     }
 
+    /// Whether the address cannot be given back yet: where nothing has gone the server's way so far, its hardware address
+    /// is still to be found, and that takes an address.
+    pub(super) fn release_waits(&mut self, now: stack::Instant) -> bool {
+        let Some(interface) = self.link.as_ref().map(|attached| attached.interface) else { return false };
+        let waits = self.stack.dhcp_release_waits(now, interface);
+        if waits {
+            self.transmit(now);
+        }
+        waits
+    }
+
     /// Gives the address back to its server.
     pub(super) fn deconfigure(&mut self) {
         let now = self.now();

@@ -42,7 +42,7 @@ impl Engine {
             }
             if turn.stop {
                 let deadline = *stop_by.get_or_insert(now + self.linger);
-                if now >= deadline || self.has_nothing_to_send() {
+                if now >= deadline || self.has_nothing_to_send(now) {
                     break;
                 }
             }
@@ -141,8 +141,8 @@ impl Engine {
     }
 
     /// Whether no connection has anything left that it owes its peer, or no link to send it over. Sockets are gone;
-    /// what is left are connections that were let go.
-    fn has_nothing_to_send(&self) -> bool {
+    /// what is left are connections that were let go, and the address.
+    fn has_nothing_to_send(&mut self, now: stack::Instant) -> bool {
         if self.link.as_ref().is_some_and(|attached| !attached.up || attached.broken_until.is_some()) {
             return true;
         }
@@ -152,5 +152,6 @@ impl Engine {
                 .stack
                 .tcp_connections()
                 .all(|(_, _, _, phase)| matches!(phase, Phase::Closed | Phase::FinWait2 | Phase::TimeWait))
+            && !self.release_waits(now)
     }
 }

@@ -20,6 +20,7 @@ use crate::ip::route::Way;
 use crate::ip::routes::Route;
 use crate::link::InterfaceId;
 use crate::link::acd::Origin;
+use crate::link::neighbors::NeighborState;
 use crate::link::output::Hop;
 use crate::link::queue::Class;
 use crate::network::{Network, Timer};
@@ -138,10 +139,34 @@ impl Stack {
         Ok(())
     }
 
+    /// Whether the message by which [`stop_dhcp`](Self::stop_dhcp) gives the lease back cannot leave yet, because the
+    /// hardware address of its next hop is being looked for. The first call begins the search. False where there is
+    /// nothing to give back, and where nobody answered.
+    pub fn dhcp_release_waits(&mut self, now: Instant, interface: InterfaceId) -> bool {
+        let Some(client) = self.dhcp.get(&interface).filter(|client| client.holds() && client.link_up) else {
+            return false;
+        };
+        let Some(lease) = client.grant.as_ref().map(|grant| &grant.lease) else { return false };
+        let (server, source) = (IpAddr::V4(lease.server), lease.address.addr());
+        let Ok(Way { hop: Hop::Neighbor(next_hop), .. }) = self.net.way(server, Some(source), Some(interface)) else {
+            return false;
+        };
+        match self.net.neighbors.find(interface, next_hop).and_then(|id| self.net.neighbors.get(id)) {
+            Some(neighbor) if neighbor.state != NeighborState::Incomplete => false,
+            _ => {
+                let searched = self.net.resolve(now, interface, next_hop).is_some();
+                self.settle(now);
+                searched
+            }
+        }
+    }
+
     /// Stops the client: the lease is released, its address and routes go. False if none runs.
     pub fn stop_dhcp(&mut self, now: Instant, interface: InterfaceId) -> bool {
         let Some(client) = self.dhcp.get(&interface) else { return false };
         if client.holds() {
+            // Its address goes with it, so that a message which has to wait for its next hop never leaves:
+            // `dhcp_release_waits` sees to that.
             self.dhcp_send(now, interface, MessageType::Release);
         }
         self.dhcp_lose(interface);
