@@ -1,6 +1,11 @@
 //! The DHCP client against dnsmasq and udhcpd.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use wharf_interop::{Names, Program, in_namespace};
+
+use crate::origin::{Origin, say};
 
 #[test]
 fn a_lease_of_seconds_is_renewed_while_it_is_used() {
@@ -59,14 +64,38 @@ fn the_address_is_probed_for_and_announced() {
 fn an_address_in_use_by_another_is_declined() {
     in_namespace(|world| {
         let tap = world.tap();
-        // The server would give .100 first; the kernel already has it.
+        // The server gives .100 to anybody; the kernel already has it. By unicast the offer would go to the kernel.
         world.ip(&["address", "add", "10.9.0.100/32", "dev", tap.name]);
-        let server = Names::udhcpd(world, &tap, 600);
-        // If it does not notice by itself, we decline, and ask again ten seconds later (RFC 2131 section 3.1, step 5).
-        let patient = ["ping", "10.9.0.1", "-c", "1", "--timeout", "60", "--link", &tap.link()];
-        let run = world.wharf(&patient).run().succeeded();
-        assert!(server.log().contains("DECLINE") || server.log().matches("sending OFFER").count() >= 1, "{run}");
-        assert!(!run.stdout.contains("10.9.0.100/"), "{run}");
+        let options = ["--dhcp-host=*:*:*:*:*:*,10.9.0.100", "--dhcp-broadcast"];
+        let server = Names::dhcp_and_dns(world, &tap, &options);
+        // We decline, and ask again ten seconds later (RFC 2131 section 3.1, step 5): a command waits for that.
+        let run = world.wharf(&["ping", "10.9.0.1", "-c", "1", "--link", &tap.link()]).run().succeeded();
+        let log = server.log();
+        assert!(log.contains("DHCPDECLINE(tap0) 10.9.0.100"), "{run}\n{log}");
+        assert!(log.matches("DHCPOFFER(tap0)").count() >= 2, "{run}\n{log}");
+    });
+}
+
+#[test]
+fn a_command_that_had_nothing_to_send_gives_its_address_back_all_the_same() {
+    in_namespace(|world| {
+        let tap = world.tap();
+        let server = Names::dhcp_and_dns(world, &tap, &[]);
+        let origin =
+            Origin::start(&tap, |heard, stream| say(stream, heard, 200, "Cache-Control: max-age=1000\r\n", b""));
+        let (cache, got) = (world.path("cache"), world.path("got"));
+        let (cache, got) = (cache.to_string_lossy(), got.to_string_lossy());
+        let wget = ["wget", &origin.url("/page"), "-O", &got, "--cache", &cache, "--link", &tap.link()];
+        for run in 1..=3 {
+            let said = world.wharf(&wget).run().succeeded();
+            // The command may have ended before the server wrote it down.
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while server.log().matches("DHCPRELEASE(tap0)").count() < run {
+                assert!(Instant::now() < deadline, "no release after run {run}: {said}\n{}", server.log());
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        assert_eq!(origin.asked("/page"), 1);
     });
 }
 
@@ -77,7 +106,7 @@ fn an_expired_lease_takes_the_address_along() {
         let server = Names::udhcpd(world, &tap, 6);
         let ping = world.wharf(&["ping", "10.9.0.1", "-c", "14", "--link", &tap.link()]).start();
         while !ping.stdout().contains("ttl") {
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            thread::sleep(Duration::from_millis(10));
         }
         server.kill();
         let run = ping.wait();

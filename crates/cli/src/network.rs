@@ -19,6 +19,10 @@ use crate::exit::{Failure, Status};
 /// seconds by itself (RFC 5227 section 2.1.1).
 const ADDRESS_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How much longer it may take when the server's first choice was another station's.
+// RFC 2131 section 3.1, step 5: the client SHOULD wait ten seconds before it asks again.
+const AFTER_A_DECLINE: Duration = ADDRESS_PATIENCE.saturating_add(Duration::from_secs(10));
+
 /// How long the gateway is given to prove that it is there, once something failed: longer than ARP asks for it.
 const GATEWAY_PATIENCE: Duration = Duration::from_secs(4);
 
@@ -159,14 +163,29 @@ async fn configured(
 ) -> Result<Network, wharf::Error> {
     let waiting = net.clone();
     // The blocking wait has a limit of its own and tells how far the exchange with the DHCP server came.
-    let configuration = tokio::task::spawn_blocking(move || waiting.wait_configured(patience))
-        .await
-        .map_err(|_| wharf::Error::EngineStopped)??;
+    let configuration = tokio::task::spawn_blocking(move || match waiting.wait_configured(patience) {
+        Err(wharf::Error::NoLease { declined: Some(_), .. }) if patience < AFTER_A_DECLINE => {
+            waiting.wait_configured(AFTER_A_DECLINE).map_err(|error| with_patience(error, patience + AFTER_A_DECLINE))
+        }
+        outcome => outcome,
+    })
+    .await
+    .map_err(|_| wharf::Error::EngineStopped)??;
     let mut resolver = Resolver::new(&net);
     if !servers.is_empty() {
         resolver = resolver.with_servers(servers);
     }
     Ok(Network { net, resolver, configuration, host_loopback })
+}
+
+/// The same error after a wait of so long.
+fn with_patience(error: wharf::Error, waited: Duration) -> wharf::Error {
+    match error {
+        wharf::Error::NoLease { interface, stage, declined, .. } => {
+            wharf::Error::NoLease { interface, waited, stage, declined }
+        }
+        other => other,
+    }
 }
 
 impl Opened {
@@ -329,7 +348,7 @@ fn failure(error: wharf::Error, by_hand: Option<Cidr>) -> Failure {
                 waited.as_secs_f32()
             ),
         ),
-        (wharf::Error::NoLease { interface, waited, stage }, None) => Failure::new(
+        (wharf::Error::NoLease { interface, waited, stage, .. }, None) => Failure::new(
             Status::Network,
             format!(
                 "DHCP: no lease on {interface} in {} s: {stage}; is a DHCP server on this network? (--address A/L sets \

@@ -79,6 +79,8 @@ pub(crate) struct AdoptedRoute {
 pub(crate) enum Stage {
     /// Not yet, and what is waited for.
     Waiting(String),
+    /// Another station has the address that the server gave, and it will be asked again.
+    Declined(IpAddr),
     /// The address is in use.
     Configured(Configuration),
     /// Another station has the address that was set by hand.
@@ -118,14 +120,14 @@ impl Progress {
     pub(crate) fn current(&self) -> Option<Configuration> {
         match &*lock(&self.stage) {
             Stage::Configured(configuration) => Some(configuration.clone()),
-            Stage::Waiting(_) | Stage::Conflict(_) | Stage::Stopped => None,
+            Stage::Waiting(_) | Stage::Declined(_) | Stage::Conflict(_) | Stage::Stopped => None,
         }
     }
 
     /// Ready with the configuration, or with the reason why there will be none.
     pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Result<Configuration, Error>> {
         let look = || match &*lock(&self.stage) {
-            Stage::Waiting(_) => Poll::Pending,
+            Stage::Waiting(_) | Stage::Declined(_) => Poll::Pending,
             Stage::Configured(configuration) => Poll::Ready(Ok(configuration.clone())),
             Stage::Conflict(address) => {
                 Poll::Ready(Err(Error::AddressConflict { interface: self.interface.clone(), address: *address }))
@@ -145,10 +147,13 @@ impl Progress {
         if let Some(address) = self.by_hand {
             return Error::AddressUnchecked { interface, address, waited };
         }
-        let stage = match &*lock(&self.stage) {
-            Stage::Waiting(what) => what.clone(),
-            Stage::Configured(_) | Stage::Conflict(_) | Stage::Stopped => String::new(),
+        let (stage, declined) = match &*lock(&self.stage) {
+            Stage::Waiting(what) => (what.clone(), None),
+            Stage::Declined(address) => {
+                (format!("the server gave {address}, which another station uses"), Some(*address))
+            }
+            Stage::Configured(_) | Stage::Conflict(_) | Stage::Stopped => (String::new(), None),
         };
-        Error::NoLease { interface, waited, stage }
+        Error::NoLease { interface, waited, stage, declined }
     }
 }

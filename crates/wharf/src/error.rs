@@ -165,6 +165,9 @@ pub enum Error {
         waited: Duration,
         /// How far the exchange came.
         stage: String,
+        /// The address that a server gave last, if another station has it. The server is asked again ten seconds after
+        /// it was told (RFC 2131 section 3.1, step 5), so that waiting on is worth while.
+        declined: Option<IpAddr>,
     },
     /// An address set by hand was not in use in time.
     #[error(

@@ -39,7 +39,7 @@ impl Engine {
         let Adoption { mut stage, routes } = adoption;
         let (address, mtu) = match &stage {
             Stage::Configured(configuration) => (Some(configuration.address), Some(configuration.mtu)),
-            Stage::Waiting(_) | Stage::Conflict(_) | Stage::Stopped => (None, None),
+            Stage::Waiting(_) | Stage::Declined(_) | Stage::Conflict(_) | Stage::Stopped => (None, None),
         };
         for route in std::mem::take(&mut self.adopted.routes) {
             self.stack.remove_route(route);

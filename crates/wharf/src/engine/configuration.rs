@@ -86,7 +86,7 @@ impl Engine {
                 Stage::Conflict(cidr.addr())
             }
             (Event::AddressConflict(on, cidr), Addressing::Dhcp { .. }) if *on == interface => {
-                Stage::Waiting(format!("the server gave {}, which another station uses", cidr.addr()))
+                Stage::Declined(cidr.addr())
             }
             _ => return,
         };
