@@ -21,7 +21,7 @@ impl Tap {
     /// When the device cannot be opened, or the address cannot be had.
     #[must_use]
     pub fn guest(&self) -> Net {
-        let link = links::tap::Tap::open(self.name).unwrap_or_else(|error| panic!("{error}"));
+        let link = links::tap::Tap::open(&self.device()).unwrap_or_else(|error| panic!("{error}"));
         self.guest_of(Net::builder().link(link))
     }
 

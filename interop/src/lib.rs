@@ -6,6 +6,8 @@
 //! sockets of the test itself. Whatever it started dies with the namespace, and what the daemons logged is shown
 //! when the test fails.
 //!
+//! A test may also be run once more, over a link that delays and loses: [`again_over_a_bad_link`].
+//!
 //! No test is ever skipped. Where the system allows no namespaces, or a program is missing, the test fails and says
 //! what to do about it; `./test.sh` installs what is missing.
 
@@ -13,6 +15,7 @@
 #![allow(clippy::print_stdout, reason = "tests report what they saw; libtest shows it on failure")]
 
 mod authority;
+mod bad_link;
 mod daemon;
 pub mod dns;
 mod guest;
@@ -29,7 +32,7 @@ mod world;
 
 pub use authority::{Authority, Identity};
 pub use http_peers::{KeepingWeb, Line, Scripted, start_caddy, start_microsocks, start_nghttpd, start_tinyproxy};
-pub use namespace::in_namespace;
+pub use namespace::{again_over_a_bad_link, in_namespace};
 pub use payload::{Payload, sha256_of_file};
 pub use peers::{HTTP_PORT, HTTPS_PORT, Names, Web};
 pub use program::{Finished, Program, Running};

@@ -17,6 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::HUNG;
+use crate::bad_link;
 use crate::world::World;
 
 /// Names the test that is already inside.
@@ -43,8 +44,18 @@ pub fn in_namespace<F: FnOnce(&World)>(body: F) {
         end_soon_after_a_panic();
         body(&world);
     } else {
-        run_inside(test);
+        run_inside(test, false);
     }
+}
+
+/// Runs the test `test` of the same program, `file::name`, once more: its TAP devices are the same to it, but a link of
+/// 80 ms there and back, which loses 2 % of the frames, lies between Wharf and them. Call it as the whole of a `#[test]`.
+///
+/// # Panics
+///
+/// As [`in_namespace`], and when there is no such test.
+pub fn again_over_a_bad_link(test: &str) {
+    run_inside(test, true);
 }
 
 /// A thread of the test that panics leaves the others waiting for what it would have done. They get a while to notice
@@ -68,7 +79,7 @@ fn test_name<F>() -> &'static str {
     path.split_once("::").expect("the path of a type begins with its crate").1
 }
 
-fn run_inside(test: &str) {
+fn run_inside(test: &str, over_a_bad_link: bool) {
     let executable = env::current_exe().expect("a test knows its own path");
     let binary = wharf_binary(&executable);
     let directory = target_directory(&executable).join("interop").join(directory_name(test));
@@ -89,6 +100,9 @@ fn run_inside(test: &str) {
         .stdin(Stdio::null())
         .stdout(output.try_clone().expect("a descriptor can be copied"))
         .stderr(output);
+    if over_a_bad_link {
+        bad_link::choose(&mut command);
+    }
     let mut child = command.spawn().expect("unshare(1) starts");
     // Twice the limit of a step: the step's own complaint, which says more, comes first.
     let deadline = Instant::now() + 2 * HUNG;

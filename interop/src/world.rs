@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use crate::authority::Authority;
+use crate::bad_link;
 use crate::daemon::Daemon;
 use crate::program::Program;
 
@@ -33,7 +34,12 @@ impl Tap {
     /// The `--link` option for it.
     #[must_use]
     pub fn link(&self) -> String {
-        format!("tap:{}", self.name)
+        format!("tap:{}", self.device())
+    }
+
+    /// The name of the device that Wharf opens: over a bad link the kernel's side is another.
+    pub(crate) fn device(&self) -> String {
+        if bad_link::is_chosen() { bad_link::Names::of(self.name).near } else { self.name.to_owned() }
     }
 
     /// The options by which a command uses it, with an address by hand: host 2 of the network, the kernel as gateway
@@ -119,24 +125,54 @@ impl World {
     }
 
     fn make_tap(&self, tap: Tap, flags: &[&str]) -> Tap {
-        let made = Program::new(self, "ip")
-            .arguments(&["tuntap", "add", "dev", tap.name, "mode", "tap"])
-            .arguments(flags)
-            .run();
+        if bad_link::is_chosen() {
+            assert!(flags.is_empty(), "the bad link has one queue");
+            let bad_link::Names { near, wire, bridge } = bad_link::Names::of(tap.name);
+            for device in [&near, &wire] {
+                self.add_tap(device, tap.mtu, &[]);
+            }
+            self.ip(&["link", "add", &bridge, "type", "bridge", "stp_state", "0", "mcast_snooping", "0"]);
+            self.bring_up(&bridge, tap.mtu);
+            for device in [&near, &wire] {
+                self.ip(&["link", "set", device, "master", &bridge]);
+            }
+            self.add_tap(tap.name, tap.mtu, &[]);
+            bad_link::start(&wire, tap.name);
+        } else {
+            self.add_tap(tap.name, tap.mtu, flags);
+        }
+        self.ip(&["address", "add", &format!("{}/24", tap.address), "dev", tap.name]);
+        tap
+    }
+
+    /// Makes a TAP device, and sets it up.
+    fn add_tap(&self, name: &str, mtu: u16, flags: &[&str]) {
+        let made =
+            Program::new(self, "ip").arguments(&["tuntap", "add", "dev", name, "mode", "tap"]).arguments(flags).run();
         assert!(
             made.success(),
             "no TAP device can be made: {}\n/dev/net/tun must exist (modprobe tun) and, for an ordinary user, be open to \
              all (chmod 0666 /dev/net/tun, which is what udev sets on Debian).",
             made.stderr.trim()
         );
+        self.bring_up(name, mtu);
+    }
+
+    /// Sets a device up that exists.
+    fn bring_up(&self, name: &str, mtu: u16) {
         // A reply to a router solicitation is not part of any test: IPv6 stays quiet.
-        let quiet = format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", tap.name);
+        let quiet = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
         if Path::new(&quiet).exists() {
             fs::write(&quiet, "1").expect("the namespace's own settings can be written");
         }
-        self.ip(&["link", "set", tap.name, "mtu", &tap.mtu.to_string(), "up"]);
-        self.ip(&["address", "add", &format!("{}/24", tap.address), "dev", tap.name]);
-        tap
+        self.ip(&["link", "set", name, "mtu", &mtu.to_string(), "up"]);
+    }
+
+    /// Of `usual` bytes so many as this test's link carries in a few seconds: all, or a part where it is a bad one.
+    #[must_use]
+    pub fn amount(&self, usual: u64) -> u64 {
+        const MOST: u64 = 2 << 20;
+        if bad_link::is_chosen() { usual.min(MOST) } else { usual }
     }
 
     /// Gives the loopback interface a further address, outside 127.0.0.0/8: what this host calls "outside", since

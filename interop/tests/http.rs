@@ -70,13 +70,13 @@ async fn text(response: Response) -> String {
     String::from_utf8(response.body.bytes(1 << 20).await.unwrap().unwrap().to_vec()).unwrap()
 }
 
-/// Checks that the body of `response` is the payload of `seed`.
-async fn check(mut response: Response, seed: u64) {
+/// Checks that the body of `response` is `size` bytes of the payload of `seed`.
+async fn check(mut response: Response, seed: u64, size: u64) {
     let mut payload = Payload::new(seed);
     while let Some(bytes) = response.body.chunk().await.unwrap() {
         payload.check(&bytes);
     }
-    assert_eq!(response.body.received(), SIZE);
+    assert_eq!(response.body.received(), size);
 }
 
 /// Sends `count` requests at once and gives what they were answered.
@@ -135,8 +135,8 @@ fn a_second_visit_resumes_tls() {
 fn files_arrive_whole_over_every_version() {
     in_namespace(|world| {
         let station = Station::new(world);
-        let web = station.web();
-        let _ = Payload::new(1).write_file(&web.file("big.bin"), SIZE);
+        let (web, size) = (station.web(), world.amount(SIZE));
+        let _ = Payload::new(1).write_file(&web.file("big.bin"), size);
         let root = web.file("").to_string_lossy().into_owned();
         start_nghttpd(world, station.tap.address, 8444, &root, &["files.test"], 100);
         start_nghttpd(world, station.tap.address, 8080, &root, &[], 100);
@@ -153,8 +153,8 @@ fn files_arrive_whole_over_every_version() {
         block_on(async {
             for (versions, url, version) in cases {
                 let response = station.client(versions).send(get(url)).await.unwrap();
-                assert_eq!((response.version, response.body.expected()), (version, Some(SIZE)), "{url}");
-                check(response, 1).await;
+                assert_eq!((response.version, response.body.expected()), (version, Some(size)), "{url}");
+                check(response, 1, size).await;
             }
         });
     });
@@ -164,11 +164,11 @@ fn files_arrive_whole_over_every_version() {
 fn bodies_are_sent_whole_over_every_version() {
     in_namespace(|world| {
         let station = Station::new(world);
-        let web = station.web();
+        let (web, size) = (station.web(), world.amount(SIZE));
         let root = web.file("").to_string_lossy().into_owned();
         start_caddy(world, station.tap.address, &root, "files.test");
         let source = world.path("source.bin");
-        let hash = Payload::new(2).write_file(&source, SIZE);
+        let hash = Payload::new(2).write_file(&source, size);
         let content: bytes::Bytes = fs::read(&source).unwrap().into();
         block_on(async {
             let cases = [
@@ -183,7 +183,7 @@ fn bodies_are_sent_whole_over_every_version() {
                 let reader = |content: &bytes::Bytes| std::io::Cursor::new(content.clone());
                 let put = || Request::new(Method::PUT, url).unwrap();
                 let mut requests =
-                    vec![put().body_from(reader(&content), Some(SIZE)), put().body(content.clone()).expect_continue()];
+                    vec![put().body_from(reader(&content), Some(size)), put().body(content.clone()).expect_continue()];
                 if versions != Versions::Http3 {
                     requests.push(put().body_from(reader(&content), None));
                 }

@@ -11,6 +11,7 @@ mod gateway;
 mod harness;
 mod http;
 mod http_cache;
+mod lossy;
 mod origin;
 mod queues;
 mod sftp;

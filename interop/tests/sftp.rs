@@ -67,6 +67,11 @@ fn status(finished: &Finished) -> i32 {
     finished.status.code().unwrap_or_else(|| panic!("it died: {finished}"))
 }
 
+/// So many bytes as a command tells them.
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
 fn wait_for(mut condition: impl FnMut() -> bool, what: &str) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !condition() {
@@ -85,15 +90,15 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn files_go_and_come_whole_while_keys_are_exchanged_anew() {
     in_namespace(|world| {
-        let site = Site::new(world, "RekeyLimit 8M");
-        let size = 64 << 20;
+        let size = world.amount(64 << 20);
+        let site = Site::new(world, &format!("RekeyLimit {}", size / 8));
         let sent = Payload::new(3).write_file(&site.here.join("big"), size);
         for (name, length) in [("empty", 0), ("one", 1), ("piece", 32_768), ("more", 32_769)] {
             let _ = Payload::new(4).write_file(&site.here.join(name), length);
         }
         let lines = "put big\nput empty\nput one\nput piece\nput more\nlmkdir back\nget * back\n";
         let done = site.run(lines).succeeded();
-        assert!(done.stdout.contains("sent, 67.1 MB"), "{done}");
+        assert!(done.stdout.contains(&format!("sent, {}", megabytes(size))), "{done}");
         assert_eq!(names(&site.there), ["big", "empty", "more", "one", "piece"]);
         assert_eq!(sha256_of_file(&site.there.join("big")), sent);
         assert_eq!(sha256_of_file(&site.here.join("back/big")), sent);
@@ -221,13 +226,13 @@ fn folders_keep_their_shape_times_and_permissions_and_links_do_not_go_round() {
 fn a_cable_pulled_during_put_leaves_nothing_under_the_name_and_reput_goes_on() {
     in_namespace(|world| {
         let site = Site::new(world, "ClientAliveInterval 1\nClientAliveCountMax 60");
-        let size = 256 << 20;
+        let size = world.amount(256 << 20);
         let sent = Payload::new(5).write_file(&site.here.join("big"), size);
         let part = site.there.join("big.part");
         let length = |file: &Path| fs::metadata(file).map_or(0, |file| file.len());
         let batch = site.batch("put big");
         let running = site.program(&["-b", &batch, "--timeout", "5"], &site.there).start();
-        wait_for(|| length(&part) > 1 << 20, "the beginning of the file");
+        wait_for(|| length(&part) > (size >> 8).max(1 << 17), "the beginning of the file");
         world.ip(&["link", "set", "tap0", "down"]);
         let done = running.wait().failed_saying(&["gone"]);
         assert_eq!(status(&done), 1, "{done}");
@@ -247,7 +252,7 @@ fn a_cable_pulled_during_put_leaves_nothing_under_the_name_and_reput_goes_on() {
         );
         assert!(before < size, "the cable was pulled too late");
         let done = site.run("reput big").succeeded();
-        assert!(!done.stdout.contains("268.4 MB"), "it began anew: {done}");
+        assert!(!done.stdout.contains(&megabytes(size)), "it began anew: {done}");
         assert_eq!(names(&site.there), ["big"]);
         assert_eq!(sha256_of_file(&site.there.join("big")), sent);
     });
@@ -257,17 +262,20 @@ fn a_cable_pulled_during_put_leaves_nothing_under_the_name_and_reput_goes_on() {
 fn an_interrupted_get_leaves_a_part_that_reget_completes() {
     in_namespace(|world| {
         let site = Site::new(world, "");
-        let size = 256 << 20;
+        let size = world.amount(256 << 20);
         let sent = Payload::new(6).write_file(&site.there.join("big"), size);
         let part = site.here.join("big.part");
         let running = site.start("get big");
-        wait_for(|| fs::metadata(&part).is_ok_and(|part| part.len() > 1 << 20), "the beginning of the file");
+        wait_for(
+            || fs::metadata(&part).is_ok_and(|part| part.len() > (size >> 8).max(1 << 17)),
+            "the beginning of the file",
+        );
         Program::new(world, "kill").arguments(&["-INT", &running.id().to_string()]).run().expect_success();
         let done = running.wait().failed_saying(&["interrupted"]);
         assert_eq!(status(&done), 1);
         assert_eq!(names(&site.here), ["big.part"]);
         let done = site.run("reget big").succeeded();
-        assert!(!done.stdout.contains("268.4 MB"), "it began anew: {done}");
+        assert!(!done.stdout.contains(&megabytes(size)), "it began anew: {done}");
         assert_eq!(names(&site.here), ["big"]);
         assert_eq!(sha256_of_file(&site.here.join("big")), sent);
         // Whole already.

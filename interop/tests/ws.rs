@@ -70,11 +70,12 @@ fn binary_fragmented_and_large_messages_cross_whole() {
         assert!(run.stdout.contains(r#"{"type":"binary","hex":"000102"}"#), "{run}");
         assert!(run.stdout.contains(r#""type":"close","code":1000"#), "{run}");
 
-        let mut input = vec![b'a'; 3 << 20];
+        let large = world.amount(3 << 20);
+        let mut input = vec![b'a'; large as usize];
         input.extend(b"\nshort\n");
         let more = ["--messages", "2", "--fragment", "100000"];
         let run = site.ws("wss://files.test/count", &more).input(&input).run().succeeded();
-        assert_eq!(run.stdout, format!("str {}\nstr 5\n", 3 << 20));
+        assert_eq!(run.stdout, format!("str {large}\nstr 5\n"));
         let more = ["--messages", "1", "--binary"];
         let run = site.ws("ws://files.test/echo", &more).input(b"\xff\xfe\n").run();
         assert!(run.success(), "{run}");
