@@ -388,6 +388,14 @@ fn servers_that_misbehave_are_told_apart() {
             ("closes without a word", vec![Line::Hear], "without answering"),
             ("is no HTTP server", vec![Line::Hear, say("220 mail\r\n\r\n")], "not an HTTP response"),
             ("sends too little", vec![Line::Hear, say(head), say("half")], "4 of 10 bytes came"),
+            (
+                "sends too much and closes",
+                vec![
+                    Line::Hear,
+                    say(&format!("{}\r\n0123456789abc", head.replace("\r\n\r\n", "\r\nConnection: close\r\n"))),
+                ],
+                "more than the 10 bytes",
+            ),
             ("sends too much", vec![Line::Hear, say(&format!("{head}0123456789abc"))], "more than the 10 bytes"),
             (
                 "stops half-way",
@@ -399,6 +407,20 @@ fn servers_that_misbehave_are_told_apart() {
                 "sends fields without end",
                 vec![Line::Hear, say("HTTP/1.1 200 OK\r\n"), Line::SayForEver("X-More: 1\r\n".to_owned())],
                 "larger than is taken",
+            ),
+            (
+                "sends one field without end",
+                vec![Line::Hear, say("HTTP/1.1 200 OK\r\nX-Long: "), Line::SayForEver("more and ".to_owned())],
+                "larger than is taken",
+            ),
+            (
+                "sends trailer fields without end",
+                vec![
+                    Line::Hear,
+                    say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"),
+                    Line::SayForEver("X-More: 1\r\n".to_owned()),
+                ],
+                "trailer",
             ),
             (
                 "sends interim responses without end",

@@ -1,5 +1,6 @@
 //! All interop tests, in one binary: linked as a release nine times over they would take longer to build than to run.
 
+mod bad_input;
 mod bring_up;
 mod commands;
 mod connect;

@@ -94,6 +94,14 @@ impl Destination {
         }
     }
 
+    /// Nothing of it is to be gone on with.
+    pub(super) fn give_up(&mut self) {
+        match self {
+            Self::Part(part) => part.give_up(),
+            Self::Stream { .. } | Self::File(_) => {}
+        }
+    }
+
     /// Gives the whole file its name and says which; `None` for a stream.
     pub(super) fn finish(self) -> Result<Option<PathBuf>, Failure> {
         match self {

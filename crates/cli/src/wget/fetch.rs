@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::json;
-use wharf::http::{Client, HeaderName, HeaderValue, Request, Response, StatusCode, Timeouts};
+use wharf::http::{self, Client, HeaderName, HeaderValue, Request, Response, StatusCode, Timeouts};
 
 use super::destination::Destination;
 use super::names::default_name;
@@ -129,7 +129,13 @@ async fn save(
                 shared.pace.pay(bytes.len()).await;
             }
             Ok(None) => break Ok(received),
-            Err(error) => break Err(Failure::from(error)),
+            Err(error) => {
+                // Which of it is the page, nobody knows; that there is more is no reason to fetch the rest.
+                if matches!(error, http::Error::TooMuch { .. }) {
+                    destination.give_up();
+                }
+                break Err(Failure::from(error));
+            }
         }
     };
     match ended {

@@ -149,6 +149,11 @@ impl Part {
         self.is_of_use().then_some((&*self.path, self.length))
     }
 
+    /// Nothing is to go on from here: what has come is not what it was called.
+    pub(super) fn give_up(&mut self) {
+        self.about = None;
+    }
+
     /// Whether the next attempt can go on from here.
     fn is_of_use(&self) -> bool {
         self.length > 0 && self.about.as_ref().is_some_and(|about| about.validator.is_some())

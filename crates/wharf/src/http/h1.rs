@@ -2,16 +2,16 @@
 //! can carry another.
 
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ::http::Response as ResponseHead;
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
-use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::client::conn::http1::{self, Builder, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
@@ -22,22 +22,32 @@ use super::head::{MAX_HEAD, Reader, authority, head_1, innermost};
 use super::request::Request;
 use super::upload::{Outgoing, Sending};
 
-/// How long the end of a body waits to see whether its connection is fit for another request.
+/// How long the end of a body waits to see whether its connection is fit for another request, and how long a connection
+/// that has ended waits to see whether the server has.
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// A connection that carries nothing at the moment.
 pub(super) struct Connection {
     sender: SendRequest<Outgoing>,
     driver: Driver,
-    /// Set once it has ended because the server sent something that was not asked for.
-    excess: Arc<OnceLock<()>>,
 }
 
 /// Where a connection goes that can carry another request. Dropped uncalled, it learns that it cannot.
 pub(super) type Return = Box<dyn FnOnce(Connection) + Send>;
 
-/// Drives a connection. Dropping it ends the connection in the middle of whatever it does.
-struct Driver(Option<JoinHandle<()>>);
+/// Drives a connection, and tells once it has ended whether the server had sent something that was not asked for.
+/// Dropping it ends the connection in the middle of whatever it does.
+struct Driver(Option<JoinHandle<bool>>);
+
+impl Driver {
+    /// What it tells.
+    fn poll_excess(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        let Some(task) = &mut self.0 else { return Poll::Ready(false) };
+        let excess = ready!(Pin::new(task).poll(context)).unwrap_or(false);
+        self.0 = None;
+        Poll::Ready(excess)
+    }
+}
 
 impl Drop for Driver {
     fn drop(&mut self) {
@@ -58,17 +68,7 @@ impl Connection {
             .handshake::<_, Outgoing>(TokioIo::new(stream))
             .await
             .map_err(|error| explain(host, &error))?;
-        let excess = Arc::new(OnceLock::new());
-        let noted = Arc::clone(&excess);
-        let task = tokio::spawn(async move {
-            // Every other error reaches the request or the body that it concerns.
-            if let Err(error) = connection.await
-                && (error.is_parse() || error.to_string().contains("unexpected"))
-            {
-                let _ = noted.set(());
-            }
-        });
-        Ok(Self { sender, driver: Driver(Some(task)), excess })
+        Ok(Self { sender, driver: Driver(Some(tokio::spawn(drive(connection)))) })
     }
 
     /// Whether it has ended, as far as is known.
@@ -85,6 +85,23 @@ impl Connection {
     pub(super) fn close(mut self) {
         self.driver.0 = None;
     }
+}
+
+/// Drives `connection` to its end; true if the server sent more than it was asked for.
+async fn drive<S>(connection: http1::Connection<TokioIo<S>, Outgoing>) -> bool
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut stream, unread) = match connection.without_shutdown().await {
+        Ok(parts) => (parts.io.into_inner(), parts.read_buf),
+        // Every other error reaches the request or the body that it concerns.
+        Err(error) => return error.is_parse() || error.to_string().contains("unexpected"),
+    };
+    // Of a connection that carries no further request nobody reads what follows the last response.
+    let more = async { matches!(stream.read(&mut [0]).await, Ok(1..)) };
+    let excess = !unread.is_empty() || tokio::time::timeout(SETTLE, more).await.unwrap_or(false);
+    let _ = stream.shutdown().await;
+    excess
 }
 
 /// Sends `request` with `body` and waits for the head of the response. The connection goes to `back` once the body of
@@ -167,7 +184,7 @@ impl Reading {
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(_)) => {
-                let excess = connection.excess.get().is_some();
+                let excess = ready!(connection.driver.poll_excess(context));
                 self.rest = None;
                 // RFC 9112 section 6.3: what follows the announced length is no part of any response.
                 match self.expected {
