@@ -203,6 +203,12 @@ impl World {
         Program::new(self, "mount").arguments(&["--bind", &file, &target]).run().expect_success();
     }
 
+    /// The file of the command under test, for programs that run it themselves.
+    #[must_use]
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// The command under test.
     #[must_use]
     pub fn wharf(&self, arguments: &[&str]) -> Program<'_> {

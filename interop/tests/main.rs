@@ -17,6 +17,7 @@ mod origin;
 mod queues;
 mod sftp;
 mod ssh;
+mod ssh_identities;
 mod tcp;
 mod tls;
 mod udp;

@@ -76,10 +76,35 @@ pub(crate) struct Ssh {
     /// Local forwards listen on every address of this host
     #[arg(short = 'g')]
     pub(crate) gateway_ports: bool,
+    /// Programs there may ask the agent here; only for servers whose administrators may use your keys
+    #[arg(short = 'A')]
+    pub(crate) forward_agent: bool,
+    /// Ask no agent for them, whatever ssh_config says
+    #[arg(short = 'a', conflicts_with = "forward_agent")]
+    pub(crate) no_forward_agent: bool,
+    /// Run nothing: standard input goes to HOST at PORT as the server reaches it, and what comes from there is the output
+    #[arg(short = 'W', value_name = "HOST:PORT", value_parser = place,
+          conflicts_with_all = ["command", "local", "remote", "dynamic", "no_session", "terminal", "no_input", "forward_agent"])]
+    pub(crate) standard: Option<(String, u16)>,
     #[command(flatten)]
     pub(crate) login: Login,
     #[command(flatten)]
     pub(crate) network: Network,
+}
+
+/// `HOST:PORT`, an IPv6 address in brackets.
+fn place(text: &str) -> Result<(String, u16), String> {
+    let (host, port) = text.rsplit_once(':').ok_or("write it like host.example:22")?;
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let host = match bare {
+        Some(bare) => bare,
+        None if host.contains(':') => return Err("an IPv6 address stands in brackets: [::1]:22".to_owned()),
+        None => host,
+    };
+    match port.parse() {
+        Ok(port) if port != 0 && !host.is_empty() => Ok((host.to_owned(), port)),
+        _ => Err("write it like host.example:22".to_owned()),
+    }
 }
 
 pub(super) const HELP: &str = "\
@@ -90,11 +115,13 @@ Examples:
   wharf ssh -L 8080:intranet:80 -N me@host.example
       http://localhost:8080/ here is intranet's there.
   wharf ssh -J me@gate.example me@inside
+  ssh -o ProxyCommand='wharf ssh -W %h:%p me@gate.example' me@inside
+      Another program's way through.
   wharf ssh --link tap:tap0 -p 2222 192.168.7.1
 
 The session runs over Wharf's network. The listeners of -L and -D, and what -R leads to on localhost, are
 ordinary sockets of this host, because the programs that use them are; so is the agent ($SSH_AUTH_SOCK).
-Keys are looked for in ~/.ssh/id_ed25519, id_ecdsa and id_rsa. In a terminal, ~. at the start of a line
+Keys are looked for in ~/.ssh/id_ed25519, id_ecdsa and id_rsa; a certificate beside its key, as KEY-cert.pub. In a terminal, ~. at the start of a line
 ends the session, and ~? says what else there is.
 
 Exit status:

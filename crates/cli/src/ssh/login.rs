@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wharf::SocketError;
-use wharf::ssh::config::{JumpHost, Reader, Settings};
+use wharf::ssh::config::{ForwardAgent, JumpHost, Reader, Settings};
 use wharf::ssh::{self, Credentials, HostKeyPolicy, Options, Questions, Session};
 
 use super::terminal::Person;
@@ -27,11 +27,29 @@ const USUAL_KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 pub(crate) struct LoggedIn {
     pub(crate) session: Arc<Session>,
     pub(crate) settings: Settings,
+    /// The agent's socket, as far as there is one.
+    agent: Option<PathBuf>,
     /// The hosts on the way: their sessions live as long as this one.
     via: Vec<Arc<Session>>,
 }
 
 impl LoggedIn {
+    /// The agent that programs there may ask: because -A says so, or ssh_config does and -a does not contradict.
+    pub(crate) fn agent_for(&self, forward: bool, never: bool) -> Result<Option<PathBuf>, String> {
+        let missing = || "there is no agent to forward: $SSH_AUTH_SOCK is not set".to_owned();
+        match &self.settings.forward_agent {
+            _ if never => Ok(None),
+            // What was asked for here and now, or nothing.
+            _ if forward => self.agent.clone().map(Some).ok_or_else(missing),
+            Some(ForwardAgent::Own) => Ok(self.agent.clone()),
+            Some(ForwardAgent::At(place)) => Ok(match place.strip_prefix('$') {
+                Some(variable) => env::var_os(variable).filter(|socket| !socket.is_empty()).map(PathBuf::from),
+                None => Some(place.into()),
+            }),
+            None | Some(ForwardAgent::No) => Ok(None),
+        }
+    }
+
     /// Ends it and those that carry it.
     pub(crate) async fn close(&self) {
         self.session.close().await;
@@ -160,7 +178,7 @@ fn reach<'a>(
             }
         };
         session.authenticate(&credentials).await?;
-        Ok(LoggedIn { session: Arc::new(session), settings, via })
+        Ok(LoggedIn { session: Arc::new(session), settings, agent: credentials.agent, via })
     })
 }
 
@@ -233,7 +251,7 @@ fn plan(me: &Me, login: &Login, own: &Own, target: &JumpHost, is_last: bool) -> 
     made(me, login, own, target, settings)
 }
 
-fn made(me: &Me, login: &Login, own: &Own, target: &JumpHost, settings: Settings) -> Result<Plan, Trouble> {
+fn made(me: &Me, login: &Login, own: &Own, target: &JumpHost, mut settings: Settings) -> Result<Plan, Trouble> {
     let port = settings.port.unwrap_or(ssh::PORT);
     let user = settings.user.clone().unwrap_or_else(|| me.name.clone());
     let mut tokens = Tokens { me, named: &target.host, host: target.host.clone(), port, user: &user };
@@ -266,6 +284,17 @@ fn made(me: &Me, login: &Login, own: &Own, target: &JumpHost, settings: Settings
             .map(|file| tokens.expanded(file).map(PathBuf::from))
             .collect::<Result<_, _>>()?,
     };
+    credentials.certificate_files = settings
+        .certificate_files
+        .iter()
+        .filter(|file| *file != "none")
+        .map(|file| tokens.expanded(file).map(PathBuf::from))
+        .collect::<Result<_, _>>()?;
+    if let Some(ForwardAgent::At(place)) = &settings.forward_agent
+        && !place.starts_with('$')
+    {
+        settings.forward_agent = Some(ForwardAgent::At(tokens.expanded(place)?));
+    }
     for file in &login.identity {
         if !file.exists() {
             output::note(format!("The key {} does not exist.", file.display()));

@@ -5,6 +5,7 @@ mod escape;
 mod forwards;
 pub(crate) mod login;
 mod socks;
+mod standard;
 pub(crate) mod terminal;
 #[cfg(test)]
 mod tests;
@@ -80,6 +81,14 @@ async fn session(args: args::Ssh) -> Result<u8, String> {
     };
     let logged_in = log_in(&network, &args.login, &own).await.map_err(|trouble| trouble.to_string())?;
     let LoggedIn { session, settings, .. } = &logged_in;
+    if let Some(place) = &args.standard {
+        let outcome = standard::carry(session, place).await;
+        logged_in.close().await;
+        return outcome;
+    }
+    if let Some(socket) = logged_in.agent_for(args.forward_agent, args.no_forward_agent)? {
+        session.forward_agent(socket);
+    }
     let way = Way { net: network.net.clone(), resolver: Arc::new(network.resolver) };
     forwards(&args, settings).start(session, way).await?;
     let outcome = if args.no_session || settings.no_session == Some(true) {

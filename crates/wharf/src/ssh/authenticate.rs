@@ -26,6 +26,9 @@ pub struct Credentials {
     pub user: String,
     /// Key files, in the order of trial. One that does not exist is passed over.
     pub identity_files: Vec<PathBuf>,
+    /// Certificates of users, for those of the keys that they vouch for. The one that stands beside a key file, as
+    /// `FILE-cert.pub`, is found without being named.
+    pub certificate_files: Vec<PathBuf>,
     /// The agent's socket.
     pub agent: Option<PathBuf>,
     /// Of the agent's keys only those that stand in `identity_files` too.
@@ -47,6 +50,7 @@ impl Credentials {
         Self {
             user: user.into(),
             identity_files: Vec::new(),
+            certificate_files: Vec::new(),
             agent: None,
             identities_only: false,
             public_key: true,
@@ -181,29 +185,55 @@ impl Attempt<'_> {
             match identity::agent(socket).await {
                 Ok((connected, keys)) => {
                     agent = Some(connected);
-                    let listed = |key: &russh::keys::PublicKey| {
-                        files.iter().any(|file| file.public.key_data() == key.key_data())
-                    };
+                    let listed =
+                        |key: &Identity| files.iter().any(|file| file.public.key_data() == key.public.key_data());
                     let mut keys: Vec<_> =
                         keys.into_iter().filter(|key| !self.credentials.identities_only || listed(key)).collect();
                     // The server counts what it refuses: what was named comes first.
                     keys.sort_by_key(|key| !listed(key));
-                    all.extend(keys.into_iter().map(|public| Identity { public, source: Source::Agent }));
+                    all.extend(keys);
                 }
                 Err(error) => self.questions.tell(&error.to_string()),
             }
         }
         for file in files {
-            if !all.iter().any(|one| one.public.key_data() == file.public.key_data()) {
+            let same = |one: &Identity| one.certificate.is_none() && one.public.key_data() == file.public.key_data();
+            if !all.iter().any(same) {
                 all.push(file);
             }
         }
-        Ok((agent, all))
+        Ok((agent, self.certified(all)))
+    }
+
+    /// The keys, in front of each its certificates from files.
+    fn certified(&self, keys: Vec<Identity>) -> Vec<Identity> {
+        let beside = self.credentials.identity_files.iter().map(|file| identity::certificate_beside(file));
+        let mut certificates = Vec::new();
+        for file in self.credentials.certificate_files.iter().cloned().chain(beside) {
+            match identity::read_certificate(&file) {
+                Ok(found) => certificates.extend(found.map(Arc::new)),
+                Err(error) => self.questions.tell(&error.to_string()),
+            }
+        }
+        let mut all: Vec<Identity> = Vec::new();
+        for key in keys {
+            let of_the_key = |one: &&Arc<_>| {
+                let one: &russh::keys::Certificate = one;
+                one.public_key() == key.public.key_data()
+            };
+            for certificate in certificates.iter().filter(of_the_key).filter(|_| key.certificate.is_none()) {
+                if !all.iter().any(|one| one.certificate.as_ref() == Some(certificate)) {
+                    all.push(Identity { certificate: Some(Arc::clone(certificate)), ..key.clone() });
+                }
+            }
+            all.push(key);
+        }
+        all
     }
 
     /// Offers one key; `None` if it cannot be used.
     async fn offer(&mut self, identity: Identity, agent: Option<&mut Agent>) -> Result<Option<Step>, Error> {
-        let Identity { public, source } = identity;
+        let Identity { public, certificate, source } = identity;
         let hash = if identity::is_rsa(&public) {
             match self.rsa_hash().await? {
                 Some(hash) => hash,
@@ -212,18 +242,28 @@ impl Attempt<'_> {
         } else {
             None
         };
-        self.tried.push(format!("{} {}", public.algorithm(), super::known_hosts::fingerprint(&public)));
+        let what = if certificate.is_some() { " with a certificate" } else { "" };
+        self.tried.push(format!("{} {}{what}", public.algorithm(), super::known_hosts::fingerprint(&public)));
         let user = &self.credentials.user;
+        let handle = &mut *self.handle;
         let outcome = match (source, agent) {
-            (Source::Agent, Some(agent)) => self
-                .handle
-                .authenticate_publickey_with(user, public, hash, agent)
-                .await
-                .map_err(|error| Error::Identity(format!("the agent does not sign: {error}"))),
+            (Source::Agent, Some(agent)) => match certificate {
+                None => handle.authenticate_publickey_with(user, public, hash, agent).await,
+                Some(certificate) => {
+                    handle.authenticate_certificate_with(user, Arc::unwrap_or_clone(certificate), hash, agent).await
+                }
+            }
+            .map_err(|error| Error::Identity(format!("the agent does not sign: {error}"))),
             (Source::Agent, None) => return Ok(None),
             (source, _) => {
                 let mut signer = FileSigner { source, questions: Arc::clone(self.questions) };
-                self.handle.authenticate_publickey_with(user, public, hash, &mut signer).await
+                match certificate {
+                    None => handle.authenticate_publickey_with(user, public, hash, &mut signer).await,
+                    Some(certificate) => {
+                        let certificate = Arc::unwrap_or_clone(certificate);
+                        handle.authenticate_certificate_with(user, certificate, hash, &mut signer).await
+                    }
+                }
             }
         };
         match outcome {

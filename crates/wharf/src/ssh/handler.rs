@@ -13,6 +13,7 @@ use russh::keys::{PublicKey, PublicKeyOrCertificate};
 use russh::{Channel, ChannelOpenFailure};
 use tokio::sync::{mpsc, watch};
 
+use super::forwarded_agent::Forwarding;
 use super::known_hosts::{KnownHosts, Verdict, fingerprint};
 use super::{Error, HostKeyPolicy, Questions, printable};
 use crate::lock;
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub(super) asking: AtomicBool,
     /// The ports that the server listens on for us.
     pub(super) forwards: Mutex<Vec<u16>>,
+    /// The agent that programs there may ask, if they may.
+    pub(super) agent: Mutex<Option<Forwarding>>,
 }
 
 pub(super) struct Handler {
@@ -179,11 +182,20 @@ impl client::Handler for Handler {
 
     async fn server_channel_open_agent_forward(
         &mut self,
-        _: Channel<Msg>,
+        channel: Channel<Msg>,
         reply: ChannelOpenHandle,
         _: &mut client::Session,
     ) -> Result<(), Error> {
-        refuse(reply).await
+        // Only if it was forwarded: a server that asks by itself is after the keys.
+        let forwarding = lock(&self.shared.agent).clone();
+        match forwarding.as_ref().and_then(Forwarding::admit) {
+            None => refuse(reply).await,
+            Some(connection) => {
+                reply.accept().await;
+                tokio::spawn(connection.carry(super::Stream::new(channel)));
+                Ok(())
+            }
+        }
     }
 
     async fn server_channel_open_session(

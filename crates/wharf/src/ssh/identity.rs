@@ -1,4 +1,5 @@
-//! The keys that a user proves himself with: files, plain and encrypted, and the agent's.
+//! The keys that a user proves himself with: files, plain and encrypted, and the agent's; and the certificates by which an
+//! authority vouches for them (OpenSSH's PROTOCOL.certkeys).
 //!
 //! `authenticate` offers their public halves first. An encrypted file is opened, and its passphrase asked for, only when
 //! the server would take its key.
@@ -7,13 +8,15 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
 use russh::keys::signature::Signer as _;
 use russh::keys::ssh_encoding::Encode;
+use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::ssh_key::private::KeypairData;
-use russh::keys::{Algorithm, HashAlg, PrivateKey, PublicKey, decode_secret_key};
+use russh::keys::{Algorithm, Certificate, HashAlg, PrivateKey, PublicKey, decode_secret_key};
 use russh::{SendError, Signer};
 
 use super::{Error, Questions};
@@ -30,6 +33,8 @@ pub(super) type Agent = AgentClient<tokio::net::UnixStream>;
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
     pub(super) public: PublicKey,
+    /// What an authority says of the key, if that is what is to be offered.
+    pub(super) certificate: Option<Arc<Certificate>>,
     pub(super) source: Source,
 }
 
@@ -59,6 +64,7 @@ pub(super) fn read_file(file: &Path) -> Result<Option<Identity>, Error> {
         // Its public half is in the clear.
         Ok(key) => Ok(Some(Identity {
             public: key.public_key().clone(),
+            certificate: None,
             source: Source::Encrypted { file: file.to_owned(), text },
         })),
         // PEM in one of its other forms: if that is encrypted, the public half stands in the file beside it.
@@ -69,7 +75,8 @@ pub(super) fn read_file(file: &Path) -> Result<Option<Identity>, Error> {
                 beside.push(".pub");
                 let public = russh::keys::load_public_key(&beside)
                     .map_err(|_| refused("it is encrypted, and no .pub file tells whose it is".to_owned()))?;
-                Ok(Some(Identity { public, source: Source::Encrypted { file: file.to_owned(), text } }))
+                let source = Source::Encrypted { file: file.to_owned(), text };
+                Ok(Some(Identity { public, certificate: None, source }))
             }
             Err(error) => Err(refused(error.to_string())),
         },
@@ -77,7 +84,45 @@ pub(super) fn read_file(file: &Path) -> Result<Option<Identity>, Error> {
 }
 
 fn plain(key: PrivateKey) -> Identity {
-    Identity { public: key.public_key().clone(), source: Source::Plain(Arc::new(key)) }
+    Identity { public: key.public_key().clone(), certificate: None, source: Source::Plain(Arc::new(key)) }
+}
+
+/// The certificate in `file`, which OpenSSH's ssh-keygen made. `None` if there is no such file.
+pub(super) fn read_certificate(file: &Path) -> Result<Option<Certificate>, Error> {
+    let refused =
+        |reason: String| Error::Identity(format!("the certificate {} is of no use: {reason}", file.display()));
+    let opened = match File::open(file) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(refused(error.to_string())),
+    };
+    let mut text = String::new();
+    opened.take(MOST_BYTES).read_to_string(&mut text).map_err(|error| refused(error.to_string()))?;
+    let certificate = Certificate::from_openssh(text.trim()).map_err(|error| refused(error.to_string()))?;
+    is_good(&certificate, SystemTime::now()).map_err(refused)?;
+    Ok(Some(certificate))
+}
+
+/// Whether a server could take the certificate now. Whom it is for is the server's to judge.
+fn is_good(certificate: &Certificate, now: SystemTime) -> Result<(), String> {
+    if certificate.cert_type() != CertType::User {
+        return Err("it is a host's, not a user's".to_owned());
+    }
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    if now < certificate.valid_after() {
+        return Err("it is not valid yet".to_owned());
+    }
+    if now >= certificate.valid_before() {
+        return Err("it has expired".to_owned());
+    }
+    Ok(())
+}
+
+/// The file in which ssh-keygen puts the certificate of the key in `file`.
+pub(super) fn certificate_beside(file: &Path) -> PathBuf {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push("-cert.pub");
+    beside.into()
 }
 
 /// A key that others can read is no secret.
@@ -90,14 +135,21 @@ fn check_mode(file: &File) -> Result<(), String> {
     Ok(())
 }
 
-/// The agent at `socket`, and the keys it holds.
-pub(super) async fn agent(socket: &Path) -> Result<(Agent, Vec<PublicKey>), Error> {
+/// The agent at `socket`, and the keys it holds, each with its certificate if it holds one.
+pub(super) async fn agent(socket: &Path) -> Result<(Agent, Vec<Identity>), Error> {
     let failed = |error: russh::keys::Error| Error::Identity(format!("the agent at {}: {error}", socket.display()));
     let mut agent = AgentClient::connect_uds(socket).await.map_err(failed)?;
     let identities = agent.request_identities().await.map_err(failed)?;
     let keys = identities.into_iter().filter_map(|identity| match identity {
-        AgentIdentity::PublicKey { key, .. } => Some(key),
-        AgentIdentity::Certificate { .. } => None,
+        AgentIdentity::PublicKey { key, .. } => {
+            Some(Identity { public: key, certificate: None, source: Source::Agent })
+        }
+        // One that no server would take now is passed over.
+        AgentIdentity::Certificate { certificate, comment } => {
+            is_good(&certificate, SystemTime::now()).ok()?;
+            let public = PublicKey::new(certificate.public_key().clone(), comment);
+            Some(Identity { public, certificate: Some(Arc::new(certificate)), source: Source::Agent })
+        }
     });
     Ok((agent, keys.collect()))
 }

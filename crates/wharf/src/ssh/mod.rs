@@ -35,6 +35,7 @@ mod authenticate;
 mod channel;
 pub mod config;
 mod error;
+mod forwarded_agent;
 mod handler;
 mod identity;
 pub mod known_hosts;

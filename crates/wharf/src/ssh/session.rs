@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 
 use super::authenticate::{Attempt, Credentials};
 use super::channel::{Input, Program, Stream, Terminal};
+use super::forwarded_agent::Forwarding;
 use super::handler::{FORWARDED_WAITING, Forwarded, Handler, Shared};
 use super::known_hosts::KnownHosts;
 use super::{Error, algorithms, printable};
@@ -245,6 +246,12 @@ impl Session {
         self.explain(outcome)
     }
 
+    /// Lets the programs that are run from now on ask the agent at `socket`, through the server. Whoever has rights
+    /// enough on the server can have it sign meanwhile.
+    pub fn forward_agent(&self, socket: impl Into<PathBuf>) {
+        *lock(&self.shared.agent) = Some(Forwarding::new(socket.into()));
+    }
+
     /// Runs `command` on the server, in `terminal` if one is given, with `environment` as far as the server allows.
     ///
     /// # Errors
@@ -281,6 +288,14 @@ impl Session {
         for (name, value) in environment {
             // Servers take few names; what they refuse is no error (RFC 4254 section 6.4).
             self.explain(channel.set_env(false, name.as_str(), value.as_str()).await.map_err(Error::from))?;
+        }
+        let forwards_agent = lock(&self.shared.agent).is_some();
+        if forwards_agent {
+            channel.agent_forward(true).await?;
+            if !program.granted().await {
+                self.explain_end()?;
+                self.questions.tell("The server does not let programs there ask the agent.");
+            }
         }
         if let Some(Terminal { kind, size: (width, height), modes }) = terminal {
             let modes: Vec<_> =
@@ -406,6 +421,14 @@ impl Session {
             }
             other => self.explain(other.map_err(Error::from)),
         }
+    }
+
+    /// An error if the session is over.
+    fn explain_end(&self) -> Result<(), Error> {
+        if !self.is_closed() {
+            return Ok(());
+        }
+        self.explain(Err(Error::Closed("the server closed it".to_owned())))
     }
 
     fn refused<T>(&self, what: &str) -> Result<T, Error> {

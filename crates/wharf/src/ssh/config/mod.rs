@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use self::forward::{Forward, Listen};
-pub use self::settings::{JumpHost, Settings};
+pub use self::settings::{ForwardAgent, JumpHost, Settings};
 use crate::ssh::known_hosts::LONGEST_LINE;
 use crate::ssh::pattern;
 

@@ -5,6 +5,17 @@ use std::time::Duration;
 use super::forward::{Forward, Listen};
 use crate::ssh::{HostKeyPolicy, pattern};
 
+/// Whose agent programs on the server may ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ForwardAgent {
+    /// None.
+    No,
+    /// The one that the user is let in by.
+    Own,
+    /// The one at this socket, or with `$` in front, the one that a variable of the environment names.
+    At(String),
+}
+
 /// What is said about a host. `None` and empty mean that nothing was.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -16,6 +27,10 @@ pub struct Settings {
     pub user: Option<String>,
     /// `IdentityFile`, in order
     pub identity_files: Vec<String>,
+    /// `CertificateFile`, in order
+    pub certificate_files: Vec<String>,
+    /// `ForwardAgent`: `yes`, `no`, or a socket
+    pub forward_agent: Option<ForwardAgent>,
     /// `IdentitiesOnly`
     pub identities_only: Option<bool>,
     /// `IdentityAgent`: a socket, `SSH_AUTH_SOCK`, or `none`
@@ -139,6 +154,14 @@ impl Settings {
             "port" => first(&mut self.port, || number::<u16>(value).and_then(nonzero)),
             "user" => first(&mut self.user, || Ok(value.to_owned())),
             "identityfile" => several(&mut self.identity_files, Ok(value.to_owned())),
+            "certificatefile" => several(&mut self.certificate_files, Ok(value.to_owned())),
+            "forwardagent" => first(&mut self.forward_agent, || {
+                Ok(match yes_no(value) {
+                    Ok(true) => ForwardAgent::Own,
+                    Ok(false) => ForwardAgent::No,
+                    Err(_) => ForwardAgent::At(value.to_owned()),
+                })
+            }),
             "identitiesonly" => first(&mut self.identities_only, || yes_no(value)),
             "identityagent" => first(&mut self.identity_agent, || Ok(value.to_owned())),
             "proxyjump" => first(&mut self.proxy_jump, || jumps(value)),

@@ -48,6 +48,15 @@ fn the_command_line_comes_before_the_files() {
 }
 
 #[test]
+fn an_agent_is_forwarded_from_its_own_place_or_another() {
+    let forwards = |text: &str| read("h", text).0.forward_agent;
+    assert_eq!(forwards("ForwardAgent yes"), Some(ForwardAgent::Own));
+    assert_eq!(forwards("ForwardAgent no\nForwardAgent yes"), Some(ForwardAgent::No));
+    assert_eq!(forwards("ForwardAgent ~/agent"), Some(ForwardAgent::At("~/agent".to_owned())));
+    assert_eq!(read("h", "CertificateFile a\nCertificateFile b").0.certificate_files, ["a", "b"]);
+}
+
+#[test]
 fn the_words_of_a_long_entry_are_understood() {
     let text = "Host h\n IdentityFile ~/.ssh/a\n IdentityFile \"/with space/b\" # the spare\n IdentitiesOnly yes\n\
          ProxyJump me@one:2222,[::1]:3,two\n UserKnownHostsFile /k1 /k2\n StrictHostKeyChecking accept-new\n\
