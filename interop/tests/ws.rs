@@ -60,6 +60,28 @@ fn lines_are_echoed_in_the_clear_and_over_tls_and_no_inet_socket() {
 }
 
 #[test]
+fn messages_are_compressed_with_a_server_that_takes_it_and_not_with_others() {
+    in_namespace(|world| {
+        let site = Site::new(world);
+        let lines: String = (0..2_000).map(|number| format!("line {number} of many that are alike\n")).collect();
+        let more = ["--messages", "2000", "--compressed"];
+        let run = site.ws("wss://files.test/echo", &more).input(lines.as_bytes()).run().succeeded();
+        assert!(run.stdout == lines, "{} of {} bytes came back", run.stdout.len(), lines.len());
+        assert!(run.stderr.contains(", compressed"), "{run}");
+        assert_eq!(site.server.ended("/echo"), "1000 NoneType");
+        let more = ["--messages", "1", "--compressed", "--fragment", "1000"];
+        let large = [&vec![b'z'; 3 << 20][..], b"\n"].concat();
+        let run = site.ws("ws://files.test/count", &more).input(&large).run().succeeded();
+        assert_eq!(run.stdout, format!("str {}\n", 3 << 20));
+        let run = site.ws("ws://files.test/fragments", &["--messages", "2", "--compressed"]).run().succeeded();
+        assert_eq!(run.stdout, "one message in four\n000102\n");
+        // Nothing of it where it is not asked for.
+        let run = site.ws("ws://files.test/echo?plain", &["--messages", "1"]).input(b"a\n").run().succeeded();
+        assert!(!run.stderr.contains("compressed"), "{run}");
+    });
+}
+
+#[test]
 fn binary_fragmented_and_large_messages_cross_whole() {
     in_namespace(|world| {
         let site = Site::new(world);

@@ -27,6 +27,9 @@ pub(crate) struct Ws {
     /// Send messages longer than this in several frames
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) fragment: Option<u32>,
+    /// Offer to compress messages, both ways (permessage-deflate)
+    #[arg(long)]
+    pub(crate) compressed: bool,
     /// Most bytes of a message
     #[arg(long, value_name = "BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_message: u32,

@@ -30,7 +30,8 @@ pub(crate) async fn run(args: Ws, output: Output) -> Result<(), Failure> {
         limits.close = patience;
     }
     let most = limits.max_message;
-    let mut options = Options { subprotocols: args.subprotocol.clone(), limits, ..Options::default() };
+    let deflate = args.compressed;
+    let mut options = Options { subprotocols: args.subprotocol.clone(), deflate, limits, ..Options::default() };
     for field in &args.header {
         options.header_line(field).map_err(failure)?;
     }
@@ -240,10 +241,11 @@ fn tell_open(url: &str, connected: &Connected, output: Output) {
         let subprotocol = connected.subprotocol.as_ref().map(|name| format!(", subprotocol {name}"));
         let tls = connected.tls.as_ref().map(|tls| format!(", {} {}", tls.version, tls.cipher_suite));
         output::note(format!(
-            "open: {url} ({}){}{}",
+            "open: {url} ({}){}{}{}",
             remote.as_deref().unwrap_or_default(),
             tls.unwrap_or_default(),
-            subprotocol.unwrap_or_default()
+            subprotocol.unwrap_or_default(),
+            if connected.deflate { ", compressed" } else { "" }
         ));
     }
     let tls: Option<Value> = connected.tls.as_ref().map(
@@ -251,6 +253,7 @@ fn tell_open(url: &str, connected: &Connected, output: Output) {
     );
     output.object(&json!({
         "type": "open", "url": url, "address": remote, "subprotocol": connected.subprotocol, "tls": tls,
+        "compressed": connected.deflate,
     }));
 }
 

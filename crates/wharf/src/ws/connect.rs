@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::handshake::server;
 use url::Url;
 
+use super::deflate;
 use super::error::Error;
 use super::options::{Options, ServerOptions};
 use super::socket::WebSocket;
@@ -32,6 +33,8 @@ pub struct Connected<S = Stream> {
     pub headers: HeaderMap,
     /// The subprotocol that it chose, if any were offered.
     pub subprotocol: Option<String>,
+    /// Messages are compressed.
+    pub deflate: bool,
     /// The address that answered; `None` over a stream of the caller's.
     pub remote: Option<SocketAddr>,
     /// What TLS agreed on; `None` for `ws`, and over a stream of the caller's.
@@ -49,6 +52,8 @@ pub struct Accepted<S> {
     pub headers: HeaderMap,
     /// The subprotocol that was agreed on.
     pub subprotocol: Option<String>,
+    /// Messages are compressed.
+    pub deflate: bool,
 }
 
 /// Connects to a `ws` or `wss` URL on `net`, asking the servers of its configuration for the name.
@@ -128,21 +133,29 @@ where
             response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, value);
         }
         let target = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
-        seen = Some((target, request.headers().clone(), subprotocol));
+        let agreed = deflate::agreed_by_client(request.headers()).filter(|_| options.deflate);
+        let agreed = agreed.map(|(agreed, answer)| {
+            response.headers_mut().insert(SEC_WEBSOCKET_EXTENSIONS, answer);
+            agreed
+        });
+        seen = Some((target, request.headers().clone(), subprotocol, agreed));
         Ok(response)
     };
     let limits = &options.limits;
-    let handshake =
-        tokio_tungstenite::accept_hdr_async_with_config(Counted::new(stream), callback, Some(limits.config()));
+    let handshake = tokio_tungstenite::accept_hdr_async_with_config(
+        Counted::new(stream, options.deflate),
+        callback,
+        Some(limits.config()),
+    );
     let inner = match tokio::time::timeout(limits.handshake, handshake).await {
         Ok(Ok(inner)) => inner,
         Ok(Err(error)) => return Err(Error::from_handshake(client, error)),
         Err(_) => return Err(Error::HandshakeTimedOut { host: client.to_owned(), after: limits.handshake }),
     };
-    let socket = WebSocket::new(inner, limits.clone(), false);
     // A handshake that succeeded has called back.
-    let (target, headers, subprotocol) = seen.unwrap_or_default();
-    Ok(Accepted { socket, target, headers, subprotocol })
+    let (target, headers, subprotocol, agreed) = seen.unwrap_or_default();
+    let socket = WebSocket::new(inner, limits.clone(), false, agreed);
+    Ok(Accepted { socket, target, headers, subprotocol, deflate: agreed.is_some() })
 }
 
 /// The first of ours that the client offers (RFC 6455 section 4.2.2).
@@ -162,21 +175,22 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let limits = &options.limits;
-    let handshake = tokio_tungstenite::client_async_with_config(request, Counted::new(stream), Some(limits.config()));
+    let handshake = tokio_tungstenite::client_async_with_config(
+        request,
+        Counted::new(stream, options.deflate),
+        Some(limits.config()),
+    );
     let (inner, response) = match tokio::time::timeout(limits.handshake, handshake).await {
         Ok(Ok(done)) => done,
         Ok(Err(error)) => return Err(Error::from_handshake(host, error)),
         Err(_) => return Err(Error::HandshakeTimedOut { host: host.to_owned(), after: limits.handshake }),
     };
     let headers = response.into_parts().0.headers;
-    // RFC 6455 section 4.1: an extension that was not asked for fails the connection. None ever was.
-    if let Some(extension) = headers.get(SEC_WEBSOCKET_EXTENSIONS) {
-        let reason = format!("it uses the extension {extension:?}, which was not asked for");
-        return Err(Error::Handshake { host: host.to_owned(), reason });
-    }
+    let agreed = deflate::agreed_by_server(&headers, options.deflate)
+        .map_err(|reason| Error::Handshake { host: host.to_owned(), reason })?;
     let subprotocol = headers.get(SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let socket = WebSocket::new(inner, limits.clone(), true);
-    Ok(Connected { socket, headers, subprotocol, remote: None, tls: None })
+    let socket = WebSocket::new(inner, limits.clone(), true, agreed);
+    Ok(Connected { socket, headers, subprotocol, deflate: agreed.is_some(), remote: None, tls: None })
 }
 
 /// The URL, and the request of the handshake for it.
@@ -217,6 +231,9 @@ fn request(text: &str, options: &Options) -> Result<(Url, Request), Error> {
         } else {
             headers.append(name.clone(), value.clone());
         }
+    }
+    if options.deflate {
+        headers.insert(SEC_WEBSOCKET_EXTENSIONS, deflate::OFFER);
     }
     let names = &options.subprotocols;
     for (index, name) in names.iter().enumerate() {

@@ -1,8 +1,6 @@
 //! WebSocket (RFC 6455), client and server, over Wharf's sockets or any stream: tokio-tungstenite makes and reads the
-//! frames; limits, back-pressure, keep-alive, the closing and the failing are here.
-//!
-//! There is no permessage-deflate (RFC 7692): tungstenite has none. It is not offered, and a server that uses it
-//! unasked is refused.
+//! frames; limits, back-pressure, keep-alive, the closing and the failing are here. Messages are compressed
+//! (permessage-deflate, RFC 7692) where that is asked for.
 //!
 //! ```no_run
 //! # async fn example(net: &wharf::Net) -> Result<(), wharf::ws::Error> {
@@ -18,8 +16,10 @@
 //! ```
 
 mod connect;
+mod deflate;
 mod error;
 mod keep_alive;
+mod marks;
 mod options;
 mod socket;
 mod stream;

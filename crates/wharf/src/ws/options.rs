@@ -65,6 +65,9 @@ pub struct Options {
     pub subprotocols: Vec<String>,
     /// Makes the sessions of `wss`; `None` trusts the Mozilla roots.
     pub tls: Option<tls::Connector>,
+    /// Offer to compress messages (permessage-deflate, RFC 7692). It costs memory, some 300 KiB, and gives away by its
+    /// length how alike a message is to those before: not for secrets among what others have a hand in.
+    pub deflate: bool,
     /// Limits of size and time.
     pub limits: Limits,
 }
@@ -87,6 +90,8 @@ impl Options {
 /// What a server takes.
 #[derive(Clone, Debug, Default)]
 pub struct ServerOptions {
+    /// Compress messages with clients that offer it, as [`Options::deflate`].
+    pub deflate: bool,
     /// Subprotocols, the preferred one first. A client that offers none of them gets none.
     pub subprotocols: Vec<String>,
     /// Limits of size and time.

@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, O
 use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use tokio_tungstenite::tungstenite::{self, Message as Raw};
 
+use super::deflate::{Agreed, Deflate, Fault};
 use super::error::Error;
 use super::keep_alive::{Due, KeepAlive};
 use super::options::Limits;
@@ -112,6 +113,8 @@ pub struct WebSocket<S> {
     queued: u64,
     /// Something was handed to `inner` since it was last flushed: TLS keeps what it has taken until then.
     unflushed: bool,
+    /// What compresses messages, where that was agreed on.
+    deflate: Option<Box<Deflate>>,
     keep_alive: Option<KeepAlive>,
     /// Set once a Close frame was sent or came.
     close_deadline: Option<Pin<Box<Sleep>>>,
@@ -132,7 +135,12 @@ struct Failure {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// After the opening handshake.
-    pub(super) fn new(inner: WebSocketStream<Counted<S>>, limits: Limits, is_client: bool) -> Self {
+    pub(super) fn new(
+        inner: WebSocketStream<Counted<S>>,
+        limits: Limits,
+        is_client: bool,
+        deflate: Option<Agreed>,
+    ) -> Self {
         let queued = inner.get_ref().written;
         let keep_alive = limits.keep_alive.map(KeepAlive::new);
         Self {
@@ -141,6 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             is_client,
             queued,
             unflushed: false,
+            deflate: deflate.map(|agreed| Box::new(Deflate::new(agreed, is_client))),
             keep_alive,
             close_deadline: None,
             closed: None,
@@ -229,6 +238,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             Message::Text(text) => (Bytes::from(text), Data::Text),
             Message::Binary(bytes) => (bytes, Data::Binary),
         };
+        let mut compressed = self.deflate.is_some();
+        let payload = match &mut self.deflate {
+            Some(deflate) => deflate.compress(&payload),
+            None => payload,
+        };
         // RFC 6455 section 5.4: the first frame names the kind, the others continue it, and the last one is final.
         let most = self.limits.fragment.unwrap_or(usize::MAX).max(1);
         let mut rest = payload;
@@ -236,11 +250,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         loop {
             let piece = rest.split_to(rest.len().min(most));
             let (last, size) = (rest.is_empty(), piece.len());
-            self.frame(Raw::Frame(Frame::message(piece, OpCode::Data(kind), last)), size)?;
+            let mut frame = Frame::message(piece, OpCode::Data(kind), last);
+            // RFC 7692 section 6.1: the first frame says it for the message.
+            frame.header_mut().rsv1 = compressed;
+            self.frame(Raw::Frame(frame), size)?;
             if last {
                 return Ok(());
             }
-            kind = Data::Continue;
+            (kind, compressed) = (Data::Continue, false);
         }
     }
 
@@ -321,7 +338,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             };
             match Pin::new(&mut self.inner).poll_next(context) {
                 Poll::Ready(Some(Ok(Raw::Close(frame)))) => self.was_closed(frame),
-                Poll::Ready(Some(Ok(message))) => return Poll::Ready(Ok(self.received(message))),
+                Poll::Ready(Some(Ok(message))) => return Poll::Ready(self.received(message)),
                 Poll::Ready(Some(Err(error))) => {
                     let ended = self.ended(error);
                     // After the peer's Close frame the connection may end as it likes.
@@ -362,8 +379,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    fn received(&mut self, message: Raw) -> Option<Message> {
-        Some(match message {
+    fn received(&mut self, message: Raw) -> Result<Option<Message>, Ended> {
+        if matches!(message, Raw::Text(_) | Raw::Binary(_))
+            && let Some(marks) = &mut self.inner.get_mut().marks
+            && let Some(mark) = marks.next()
+            && mark.is_compressed
+            && let Raw::Binary(payload) = &message
+        {
+            return self.expanded(payload, mark.is_text).map(Some).map_err(|(error, code)| {
+                self.over = true;
+                (error, Some(code))
+            });
+        }
+        Ok(Some(match message {
             Raw::Text(text) => Message::Text(text.as_str().to_owned()),
             Raw::Binary(bytes) => Message::Binary(bytes),
             Raw::Ping(bytes) => {
@@ -374,8 +402,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             Raw::Pong(bytes) => Message::Pong(bytes),
             // tungstenite gives whole messages, and Close frames are taken before.
             Raw::Frame(frame) => Message::Binary(frame.into_payload()),
-            Raw::Close(_) => return None,
-        })
+            Raw::Close(_) => return Ok(None),
+        }))
+    }
+
+    /// The message that was compressed into `payload`, or what is wrong and the code that says so.
+    fn expanded(&mut self, payload: &[u8], is_text: bool) -> Result<Message, (Error, u16)> {
+        let Some(deflate) = &mut self.deflate else {
+            return Err((Error::Protocol("it compresses, which was not agreed on".to_owned()), 1002));
+        };
+        let limit = self.limits.max_message;
+        let message = deflate.expand(payload, limit).map_err(|fault| match fault {
+            Fault::TooLarge => (Error::TooLarge { size: limit.saturating_add(1), limit }, 1009),
+            Fault::Broken => (Error::Protocol("a compressed message cannot be expanded".to_owned()), 1007),
+        })?;
+        if !is_text {
+            return Ok(Message::Binary(message.into()));
+        }
+        String::from_utf8(message).map(Message::Text).map_err(|_| (Error::NotUtf8, 1007))
     }
 
     fn was_closed(&mut self, frame: Option<CloseFrame>) {

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::marks::Marks;
 use crate::aio::TcpStream;
 use crate::tls::TlsStream;
 
@@ -65,7 +66,7 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// A stream that counts what passes.
+/// A stream that counts what passes, and takes the marks of compressed messages off what comes in.
 #[derive(Debug)]
 pub(super) struct Counted<S> {
     pub(super) stream: S,
@@ -73,11 +74,13 @@ pub(super) struct Counted<S> {
     pub(super) read: u64,
     /// Bytes that it has taken.
     pub(super) written: u64,
+    /// Where compression was offered.
+    pub(super) marks: Option<Marks>,
 }
 
 impl<S> Counted<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, read: 0, written: 0 }
+    pub(super) fn new(stream: S, deflate: bool) -> Self {
+        Self { stream, read: 0, written: 0, marks: deflate.then(Marks::new) }
     }
 }
 
@@ -90,6 +93,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
         self.read += (buffer.filled().len() - before) as u64;
+        if let Some(marks) = &mut self.marks {
+            marks.take_off(&mut buffer.filled_mut()[before..]);
+        }
         poll
     }
 }

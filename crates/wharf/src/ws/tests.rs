@@ -1,5 +1,7 @@
 //! Both ends of ours over a pipe in memory, and peers that break the rules byte by byte.
 
+mod compressed;
+
 use std::time::Duration;
 
 use ::http::StatusCode;
