@@ -70,7 +70,8 @@ enum Family {
     Loss(loss::Options),
     /// One TCP stream to and from the kernel over TAP: Wharf and smoltcp
     Tap(tap::Options),
-    /// A gibibyte and ten thousand small files over https, by Wharf and by curl on the kernel; needs nginx, caddy, curl
+    /// A gibibyte over https and by sftp, ten thousand small files: Wharf, and curl and sftp on the kernel; needs nginx,
+    /// caddy, curl, sshd, sftp
     Apps(apps::Options),
     /// Draw docs/plots: window, queue and goodput over time; goodput over loss and over the round trip
     Plots,

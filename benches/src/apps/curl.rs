@@ -1,79 +1,47 @@
-//! curl on the kernel's stack, in a namespace of its own at the other end of a veth pair.
+//! curl on the kernel's stack.
 
-use std::net::Ipv4Addr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use super::kernel::{Kernel, SERVER};
 use super::servers::{SMALL, Servers};
 use super::{AT_ONCE, Load, Version, url};
-use crate::namespace::ip;
-
-/// The servers' end of the pair.
-pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 12, 1);
-const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 12, 2);
 
 /// The most connections that curl makes for HTTP/1.1, as many as Wharf.
 const CONNECTIONS: usize = 6;
 
-/// The second namespace, which ends with this value.
-pub(super) struct Kernel {
-    keeper: Child,
-    authority: String,
+/// curl in its namespace.
+pub(super) struct Curl<'a> {
+    kernel: &'a Kernel,
     /// Whether this curl speaks HTTP/3.
     http_3: bool,
 }
 
-impl Kernel {
-    /// Makes the namespace and the cable to it.
+impl<'a> Curl<'a> {
+    /// Finds curl.
     ///
     /// # Errors
-    /// When the system allows none, or curl is missing.
-    pub(super) fn new(servers: &Servers) -> Result<Self> {
+    /// When it is missing.
+    pub(super) fn new(kernel: &'a Kernel) -> Result<Self> {
         let version = Command::new("curl").arg("--version").output().context("starting curl (apt install curl)")?;
         let http_3 = String::from_utf8_lossy(&version.stdout).contains("HTTP3");
-        ip(&["link", "add", "kernel0", "type", "veth", "peer", "name", "kernel1"])?;
-        ip(&["address", "add", &format!("{SERVER}/24"), "dev", "kernel0"])?;
-        ip(&["link", "set", "kernel0", "up"])?;
-        // Somebody has to live in a namespace for it to last; he reads until this program ends.
-        let keeper = Command::new("unshare")
-            .args(["--net", "--", "sh", "-c", "echo; exec cat"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("starting unshare(1) of util-linux")?;
-        let mut kernel = Self { keeper, authority: servers.authority().to_string_lossy().into_owned(), http_3 };
-        // The first line says that he has moved.
-        let mut line = [0];
-        let said = kernel.keeper.stdout.as_mut().context("the keeper has an output")?;
-        std::io::Read::read_exact(said, &mut line).context("making a second namespace")?;
-        ip(&["link", "set", "kernel1", "netns", &kernel.keeper.id().to_string()])?;
-        for arguments in [
-            vec!["ip", "address", "add", &format!("{CLIENT}/24"), "dev", "kernel1"],
-            vec!["ip", "link", "set", "kernel1", "up"],
-        ] {
-            ensure!(kernel.inside(&arguments).status()?.success(), "{} failed", arguments.join(" "));
-        }
-        Ok(kernel)
+        Ok(Self { kernel, http_3 })
     }
 
-    /// A command in the second namespace.
-    fn inside(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.keeper.id())).arg("--").args(words);
-        command
+    /// Where it runs.
+    pub(super) fn kernel(&self) -> &'a Kernel {
+        self.kernel
     }
 
-    /// What the peer is called.
-    pub(super) fn peer(&self, version: Version) -> &'static str {
-        match version {
-            Version::Three if !self.http_3 => "curl, by HTTP/2",
-            Version::One | Version::Two | Version::Three => "curl",
-        }
+    /// Whether it speaks `version`. Where it does not, it fetches by HTTP/2.
+    pub(super) fn speaks(&self, version: Version) -> bool {
+        version != Version::Three || self.http_3
     }
 
     /// Fetches, and gives the bytes that came.
-    pub(super) fn fetch(&self, _: &Servers, version: Version, load: Load, requests: u64) -> Result<u64> {
+    pub(super) fn fetch(&self, servers: &Servers, version: Version, load: Load, requests: u64) -> Result<u64> {
+        let authority = servers.authority().to_string_lossy().into_owned();
         let how = match version {
             Version::One => "--http1.1",
             Version::Three if self.http_3 => "--http3-only",
@@ -86,13 +54,13 @@ impl Kernel {
                 Load::Small => format!("{}?[1-{requests}]", url(SERVER, version, load)),
             },
         );
-        let mut words = vec!["curl", "-sS", "-f", "--cacert", &self.authority, how, "-o", "/dev/null"];
+        let mut words = vec!["curl", "-sS", "-f", "--cacert", &authority, how, "-o", "/dev/null"];
         words.extend(["-w", "%{size_download}\\n"]);
         if load == Load::Small {
             words.extend(["--parallel", "--parallel-max", &at_once]);
         }
         words.push(&url);
-        let output = self.inside(&words).stdin(Stdio::null()).output().context("running curl")?;
+        let output = self.kernel.inside(&words).stdin(Stdio::null()).output().context("running curl")?;
         let complaint = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "curl: {}", complaint.trim());
         let sizes = String::from_utf8_lossy(&output.stdout);
@@ -100,13 +68,5 @@ impl Kernel {
         // Some versions say only what the last of many parallel transfers had.
         let said_once = load == Load::Small && sizes.lines().count() == 1;
         Ok(if said_once { requests * SMALL } else { bytes })
-    }
-}
-
-impl Drop for Kernel {
-    fn drop(&mut self) {
-        // The namespace and its cable go with him; an error means that he has ended already.
-        let _ = self.keeper.kill();
-        let _ = self.keeper.wait();
     }
 }

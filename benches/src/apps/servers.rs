@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-use super::curl::SERVER as OVER_VETH;
+use super::directory::Directory;
+use super::kernel::SERVER as OVER_VETH;
 use super::wharf::SERVER as OVER_TAP;
 
 /// HTTP/1.1 alone.
@@ -40,10 +41,8 @@ impl Servers {
     ///
     /// # Errors
     /// When a program is missing or does not serve.
-    pub(super) fn start(bytes: u64, http_3: bool) -> Result<Self> {
-        let directory = std::env::temp_dir().join(format!("wharf-bench-apps-{}", std::process::id()));
-        fs::create_dir_all(&directory).context("making a directory for the servers")?;
-        let mut servers = Self { directory, children: Vec::new() };
+    pub(super) fn start(directory: &Directory, bytes: u64, http_3: bool) -> Result<Self> {
+        let mut servers = Self { directory: directory.path().to_owned(), children: Vec::new() };
         let at = servers.directory.clone();
         // A file without content of its own reads as zeros, out of memory; TLS makes noise of them.
         File::create(at.join(LARGE_FILE)).and_then(|file| file.set_len(bytes)).context("making the large file")?;
@@ -113,7 +112,6 @@ impl Drop for Servers {
             let _ = child.kill();
             let _ = child.wait();
         }
-        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 

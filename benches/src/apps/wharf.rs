@@ -1,17 +1,25 @@
-//! Wharf: an engine on a TAP device, and the HTTP client of the library over it.
+//! Wharf: an engine on a TAP device, and the HTTP and SFTP clients of the library over it.
 
+use std::fs::File;
 use std::future::Future;
+use std::io::Write;
 use std::net::Ipv4Addr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
+use wharf::dns::Resolver;
 use wharf::http::{Client, Request, Versions};
+use wharf::ssh::sftp::{Attributes, Open, Sftp};
+use wharf::ssh::{self, Credentials, HostKeyPolicy, Nobody, Session};
 use wharf::tls::Trust;
 use wharf::{AddressCheck, Cidr, Net};
 
 use super::servers::Servers;
+use super::sshd::{self, Sshd, Way};
 use super::{AT_ONCE, Load, Version, url};
 use crate::namespace;
 
@@ -22,6 +30,9 @@ const DEVICE: &str = "apps0";
 
 /// How long the address may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Requests of SFTP under way at once, as by default in `wharf sftp`.
+const REQUESTS: usize = 128;
 
 /// Wharf on its cable.
 pub(super) struct Guest {
@@ -64,6 +75,50 @@ impl Guest {
             }
         })
     }
+
+    /// Moves the server's file.
+    pub(super) fn sftp(&self, server: &Sshd, way: Way) -> Result<()> {
+        self.runtime.block_on(async {
+            let options = ssh::Options {
+                known_hosts: vec![server.known_hosts()],
+                remember: false,
+                host_keys: HostKeyPolicy::Strict,
+                ..ssh::Options::default()
+            };
+            let resolver = Resolver::new(&self.net);
+            let host = SERVER.to_string();
+            let stream = ssh::dial(&self.net, &resolver, &host, sshd::PORT, PATIENCE).await?;
+            let mut session = Session::over(stream, &host, sshd::PORT, &options, Arc::new(Nobody)).await?;
+            let mut credentials = Credentials::new(sshd::USER);
+            credentials.identity_files.push(server.key());
+            session.authenticate(&credentials).await?;
+            move_file(&Sftp::start(&session).await?, server, way).await?;
+            session.close().await;
+            Ok(())
+        })
+    }
+}
+
+/// As `wharf sftp` does it.
+async fn move_file(sftp: &Sftp, server: &Sshd, way: Way) -> Result<()> {
+    let (from, to) = (server.from(), server.to());
+    match way {
+        Way::Get => {
+            let from = from.as_os_str().as_bytes();
+            let size = sftp.stat(from, true).await?.size;
+            let mut to = File::create(to)?;
+            let file = sftp.open(from, Open::Read, Attributes::default()).await?;
+            sftp.read_to(&file, 0, size, REQUESTS, |bytes| to.write_all(bytes)).await?;
+            sftp.close(file).await?;
+        }
+        Way::Put => {
+            let mut from = File::open(from)?;
+            let file = sftp.open(to.as_os_str().as_bytes(), Open::Write, Attributes::default()).await?;
+            sftp.write_from(&file, 0, REQUESTS, &mut from, |_| {}).await?;
+            sftp.close(file).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn get(client: Client, request: Request) -> Result<u64> {
