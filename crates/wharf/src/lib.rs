@@ -4,6 +4,9 @@
 //! std's in [`net`], asynchronous ones like tokio's in [`aio`]. Above them stand [`dns`], [`connect`] for connections by
 //! name, [`tls`], [`http`], [`ws`] and [`ssh`].
 //!
+//! Features, all on unless switched off: `http`, `ws` (which takes `http` along) and `ssh`. Without them there are sockets,
+//! names and TLS.
+//!
 //! Inside: `socket` is what both kinds share (rings, what the engine told, who waits), `control` the channel between
 //! them and the engine, `engine` the thread that owns the `Stack` and the link.
 
@@ -17,6 +20,7 @@ mod date;
 pub mod dns;
 mod engine;
 mod error;
+#[cfg(feature = "http")]
 pub mod http;
 mod instance;
 mod interface;
@@ -24,8 +28,11 @@ pub mod net;
 mod options;
 mod ping;
 mod socket;
+#[cfg(feature = "ssh")]
 pub mod ssh;
 pub mod tls;
+mod words;
+#[cfg(feature = "ws")]
 pub mod ws;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

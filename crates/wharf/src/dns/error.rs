@@ -9,7 +9,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use super::Kind;
 use super::dnssec::Bogus;
 use super::upstream::Upstream;
-use crate::http::seconds;
+use crate::words::seconds;
 
 /// A look-up that gave nothing.
 #[derive(Clone, Debug, thiserror::Error)]

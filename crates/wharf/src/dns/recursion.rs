@@ -85,7 +85,7 @@ impl<P: RuntimeProvider> Recursion<P> {
     }
 
     pub(super) fn no_answer(&self, name: &str) -> Error {
-        let reason = format!("the servers did not answer in {}", crate::http::seconds(self.patience));
+        let reason = format!("the servers did not answer in {}", crate::words::seconds(self.patience));
         Error::Recursion { name: name.to_owned(), reason }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::coding::CodingError;
 use super::head::{MAX_FIELDS, MAX_HEAD};
+use crate::words::seconds;
 use crate::{dns, tls};
 
 /// A request that did not give a whole response.
@@ -353,14 +354,5 @@ fn amount(received: u64, expected: Option<u64>) -> String {
     match expected {
         Some(expected) => format!("{received} of {expected} bytes came"),
         None => format!("{received} bytes came, of a length that was not announced,"),
-    }
-}
-
-/// A duration as people say it.
-pub(crate) fn seconds(duration: Duration) -> String {
-    if duration.subsec_millis() == 0 {
-        format!("{} s", duration.as_secs())
-    } else {
-        format!("{:.1} s", duration.as_secs_f64())
     }
 }

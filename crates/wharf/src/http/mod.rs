@@ -67,9 +67,9 @@ pub use cache::{Cache, CacheCounts, CacheError, CacheUse};
 pub use client::{Client, Response, Timeouts, Versions, send_over};
 pub use coding::{CodingError, DecodingBounds, MAX_CODINGS};
 pub use cookies::{Cookies, CookiesError};
+#[cfg(feature = "ws")]
 pub(crate) use dial::destination;
 pub use dial::{Binding, Dial, Dialed, Dialing, OverNet, Resolving};
-pub(crate) use error::seconds;
 pub use error::{Error, Layer};
 pub use pool::{MAX_CONNECTIONS, MAX_WAITING};
 pub use proxy::{Proxies, Proxy};

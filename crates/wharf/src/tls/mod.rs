@@ -21,6 +21,7 @@ mod acceptor;
 mod agreed;
 mod certificate;
 mod connector;
+#[cfg(feature = "http")]
 mod dial;
 mod error;
 mod identity;
@@ -40,6 +41,7 @@ pub use acceptor::{Accepted, Acceptor, AcceptorBuilder, Clients};
 pub use agreed::Agreed;
 pub use certificate::Certificate;
 pub use connector::{Connector, ConnectorBuilder, EarlyData, Examined};
+#[cfg(feature = "http")]
 pub use dial::Dialed;
 pub use error::Error;
 pub use identity::Identity;
