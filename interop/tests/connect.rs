@@ -61,6 +61,21 @@ fn a_name_whose_addresses_are_all_dead_is_told_with_the_time_it_had() {
 }
 
 #[test]
+fn on_the_user_link_the_gateway_is_told_from_this_host_and_its_name_server_from_those_of_this_host() {
+    in_namespace(|world| {
+        let _web = Web::start(world, IpAddr::from([127, 0, 0, 1]), &["127.0.0.1"]);
+        let run = world.wharf(&["wget", "http://10.0.2.2/", "-O", "-"]).run();
+        assert_eq!(run.failed_saying(&["refused", "--host-loopback"]).status.code(), Some(4));
+        world.wharf(&["wget", "http://10.0.2.2/small.txt", "-O", "-", "--host-loopback"]).run().expect_success();
+        // Nobody answers at this host's resolver.
+        world.resolv_conf("nameserver 127.0.0.1\n");
+        for command in [&["wget", "http://a.test/"][..], &["nslookup", "a.test"], &["ping", "a.test"]] {
+            let _ = world.wharf(command).run().failed_saying(&["is this host online"]);
+        }
+    });
+}
+
+#[test]
 fn short_names_are_completed_with_the_domains_that_dhcp_lists() {
     in_namespace(|world| {
         let tap = world.tap();

@@ -147,7 +147,8 @@ fn user_keys_of_every_kind_and_from_the_agent_open_the_door() {
             .expect_success();
         site.program(&sshd, &[], &["true"]).environment("SSH_AUTH_SOCK", &socket).run().expect_success();
         // No key at all.
-        let failed = site.program(&sshd, &[], &["true"]).run().failed_saying(&["not let in", "publickey"]);
+        let failed =
+            site.program(&sshd, &[], &["true"]).run().failed_saying(&["not let in", "publickey", "no key was found"]);
         assert_eq!(status(&failed), 255);
     });
 }

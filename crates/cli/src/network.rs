@@ -1,5 +1,6 @@
 //! From the command line's options to a network that is up: the link, the address, the resolver.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub(crate) struct Network {
     pub(crate) net: Net,
     pub(crate) resolver: Resolver,
     pub(crate) configuration: Configuration,
+    /// It is the user-mode gateway's.
+    is_user: bool,
     host_loopback: bool,
 }
 
@@ -152,7 +155,10 @@ pub(crate) async fn user_link_to_host_loopback() -> Result<Network, Failure> {
     let config = UserConfig { host_loopback: true, ..UserConfig::default() };
     let link = UserLink::open(&config).map_err(|error| Failure::new(Status::Network, error.to_string()))?;
     let net = Net::from_link(link).map_err(|error| failure(error, None))?;
-    configured(net, Vec::new(), true, ADDRESS_PATIENCE).await.map_err(|error| failure(error, None))
+    let mut network =
+        configured(net, Vec::new(), true, ADDRESS_PATIENCE).await.map_err(|error| failure(error, None))?;
+    network.is_user = true;
+    Ok(network)
 }
 
 async fn configured(
@@ -175,7 +181,7 @@ async fn configured(
     if !servers.is_empty() {
         resolver = resolver.with_servers(servers);
     }
-    Ok(Network { net, resolver, configuration, host_loopback })
+    Ok(Network { net, resolver, configuration, is_user: false, host_loopback })
 }
 
 /// The same error after a wait of so long.
@@ -221,6 +227,7 @@ impl Opened {
         let mut network = configured(net, options.dns, host_loopback, patience)
             .await
             .map_err(|error| failure(error, options.address))?;
+        network.is_user = matches!(options.link, LinkSpec::User);
         if let Some(patience) = options.timeout {
             network.resolver = network.resolver.with_timeout(patience);
         }
@@ -278,6 +285,12 @@ impl Network {
             {
                 self.unreachable(address.ip()).await
             }
+            http::Error::Connect { address, source, .. } if source.kind() == ErrorKind::ConnectionRefused => {
+                return self.with_hint(self.refused_hint(address.ip()), error.into());
+            }
+            http::Error::Name(name) if self.name_hint(name).is_some() => {
+                return self.with_hint(self.name_hint(name), error.into());
+            }
             http::Error::ConnectTimedOut { address, .. } => self.gateway_fault(address.ip()).await,
             http::Error::Name(dns::Error::NoAnswer { servers, .. } | dns::Error::Unreachable { servers, .. }) => {
                 match servers.first() {
@@ -292,6 +305,32 @@ impl Network {
             Some(text) => Failure::new(told.status, format!("{text} ({told})")).passing(told.passing),
             None => told,
         }
+    }
+
+    /// A look-up's `error`, told with what is known of the link.
+    pub(crate) fn explain_name(&self, error: dns::Error) -> Failure {
+        self.with_hint(self.name_hint(&error), error.into())
+    }
+
+    fn with_hint(&self, hint: Option<&str>, told: Failure) -> Failure {
+        match hint {
+            Some(hint) => Failure::new(told.status, format!("{told}; {hint}")).passing(told.passing),
+            None => told,
+        }
+    }
+
+    /// The user link's gateway is not this host: who means his own server has to say so.
+    fn refused_hint(&self, address: IpAddr) -> Option<&'static str> {
+        let is_gateway = self.is_user && !self.host_loopback && self.configuration.gateway == Some(address);
+        is_gateway.then_some("for a server on this machine's loopback give --host-loopback")
+    }
+
+    /// The user link's name server asks those of this host.
+    fn name_hint(&self, error: &dns::Error) -> Option<&'static str> {
+        let dns::Error::ServerFailed { servers, .. } = error else { return None };
+        let is_ours = |server: &SocketAddr| self.configuration.dns.contains(&server.ip());
+        (self.is_user && servers.iter().all(is_ours))
+            .then_some("it asks the servers of this host (/etc/resolv.conf): is this host online?")
     }
 
     /// Why nothing gets through to `address`.

@@ -24,10 +24,11 @@ const ICMP_HEADER: usize = 8;
 /// Runs the command.
 pub(crate) async fn run(args: Ping, output: Output) -> Result<(), Failure> {
     let network = network::bring_up(&args.network).await?;
-    let address = match network.resolver.addresses(&args.target).await?.first() {
-        Some(&address) => address,
-        None => return Err(Failure::new(Status::Network, format!("DNS: {} has no address", args.target))),
-    };
+    let address =
+        match network.resolver.addresses(&args.target).await.map_err(|error| network.explain_name(error))?.first() {
+            Some(&address) => address,
+            None => return Err(Failure::new(Status::Network, format!("DNS: {} has no address", args.target))),
+        };
     let pinger =
         Pinger::new(&network.net, address).map_err(|error| Failure::new(Status::Network, error.to_string()))?;
     let size = usize::from(args.size);

@@ -17,10 +17,13 @@ pub(crate) async fn run(args: Nslookup, output: Output) -> Result<(), Failure> {
     let asked = resolver::read(&args)?;
     let network = network::bring_up(&args.network).await?;
     let kind = asked.kind;
-    let resolver = asked.resolver(network.resolver, &args).await?;
+    let resolver = asked.resolver(network.resolver.clone(), &args).await?;
     let answers = ask(&resolver, &args.name, kind).await.map_err(|error| {
-        let status = if error.is_negative_answer() { Status::Other } else { Failure::from(error.clone()).status };
-        Failure::new(status, error.to_string())
+        if error.is_negative_answer() {
+            Failure::new(Status::Other, error.to_string())
+        } else {
+            network.explain_name(error)
+        }
     })?;
     report::show(&args.name, &answers, output);
     Ok(())

@@ -188,7 +188,7 @@ async fn resumed(shared: &Shared, client: &Client, request: Request, target: &Pa
             // RFC 9110 section 15.5.17: there is nothing from there on, and the length shows whether that is the end.
             (StatusCode::RANGE_NOT_SATISFIABLE, Some((_, Some(whole)))) if whole == from => {
                 show(shared, &response);
-                let file = if of_the_part.is_some() { part.finish()? } else { part.target().to_owned() };
+                let file = if of_the_part.is_some() { part.finish()? } else { part.named().to_owned() };
                 return Ok(Begun::Whole { response, file });
             }
             (StatusCode::PARTIAL_CONTENT, Some((Some(first), _))) if of_the_part.is_some() && first == from => {
@@ -218,7 +218,7 @@ fn from_the_beginning(shared: &Shared, response: Response, mut part: Part, asked
     if part.length() > 0 {
         shared.remark(format!(
             "{}: what was kept is not the beginning of what the server has now; fetched anew",
-            part.target().display()
+            part.named().display()
         ));
     }
     part.start_anew(About::of(asked, &response.headers))?;

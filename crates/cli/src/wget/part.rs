@@ -47,6 +47,8 @@ pub(super) struct Part {
     path: PathBuf,
     about_path: PathBuf,
     target: PathBuf,
+    /// The same as it was named.
+    named: PathBuf,
     length: u64,
     about: Option<About>,
     /// It has its name, or never had anything.
@@ -65,6 +67,7 @@ impl Part {
             }
             _ => {}
         }
+        let named = target.to_owned();
         // Through a symbolic link the file behind it is replaced, not the link.
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
         let (path, about_path) = (with_suffix(&target, ".part"), with_suffix(&target, ".part.json"));
@@ -83,7 +86,7 @@ impl Part {
         let length = file.metadata().map_err(refuse)?.len();
         // A description that cannot be read is none: the file is fetched anew.
         let about = fs::read(&about_path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        Ok(Self { file, path, about_path, target, length, about, done: false })
+        Ok(Self { file, path, about_path, target, named, length, about, done: false })
     }
 
     /// From where `url` can be gone on with, and on what condition.
@@ -97,9 +100,9 @@ impl Part {
         self.length
     }
 
-    /// The file that it will be.
-    pub(super) fn target(&self) -> &Path {
-        &self.target
+    /// The file that it will be, as it was named.
+    pub(super) fn named(&self) -> &Path {
+        &self.named
     }
 
     /// Throws away what is there: another version comes.
@@ -141,7 +144,7 @@ impl Part {
         fs::rename(&self.path, &self.target).map_err(|error| cannot_write(&self.target, &error))?;
         let _ = fs::remove_file(&self.about_path);
         self.done = true;
-        Ok(self.target.clone())
+        Ok(self.named.clone())
     }
 
     /// What stays if the download ends here.

@@ -111,7 +111,12 @@ pub enum Error {
         place: Place,
     },
     /// The server took none of what was offered.
-    #[error("{user} was not let in: the server takes {}; tried: {}", list(offered), list(tried))]
+    #[error(
+        "{user} was not let in: the server takes {}; tried: {}{}",
+        list(offered),
+        times(tried),
+        key_hint(offered, tried)
+    )]
     Authentication {
         /// The user's name there.
         user: String,
@@ -137,6 +142,30 @@ pub enum Error {
     /// The server broke the protocol, or is none.
     #[error("the protocol was broken: {0}")]
     Protocol(String),
+}
+
+/// What was tried, each once with how often.
+fn times(tried: &[String]) -> String {
+    let mut told: Vec<(&str, usize)> = Vec::new();
+    for one in tried {
+        match told.iter_mut().find(|(other, _)| *other == one) {
+            Some((_, times)) => *times += 1,
+            None => told.push((one, 1)),
+        }
+    }
+    list(
+        &told
+            .iter()
+            .map(|(one, times)| if *times == 1 { (*one).to_owned() } else { format!("{one} ({times} times)") })
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// What to do where the server takes keys, and there was none.
+fn key_hint(offered: &[String], tried: &[String]) -> &'static str {
+    let had_key = tried.iter().any(|one| one.contains("SHA256:"));
+    let takes_keys = offered.iter().any(|one| one == "publickey");
+    if takes_keys && !had_key { "; no key was found: name one with -i, or load it into the agent" } else { "" }
 }
 
 fn list(words: &[String]) -> String {
