@@ -61,6 +61,32 @@ fn urgent_data_does_not_wait_for_a_small_segments_acknowledgement() {
     assert_eq!(puppet.lines(), ["0.000 P. 1:2 ack 1"]);
     puppet.write_urgent(b"c");
     assert_eq!(puppet.lines(), ["0.000 PU. 2:4 ack 1 urg 2"]);
+    // What follows it waits as ever.
+    puppet.write(b"d");
+    assert_eq!(puppet.lines(), [""; 0]);
+    puppet.send(&seg(1).ack(4));
+    assert_eq!(puppet.lines(), ["0.000 P. 4:5 ack 1"]);
+}
+
+#[test]
+fn after_an_idle_time_urgent_data_begins_with_a_small_window_too() {
+    // RFC 5681 section 4.1.
+    let options = ConnectOptions::default();
+    let mut puppet = Puppet::established_with(Config::default(), seg(0).mss(1460).scale(4), &options, 1 << 20, 65_535);
+    let mut sent = 1;
+    for _ in 0..4 {
+        puppet.write(&[b'n'; 60_000]);
+        while puppet.info().send_queue > 0 {
+            sent = puppet.take().iter().map(|seen| seen.seq + seen.text.len() as u32).max().unwrap_or(sent);
+            puppet.send(&seg(1).ack(sent));
+        }
+    }
+    assert!(puppet.info().congestion_window > 60_000);
+    puppet.take();
+    puppet.run_for(Duration::from_secs(5));
+    puppet.write_urgent(&[b'u'; 60_000]);
+    let first: usize = puppet.take().iter().map(|seen| seen.text.len()).sum();
+    assert!(first <= 10 * 1460, "{first}");
 }
 
 #[test]
@@ -154,6 +180,23 @@ fn a_mark_out_of_a_pointers_reach_is_named_as_far_as_it_reaches() {
 }
 
 #[test]
+fn what_is_sent_again_far_before_the_mark_does_not_name_a_byte_that_was_sent() {
+    let options = ConnectOptions::default();
+    let mut puppet = Puppet::established_with(Config::default(), seg(0).mss(1460).scale(4), &options, 1 << 20, 65_535);
+    puppet.write_urgent(&[b'u'; 500_000]);
+    let mut received = 1;
+    while puppet.info().in_flight <= 70_000 {
+        received = puppet.take().iter().map(|seen| seen.seq + seen.text.len() as u32).max().expect("more");
+        puppet.send(&seg(1).ack(received));
+    }
+    puppet.take();
+    puppet.run_for(Duration::from_secs(3));
+    let again: Vec<_> = puppet.take().into_iter().filter(|seen| seen.seq == received).collect();
+    assert!(!again.is_empty());
+    assert!(again.iter().all(|seen| seen.urgent == 0 && !seen.flags.contains(TcpFlags::URG)), "{again:?}");
+}
+
+#[test]
 fn the_mark_is_told_once_and_again_when_it_advances() {
     // RFC 9293 section 3.8.5: MUST-32.
     let mut puppet = established();
@@ -217,7 +260,10 @@ fn a_pointer_into_what_has_arrived_is_none() {
     let mut puppet = established();
     puppet.send(&seg(1).ack(1).text(&[b'x'; 100]));
     // Partly old, and the pointer within the old part.
-    assert!(!tells(&mut puppet, &seg(51).ack(1).urgent(20).text(&[b'x'; 100])));
+    assert!(!tells(&mut puppet, &seg(51).ack(1).urgent(20).text(&[b'x'; 50])));
+    assert_eq!(mark(&puppet), None);
+    // Up to its end.
+    assert!(!tells(&mut puppet, &seg(51).ack(1).urgent(50).text(&[b'x'; 100])));
     assert_eq!(mark(&puppet), None);
     // The pointer counts from the number that the segment came with, however much of it is new.
     assert!(tells(&mut puppet, &seg(101).ack(1).urgent(80).text(&[b'x'; 100])));
@@ -284,6 +330,34 @@ fn a_mark_may_be_set_before_what_it_marks_is_written() {
     puppet.stack.tcp_wrote_urgent(now, id, 2);
     puppet.write(b"f");
     assert_eq!(puppet.lines(), ["0.000 P. 6:7 ack 1"]);
+    puppet.send(&seg(1).ack(7).window(0));
+    puppet.stack.tcp_wrote_urgent(now, id, 2);
+    puppet.drain();
+    assert_eq!(puppet.lines(), [""; 0], "nor is there anything to tell a closed window");
+}
+
+#[test]
+fn the_mark_that_is_sent_never_goes_back() {
+    let mut puppet = established();
+    let (now, id) = (puppet.instant(), puppet.id());
+    puppet.stack.tcp_wrote_urgent(now, id, 8);
+    puppet.stack.tcp_wrote_urgent(now, id, 3);
+    puppet.write(b"abcdefgh");
+    assert_eq!(puppet.lines(), ["0.000 PU. 1:9 ack 1 urg 8"]);
+}
+
+#[test]
+fn nothing_becomes_urgent_after_the_end() {
+    let mut puppet = established();
+    let (now, id) = (puppet.instant(), puppet.id());
+    puppet.finish();
+    puppet.take();
+    puppet.stack.tcp_wrote_urgent(now, id, 100);
+    puppet.drain();
+    puppet.run_for(Duration::from_secs(2));
+    let again = puppet.take();
+    assert!(!again.is_empty());
+    assert!(again.iter().all(|seen| !seen.flags.contains(TcpFlags::URG)), "{again:?}");
 }
 
 #[test]
@@ -306,7 +380,7 @@ fn urgent_data_written_before_the_handshake_is_marked_when_it_goes() {
     let mut puppet = Puppet::new(Config::default());
     puppet.connect(&ConnectOptions::default());
     puppet.write_urgent(b"abc");
-    puppet.take();
+    assert!(puppet.take().iter().all(|seen| seen.urgent == 0), "the SYN has nothing to point to");
     puppet.send(&seg(0).ack(1).mss(1460).flags(TcpFlags::SYN));
     let lines = puppet.lines();
     assert_eq!(lines.last().map(String::as_str), Some("0.000 PU. 1:4 ack 1 urg 3"), "{lines:?}");
@@ -377,8 +451,83 @@ fn a_byte_out_of_band_that_was_read_past_can_still_be_had() {
     reader.set_mark(mark(&puppet).expect("a mark"));
     assert_eq!(read(&mut reader, &mut puppet, 100), b"abc");
     let rings = puppet.rings.take().expect("a connection");
+    assert_eq!(reader.take(&rings.receive, true), OutOfBand::Byte(b'!'));
     assert_eq!(reader.take(&rings.receive, false), OutOfBand::Byte(b'!'));
     assert_eq!(reader.take(&rings.receive, false), OutOfBand::Nothing);
+}
+
+#[test]
+fn a_later_mark_has_a_byte_of_its_own_and_an_earlier_one_changes_nothing() {
+    let mut puppet = established();
+    let mut reader = UrgentReader::default();
+    reader.set_out_of_band(true);
+    puppet.send(&seg(1).ack(1).urgent(1).text(b"1"));
+    reader.set_mark(1);
+    assert_eq!(read(&mut reader, &mut puppet, 100), b"");
+    let take = |reader: &mut UrgentReader, puppet: &mut Puppet| {
+        let rings = puppet.rings.take().expect("a connection");
+        let taken = reader.take(&rings.receive, false);
+        puppet.rings = Some(rings);
+        taken
+    };
+    assert_eq!(take(&mut reader, &mut puppet), OutOfBand::Byte(b'1'));
+    puppet.send(&seg(2).ack(1).urgent(2).text(b"a2b"));
+    reader.set_mark(3);
+    reader.set_mark(1);
+    assert_eq!(take(&mut reader, &mut puppet), OutOfBand::Byte(b'2'));
+    assert_eq!(read(&mut reader, &mut puppet, 100), b"a");
+    assert_eq!(read(&mut reader, &mut puppet, 100), b"b");
+    // The third is announced: what was kept of the second is no answer.
+    reader.set_mark(6);
+    assert_eq!(take(&mut reader, &mut puppet), OutOfBand::Awaited);
+    puppet.send(&seg(5).ack(1).text(b"cd"));
+    assert_eq!(read(&mut reader, &mut puppet, 100), b"c");
+}
+
+#[test]
+fn what_was_kept_of_an_earlier_mark_is_not_taken_for_a_later_one() {
+    let mut puppet = established();
+    let mut reader = UrgentReader::default();
+    reader.set_out_of_band(true);
+    puppet.send(&seg(1).ack(1).text(b"1a"));
+    reader.set_mark(1);
+    assert_eq!(read(&mut reader, &mut puppet, 100), b"a");
+    // Read in line meanwhile, so that nothing is kept of it.
+    reader.set_mark(3);
+    reader.set_out_of_band(false);
+    puppet.send(&seg(3).ack(1).text(b"2"));
+    assert_eq!(read(&mut reader, &mut puppet, 100), b"2");
+    reader.set_out_of_band(true);
+    let rings = puppet.rings.take().expect("a connection");
+    assert_eq!(reader.take(&rings.receive, false), OutOfBand::Nothing);
+}
+
+#[test]
+fn a_reader_is_admitted_exactly_what_it_was_told_it_would_be() {
+    for out_of_band in [false, true] {
+        // The mark before, at, within and beyond what has arrived; and nothing that has.
+        for (mark, text, expected) in [
+            (0, "abcd", 4),
+            (1, "!bcd", if out_of_band { 3 } else { 4 }),
+            (3, "ab!d", 2),
+            (4, "abc!", 3),
+            (9, "abcd", 4),
+            (1, "", 0),
+            (3, "", 0),
+        ] {
+            let mut puppet = established();
+            let mut reader = UrgentReader::default();
+            reader.set_out_of_band(out_of_band);
+            if !text.is_empty() {
+                puppet.send(&seg(1).ack(1).text(text.as_bytes()));
+            }
+            reader.set_mark(mark);
+            let ring = &mut puppet.rings.as_mut().expect("a connection").receive;
+            let arrived = ring.len();
+            let admissible = reader.admissible(ring, arrived);
+            assert_eq!((admissible, reader.admit(ring, arrived)), (expected, expected), "{out_of_band} {mark} {text}");
+        }
+    }
 }
 
 #[test]
