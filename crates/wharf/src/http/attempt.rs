@@ -12,6 +12,7 @@ use super::body::{Body, Limits, Source};
 use super::client::{Client, Response, Versions, Whole};
 use super::connect::{Connected, Facts, connect};
 use super::dial::{Dial, destination};
+use super::early::{head_of, may_go_early};
 use super::error::Error;
 use super::exchange::{Again, Failed, announced};
 use super::h3::Alternative;
@@ -54,19 +55,26 @@ struct Answer {
 impl<D: Dial> Client<D> {
     /// One request over the network and the head of its response: no redirects, and nothing kept or decoded.
     pub(super) async fn send_once(&self, request: &Request, whole: Whole) -> Result<Response, Error> {
-        let response = self.send_as_it_is(request, whole).await?;
+        let response = self.send_as_it_is(request, whole, self.early).await?;
+        // RFC 8470 section 5.2: the server wants to see the handshake done first.
+        if self.early && response.status == StatusCode::TOO_EARLY && request.method.is_safe() && !request.has_body() {
+            drop(response);
+            return self.send_as_it_is(request, whole, false).await;
+        }
         // RFC 9110 section 15.5.18: the expectation was not met; the request may come without one.
         if response.status == StatusCode::EXPECTATION_FAILED && expects_continue(request) && request.body.is_there() {
             let mut plain = request.clone();
             plain.expects_continue = false;
             drop(response);
-            return self.send_as_it_is(&plain, whole).await;
+            return self.send_as_it_is(&plain, whole, self.early).await;
         }
         Ok(response)
     }
 
-    async fn send_as_it_is(&self, request: &Request, whole: Whole) -> Result<Response, Error> {
+    /// `early` allows it to go out before the handshake is done.
+    async fn send_as_it_is(&self, request: &Request, whole: Whole, early: bool) -> Result<Response, Error> {
         let place = self.place(&request.url)?;
+        let early = early && may_go_early(request, &place);
         let began = Instant::now();
         // A kept connection may have been closed by the server just now: the second attempt trusts none.
         let mut fresh = false;
@@ -75,7 +83,7 @@ impl<D: Dial> Client<D> {
         loop {
             let mut timing = Timing { began, ..Timing::begin() };
             let attempted = match self.way(&place, without_quic)? {
-                Way::Tcp => self.over_tcp(request, &place, fresh, &mut timing).await,
+                Way::Tcp => self.over_tcp(request, &place, fresh, early && attempt == 1, &mut timing).await,
                 Way::Quic(alternative) => {
                     let answer = self.over_quic(request, &place, alternative.as_ref(), &mut timing).await;
                     // There is TCP too: what failed on the way, and not on the request's account, is tried there.
@@ -119,12 +127,14 @@ impl<D: Dial> Client<D> {
         }
     }
 
-    /// An attempt over a connection of the pool; `fresh` wants one of HTTP/1.1 that nobody has used.
+    /// An attempt over a connection of the pool; `fresh` wants one of HTTP/1.1 that nobody has used, `early` has a new one
+    /// begin with the request.
     async fn over_tcp(
         &self,
         request: &Request,
         place: &Place,
         fresh: bool,
+        early: bool,
         timing: &mut Timing,
     ) -> Result<Answer, Missed> {
         let speaks = self.speaks(place);
@@ -146,7 +156,10 @@ impl<D: Dial> Client<D> {
                 slot
             }
         };
-        match connect(&*self.dial, &self.tls, place, speaks, &self.timeouts, timing).await {
+        // Only where it is known to be HTTP/1.1: what is sent early must be in the version that ALPN chose before.
+        let early = if early && origin.speaks_one() { head_of(request).await } else { None };
+        let was_early = early.is_some();
+        match connect(&*self.dial, &self.tls, place, speaks, early, &self.timeouts, timing).await {
             Ok(Connected::One(connection, facts)) => {
                 origin.learn_one();
                 self.over_one(request, place, connection, facts, slot, timing).await
@@ -157,7 +170,9 @@ impl<D: Dial> Client<D> {
             }
             Err(error) => {
                 origin.failed();
-                Err(error.into())
+                // The server may have changed since the session that was to be resumed; and what went early is safe.
+                let again = if was_early && matches!(error, Error::Tls(_)) { Again::Harmless } else { Again::Never };
+                Err(Missed { failed: Failed { again, ..Failed::from(error) }, reused: false })
             }
         }
     }

@@ -105,6 +105,8 @@ pub struct Client<D = OverNet> {
     pub(super) tls: tls::Connector,
     pub(super) timeouts: Timeouts,
     pub(super) versions: Versions,
+    /// Requests may go out before the handshake is done.
+    pub(super) early: bool,
     pub(super) proxies: Arc<Proxies>,
     pub(super) pool: Arc<Pool>,
     pub(super) quic: Arc<Quic>,
@@ -118,6 +120,7 @@ impl<D> Clone for Client<D> {
             tls: self.tls.clone(),
             timeouts: self.timeouts,
             versions: self.versions,
+            early: self.early,
             proxies: Arc::clone(&self.proxies),
             pool: Arc::clone(&self.pool),
             quic: Arc::clone(&self.quic),
@@ -159,6 +162,7 @@ impl<D: Dial> Client<D> {
             tls: tls.with_alpn(versions.offered()),
             timeouts: Timeouts::default(),
             versions,
+            early: false,
             proxies: Arc::default(),
             pool: Arc::default(),
             kept: Kept::default(),
@@ -178,6 +182,18 @@ impl<D: Dial> Client<D> {
         self.tls = self.tls.with_alpn(versions.offered());
         self.versions = versions;
         self.pool = Arc::default();
+        self
+    }
+
+    /// The same client, sending what changes nothing (GET, HEAD and OPTIONS without a body) with the first packet of a TLS
+    /// session that is resumed, where the server takes it (0-RTT, RFC 8470): a round trip less for each further
+    /// connection of HTTP/1.1 to an origin.
+    ///
+    /// Whoever copies that packet can send it again. It is not for requests of which a server might not like to see two;
+    /// single ones are kept back by [`Request::idempotent`].
+    #[must_use]
+    pub fn with_early_data(mut self, allowed: bool) -> Self {
+        self.early = allowed;
         self
     }
 

@@ -8,12 +8,13 @@ use tokio::time::Instant;
 
 use super::client::Timeouts;
 use super::dial::{Dial, Dialed};
+use super::early::Sent;
 use super::error::Error;
 use super::pool::{Place, Speaks};
 use super::proxy;
 use super::timing::Timing;
 use super::{h1, h2};
-use crate::tls::{self, Agreed};
+use crate::tls::{self, Agreed, EarlyData};
 
 /// What is known of a connection, whatever requests it carries.
 #[derive(Clone, Debug)]
@@ -34,12 +35,14 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-/// A connection to `place`. `speaks` says what it is to speak; where that is unknown, ALPN says it.
+/// A connection to `place`. `speaks` says what it is to speak; where that is unknown, ALPN says it. Where there is an
+/// `early` request of HTTP/1.1, it goes out with the handshake if a session can be resumed, and else when hyper sends it.
 pub(super) async fn connect<D: Dial>(
     dial: &D,
     tls: &tls::Connector,
     place: &Place,
     speaks: Speaks,
+    early: Option<Vec<u8>>,
     timeouts: &Timeouts,
     timing: &mut Timing,
 ) -> Result<Connected, Error> {
@@ -71,10 +74,21 @@ pub(super) async fn connect<D: Dial>(
     let mut agreed = None;
     if place.secure {
         let begun = Instant::now();
-        let session = tls.connect(&place.host, stream, timeouts.connect).await?;
+        let (session, sent) = match early {
+            None => (tls.connect(&place.host, stream, timeouts.connect).await?, None),
+            Some(head) => {
+                // The server's choice cannot be another one than what goes early is written in.
+                let tls = tls.with_alpn(&["http/1.1"]);
+                let (session, fate) = tls.connect_early(&place.host, stream, &head, timeouts.connect).await?;
+                (session, (fate == EarlyData::Accepted).then_some(head))
+            }
+        };
         timing.tls = Some(begun.elapsed());
         agreed = Some(Agreed::of(&session));
         stream = Box::new(session);
+        if let Some(head) = sent {
+            stream = Box::new(Sent::new(stream, head));
+        }
     }
     let chosen = agreed.as_ref().and_then(|agreed| agreed.application.as_deref());
     let two = match (place.secure, chosen, speaks) {

@@ -47,6 +47,7 @@ mod coding;
 mod connect;
 mod cookies;
 mod dial;
+mod early;
 mod error;
 mod exchange;
 mod h1;

@@ -1,5 +1,6 @@
 //! The client over in-memory streams, against servers that say exactly what a test gives them.
 
+mod early;
 mod limits;
 mod pool;
 mod site;

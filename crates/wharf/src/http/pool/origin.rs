@@ -121,6 +121,11 @@ impl Origin {
         state.serve(self);
     }
 
+    /// Whether it is known to speak HTTP/1.1.
+    pub(in crate::http) fn speaks_one(&self) -> bool {
+        lock(&self.state).speaks == Speaks::One
+    }
+
     /// The attempt to connect failed.
     pub(in crate::http) fn failed(&self) {
         lock(&self.state).failed = true;
