@@ -27,8 +27,9 @@ pub struct Consumer {
     head: u64,
     /// The producer's position when last looked at; at least `head`.
     tail: Cell<u64>,
-    /// The slots of a shared region as a power of two; 0 on the heap.
-    region_log2: u8,
+    /// The most slots that the ring can have, as a power of two: in a shared region, all that it has.
+    max_log2: u8,
+    in_region: bool,
     poisoned: Cell<bool>,
 }
 
@@ -44,7 +45,7 @@ impl Consumer {
     /// # Safety
     /// `header` is a fresh boxed header, which no other Consumer uses.
     pub(crate) unsafe fn on_heap(header: NonNull<Header>) -> Self {
-        Self { header, head: 0, tail: Cell::new(0), region_log2: 0, poisoned: Cell::new(false) }
+        Self { header, head: 0, tail: Cell::new(0), max_log2: MAX_LOG2, in_region: false, poisoned: Cell::new(false) }
     }
 
     /// The reading half of a ring in shared memory, on which [`Region::create`] was called.
@@ -57,9 +58,10 @@ impl Consumer {
     /// trusted.
     pub unsafe fn from_region(region: Region) -> Result<Self, NotARing> {
         region.check()?;
-        // SAFETY: the caller's promise; `region_log2` makes it a ring without heap chunks.
+        // SAFETY: the caller's promise; `in_region` makes it a ring without heap chunks.
         let mut consumer = unsafe { Self::on_heap(region.header) };
-        consumer.region_log2 = region.log2;
+        consumer.max_log2 = region.log2;
+        consumer.in_region = true;
         Ok(consumer)
     }
 
@@ -67,6 +69,12 @@ impl Consumer {
     #[inline]
     pub fn len(&self) -> usize {
         self.refresh();
+        self.available()
+    }
+
+    /// What [`Consumer::len`] said last, less what was consumed since: no look at the producer's position.
+    #[inline]
+    pub fn seen_len(&self) -> usize {
         self.available()
     }
 
@@ -212,7 +220,7 @@ impl Consumer {
     /// lies in a shared region, whose memory is there from the beginning.
     pub fn set_budget(&self, budget: &Arc<Budget>) -> bool {
         // SAFETY: our header, on the heap.
-        self.region_log2 == 0 && unsafe { set_budget(self.header, budget) }
+        !self.in_region && unsafe { set_budget(self.header, budget) }
     }
 
     /// Tells the producer that nothing more will be read.
@@ -231,16 +239,16 @@ impl Consumer {
         unsafe { self.header.as_ref() }
     }
 
-    fn max_log2(&self) -> u8 {
-        if self.region_log2 == 0 { MAX_LOG2 } else { self.region_log2 }
-    }
-
     /// Looks at the producer's position, once, and takes it if it can be true.
     #[inline]
     fn refresh(&self) {
         // Acquire: the bytes before it, and the epochs they lie in.
         let tail = self.header().tail.load(Ordering::Acquire);
-        if tail < self.tail.get() || tail - self.head > 1 << self.max_log2() {
+        let seen = self.tail.get();
+        if tail == seen {
+            return;
+        }
+        if tail < seen || tail - self.head > 1 << self.max_log2 {
             self.poison();
             return;
         }
@@ -288,13 +296,13 @@ impl Consumer {
             return None;
         };
         let slot = epoch.slot(position);
-        let (pointer, len) = if self.region_log2 == 0 {
+        let (pointer, len) = if !self.in_region {
             // SAFETY: on the heap the producer is this program's; it made a table with chunks for all slots of an
             // epoch before it published a byte in it, and keeps them while a byte is unread.
             unsafe { (*on_heap(self.header).table.load(Ordering::Relaxed)).slot(slot) }
         } else {
             // SAFETY: `epoch_of` admits sizes up to the region's.
-            unsafe { region::slot(self.header, self.region_log2, slot) }
+            unsafe { region::slot(self.header, self.max_log2, slot) }
         };
         let run = (epoch.size() - slot as u64).min(end - position);
         Some((pointer, len.min(run as usize)))
@@ -313,7 +321,7 @@ impl Consumer {
     #[inline]
     fn epoch_of(&self, position: u64) -> Option<(Epoch, u64)> {
         // SAFETY: a byte is unread, so a heap ring has memory, and keeps it at least as long.
-        let [first, second] = unsafe { entries(self.header, self.region_log2 == 0) };
+        let [first, second] = unsafe { entries(self.header, !self.in_region) };
         let ((first_start, first_word), (second_start, second_word)) = (first.load(), second.load());
         let second_is_later = second_start > first_start;
         let (older, newer) = if second_is_later {
@@ -325,14 +333,14 @@ impl Consumer {
         if start > position {
             return None;
         }
-        Some((Epoch::from_words(start, word, self.max_log2())?, end))
+        Some((Epoch::from_words(start, word, self.max_log2)?, end))
     }
 }
 
 impl Drop for Consumer {
     fn drop(&mut self) {
         // SAFETY: this half is not used any more.
-        unsafe { crate::header::leave(self.header, self.region_log2 == 0, CONSUMER_GONE, PRODUCER_GONE) };
+        unsafe { crate::header::leave(self.header, !self.in_region, CONSUMER_GONE, PRODUCER_GONE) };
     }
 }
 

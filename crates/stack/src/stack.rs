@@ -288,11 +288,16 @@ impl Stack {
     }
 
     /// Carries on what a call has set off inside the engine.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn settle(&mut self, now: Instant) {
-        if self.net.has_notices() {
-            self.pass_notices(now);
+        if self.net.has_notices() || self.loopback_waits() {
+            self.settle_inside(now);
         }
+    }
+
+    #[inline(never)]
+    fn settle_inside(&mut self, now: Instant) {
+        self.pass_notices(now);
         if self.loopback_waits() {
             self.run_loopback(now);
             self.pass_notices(now);

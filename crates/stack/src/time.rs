@@ -61,6 +61,16 @@ impl Instant {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// Nanoseconds passed since `earlier`; zero if `earlier` is later.
+    pub(crate) const fn nanos_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The instant `nanos` nanoseconds later.
+    pub(crate) const fn after_nanos(self, nanos: u64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
     /// Whether this is [`NEVER`](Self::NEVER).
     #[must_use]
     pub const fn is_never(self) -> bool {
@@ -68,13 +78,19 @@ impl Instant {
     }
 }
 
+/// A span in nanoseconds; more than 584 years are as many.
+///
+/// `Duration::as_nanos` is 128 bits wide, which costs more than all the rest of a timer.
+#[inline]
+pub(crate) const fn nanos_of(span: Duration) -> u64 {
+    span.as_secs().saturating_mul(1_000_000_000).saturating_add(span.subsec_nanos() as u64)
+}
+
 impl Add<Duration> for Instant {
     type Output = Self;
 
     fn add(self, span: Duration) -> Self {
-        // `Duration::as_nanos` is 128 bits wide, which costs more than all the rest of a timer.
-        let nanos = span.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(span.subsec_nanos()));
-        Self(self.0.saturating_add(nanos))
+        self.after_nanos(nanos_of(span))
     }
 }
 

@@ -152,7 +152,25 @@ impl Connection {
         let (now, una, nxt) = (env.now, self.snd.una, self.snd.nxt);
         let feedback =
             Feedback { now, ack, una, nxt, blocks: &[], duplicate: false, echo: false, may_be_short: true, mss, srtt };
-        self.take_in_feedback(env, &feedback, timestamps);
+        let sample = match &mut self.recovery {
+            Some(recovery) if recovery.goes_in_order() => {
+                recovery.on_feedback_in_order(&feedback, &mut self.congestion)
+            }
+            _ => return self.take_in_feedback(env, &feedback, timestamps),
+        };
+        if self.path.is_some() {
+            self.judge_path_probe(env.now);
+        }
+        match sample {
+            Some(rtt) => self.rtt.sample(rtt),
+            None => self.sample_by_timestamp(env.now, timestamps),
+        }
+        self.on_new_ack(env, ack);
+        if self.flight() == 0 {
+            self.deadlines.alarm = Instant::NEVER;
+        } else {
+            self.watch_tail(env.now);
+        }
     }
 
     fn take_in_feedback(&mut self, env: &mut Env<'_>, feedback: &Feedback<'_>, timestamps: Option<TimestampsOption>) {
@@ -191,7 +209,7 @@ impl Connection {
             self.unanswered_since = Instant::NEVER;
         } else {
             // RFC 6298 section 5.3: something new was acknowledged, the timer starts again.
-            self.deadlines.retransmit = env.now + self.rtt.rto(env.config.rto_min, env.config.rto_max);
+            self.deadlines.retransmit = self.rtt.rto_at(env.now, env.config.rto_min, env.config.rto_max);
             self.unanswered_since = env.now;
         }
         if self.path.is_some() {

@@ -119,6 +119,14 @@ impl Stack {
 
     /// The application has written into its send ring, or finished it: then a FIN follows the last byte.
     pub fn tcp_wrote(&mut self, now: Instant, connection: ConnectionId) {
+        let (tcp, _) = self.tcp_context();
+        let Some(entry) = tcp.connections.get_mut(connection) else { return };
+        if entry.may_say_at_once() {
+            // What there is to send is planned when the device asks for it, and what follows from it then.
+            entry.restart_if_idle(now, &tcp.config);
+            tcp.enqueue(connection.index());
+            return;
+        }
         self.change_connection(now, connection, |connection, config| {
             if connection.flags.has(Flags::FINISHED) {
                 return;

@@ -242,7 +242,8 @@ impl Tcp {
             } else {
                 // Tried again, and counted, whenever the retransmission timer expires.
                 connection.on_retransmission_timeout(now, &self.config);
-                connection.deadlines.retransmit = now + connection.rtt.rto(self.config.rto_min, self.config.rto_max);
+                connection.deadlines.retransmit =
+                    connection.rtt.rto_at(now, self.config.rto_min, self.config.rto_max);
             }
             self.settle(now, context, id.index(), before);
         }

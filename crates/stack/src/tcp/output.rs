@@ -159,6 +159,13 @@ impl Connection {
         u32::try_from(self.send.len().saturating_sub(offset)).unwrap_or(u32::MAX)
     }
 
+    /// The same as far as was seen when last looked.
+    #[inline]
+    pub(crate) fn seen_unsent(&self) -> u32 {
+        let offset = self.send_offset(self.snd.nxt);
+        u32::try_from(self.send.seen_len().saturating_sub(offset)).unwrap_or(u32::MAX)
+    }
+
     /// RFC 8985 section 7.3: a new segment if there is one, else the last one in flight once more, whatever cwnd says.
     fn plan_tail_probe(&self) -> Option<Plan> {
         let mss = self.segment_size();
@@ -241,12 +248,8 @@ impl Connection {
 
     /// What there is to send, without deciding what goes next: a plan is made when a segment is asked for, and here only
     /// where nothing less can tell a connection that sends from one that is stuck.
-    pub(crate) fn outlook(&self) -> Outlook {
-        const OWED: Flags = Flags::SYN_DUE.and(Flags::ACK_NOW).and(Flags::KEEP_ALIVE_DUE);
-        let streams = self.phase.sends() && self.stream_waits();
-        if !streams && !self.flags.has(OWED) && self.duplicate_acks_owed == 0 {
-            return Outlook::Idle;
-        }
+    /// `streams`: any part of the stream may wait.
+    fn outlook(&self, streams: bool) -> Outlook {
         if streams && self.free_text().is_some() {
             return Outlook::Sends;
         }
@@ -271,6 +274,22 @@ impl Connection {
         (left > 0 && left <= pacing::LONGEST_TRAIN && left <= self.sendable()).then_some(left)
     }
 
+    /// Whether the stream goes on with text that no rule holds back, and nothing else has to be seen to.
+    #[inline]
+    pub(crate) fn may_say_at_once(&self) -> bool {
+        self.phase == Phase::Established
+            && !self.send.is_producer_finished()
+            && self.free_text().is_some()
+            && !self.is_corrupt()
+    }
+
+    /// Whether anything may have to be sent that is no part of the stream.
+    #[inline]
+    fn owes_beside_stream(&self) -> bool {
+        const OWED: Flags = Flags::SYN_DUE.and(Flags::ACK_NOW).and(Flags::KEEP_ALIVE_DUE);
+        self.flags.has(OWED) || self.duplicate_acks_owed != 0
+    }
+
     /// Whether any part of the stream may wait to be sent: a quick look, after which a plan may still find none.
     fn stream_waits(&self) -> bool {
         (self.snd.fin.is_none() && (self.flags.has(Flags::FINISHED) || self.unsent() > 0))
@@ -291,17 +310,25 @@ impl Connection {
 
     /// Puts the timers right after something has changed. Returns whether there is something to send.
     pub(crate) fn prepare(&mut self, now: Instant, index: u32, config: &TcpConfig, wheel: &mut Wheel<u32>) -> bool {
-        let outlook = self.outlook();
-        let mut sends = outlook == Outlook::Sends;
-        if outlook == Outlook::Stuck {
-            self.persist(now, config);
-            sends = self.plan_beside_stream().is_some();
-        }
+        let streams = self.phase.sends() && self.stream_waits();
+        let sends = (streams || self.owes_beside_stream()) && self.prepare_to_send(now, streams, config);
         self.arm(index, wheel);
         if !sends {
             self.note_waiting(now);
         }
         sends
+    }
+
+    /// The part of [`prepare`](Self::prepare) for a connection that may have something to send.
+    fn prepare_to_send(&mut self, now: Instant, streams: bool, config: &TcpConfig) -> bool {
+        match self.outlook(streams) {
+            Outlook::Idle => false,
+            Outlook::Sends => true,
+            Outlook::Stuck => {
+                self.persist(now, config);
+                self.plan_beside_stream().is_some()
+            }
+        }
     }
 
     /// Nothing of the stream may go: whether nothing on the way could bring a window for it either.
@@ -494,7 +521,7 @@ impl Connection {
         let of_oldest = plan.kind == Kind::Again && plan.seq == self.snd.una;
         if of_oldest || self.deadlines.retransmit.is_never() {
             // RFC 6298 section 5.1; RFC 6582 section 4: resending the oldest starts the timer anew.
-            self.deadlines.retransmit = now + self.rtt.rto(config.rto_min, config.rto_max);
+            self.deadlines.retransmit = self.rtt.rto_at(now, config.rto_min, config.rto_max);
         }
         if plan.kind != Kind::Syn {
             self.watch_tail(now);

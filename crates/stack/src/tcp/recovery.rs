@@ -184,6 +184,12 @@ impl Recovery {
             && self.board.is_whole()
     }
 
+    /// Whether all that has arrived and all that is in flight were sent but once and in their order.
+    #[inline]
+    pub(crate) fn goes_in_order(&self) -> bool {
+        self.board.is_in_order() && self.rack.finds_nothing(&self.board)
+    }
+
     /// Whether losses are being repaired.
     pub(crate) fn is_active(&self) -> bool {
         matches!(self.mode, Mode::Fast | Mode::Timeout)
@@ -270,14 +276,8 @@ impl Recovery {
     pub(crate) fn on_feedback(&mut self, feedback: &Feedback<'_>, congestion: &mut Congestion) -> Option<Duration> {
         let Feedback { now, ack, una, nxt, mss, srtt, .. } = *feedback;
         let advanced = ack.after(una);
-        let in_order = advanced
-            && feedback.may_be_short
-            && feedback.blocks.is_empty()
-            && !feedback.echo
-            && self.is_untroubled()
-            && self.board.is_in_order()
-            && self.rack.finds_nothing(&self.board);
-        if in_order {
+        let in_order = advanced && feedback.may_be_short && feedback.blocks.is_empty() && !feedback.echo;
+        if in_order && self.is_untroubled() && self.goes_in_order() {
             return self.on_feedback_in_order(feedback, congestion);
         }
         let before = self.pipe(mss);
@@ -364,7 +364,8 @@ impl Recovery {
 
     /// What [`on_feedback`](Self::on_feedback) comes to when everything goes well: nothing is missing, nothing was sent twice,
     /// and what is still in flight was sent after what has arrived.
-    fn on_feedback_in_order(&mut self, feedback: &Feedback<'_>, congestion: &mut Congestion) -> Option<Duration> {
+    #[inline]
+    pub(crate) fn on_feedback_in_order(&mut self, feedback: &Feedback<'_>, congestion: &mut Congestion) -> Option<Duration> {
         let Feedback { now, ack, una, nxt, mss, srtt, .. } = *feedback;
         let flight = self.board.outstanding();
         let latest = self.board.on_ack_in_order(ack);

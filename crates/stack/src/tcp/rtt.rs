@@ -5,6 +5,8 @@
 
 use core::time::Duration;
 
+use crate::time::{Instant, nanos_of};
+
 /// The clock granularity G of RFC 6298: the wheel is exact to the nanosecond, so this only keeps the RTO off the
 /// RTT itself when there is no variance.
 const GRANULARITY_US: u32 = 1_000;
@@ -35,8 +37,7 @@ impl RttEstimator {
     /// Takes a sample (RFC 6298 sections 2.2 and 2.3), and forgets the back-off.
     pub(crate) fn sample(&mut self, rtt: Duration) {
         // A sample of zero would read as "no sample yet".
-        let micros = rtt.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(rtt.subsec_micros()));
-        let rtt = u32::try_from(micros).unwrap_or(u32::MAX).clamp(1, 1 << 28);
+        let rtt = (nanos_of(rtt) / 1_000).clamp(1, 1 << 28) as u32;
         if self.srtt == 0 {
             // RFC 6298 section 2.2: SRTT <- R, RTTVAR <- R/2.
             self.srtt = rtt;
@@ -52,15 +53,27 @@ impl RttEstimator {
 
     /// The retransmission time-out now, back-off included.
     pub(crate) fn rto(&self, min: Duration, max: Duration) -> Duration {
+        Duration::from_nanos(self.rto_nanos(min, max))
+    }
+
+    /// When what is sent at `now` has waited for that time.
+    #[inline]
+    pub(crate) fn rto_at(&self, now: Instant, min: Duration, max: Duration) -> Instant {
+        now.after_nanos(self.rto_nanos(min, max))
+    }
+
+    #[inline]
+    fn rto_nanos(&self, min: Duration, max: Duration) -> u64 {
+        let (min, max) = (nanos_of(min), nanos_of(max));
         let base = if self.srtt == 0 {
-            if self.cautious { CAUTIOUS_RTO } else { INITIAL_RTO }
+            nanos_of(if self.cautious { CAUTIOUS_RTO } else { INITIAL_RTO })
         } else {
             // RFC 6298 section 2.3: RTO <- SRTT + max(G, 4 * RTTVAR). With a sample for every ACK, RTTVAR shrinks to nothing
             // within a few steady round trips (RFC 7323 section 4.2), and where they are longer than the least time-out,
             // that no longer keeps the RTO off the round trip: half a round trip more does, up to the least time-out.
-            let least = u32::try_from(min.as_micros()).unwrap_or(u32::MAX).min(self.srtt / 2);
-            let variance = self.rttvar.saturating_mul(4).max(GRANULARITY_US).max(least);
-            Duration::from_micros(u64::from(self.srtt) + u64::from(variance))
+            let least = (min / 1_000).min(u64::from(self.srtt / 2));
+            let variance = u64::from(self.rttvar.saturating_mul(4).max(GRANULARITY_US)).max(least);
+            (u64::from(self.srtt) + variance) * 1_000
         };
         let base = base.max(min);
         let backed_off = if self.backoff == 0 { base } else { base.saturating_mul(1 << self.backoff.min(16)) };

@@ -6,6 +6,8 @@ use core::time::Duration;
 
 use wire::tcp::SeqNum;
 
+use crate::time::nanos_of;
+
 /// TLP.max_ack_delay (RFC 8985 section 7.2): the longest that a receiver delays its acknowledgement.
 const WORST_DELAYED_ACK: Duration = Duration::from_millis(200);
 /// The least patience. A departure: over links of microseconds twice the round trip is less than what a busy peer takes to
@@ -14,13 +16,16 @@ const LEAST: Duration = Duration::from_millis(2);
 
 /// How long to wait for an acknowledgement before a probe (RFC 8985 section 7.2, TLP_calc_PTO), the retransmission timer
 /// apart. `alone`: no more than one segment is in flight.
-pub(crate) fn patience(srtt: Option<Duration>, alone: bool) -> Duration {
-    match srtt {
-        // RFC 8985 section 7.2: PTO = 2 * SRTT, and the peer's delayed acknowledgement for a segment alone.
-        Some(srtt) => (2 * srtt).max(LEAST) + if alone { WORST_DELAYED_ACK } else { Duration::ZERO },
+///
+/// In nanoseconds; an SRTT of zero: nothing was measured yet.
+#[inline]
+pub(crate) fn patience(srtt: Duration, alone: bool) -> u64 {
+    if srtt.is_zero() {
         // RFC 8985 section 7.2: one second while nothing was measured.
-        None => Duration::from_secs(1),
+        return 1_000_000_000;
     }
+    // RFC 8985 section 7.2: PTO = 2 * SRTT, and the peer's delayed acknowledgement for a segment alone.
+    (2 * nanos_of(srtt)).max(nanos_of(LEAST)) + if alone { nanos_of(WORST_DELAYED_ACK) } else { 0 }
 }
 
 /// A probe whose answer is awaited.

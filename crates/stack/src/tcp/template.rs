@@ -41,7 +41,7 @@ impl Connection {
         if plan.fin {
             flags |= TcpFlags::FIN;
         }
-        if len > 0 && offset + len == self.send.len() {
+        if len > 0 && offset + len == self.send.seen_len() {
             // RFC 9293 section 3.9.1.2: the end of what was written.
             flags |= TcpFlags::PSH;
         }

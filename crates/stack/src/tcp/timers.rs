@@ -28,15 +28,25 @@ impl Connection {
     }
 
     /// Sees to it that the wheel wakes no later than the earliest deadline.
+    #[inline]
     pub(crate) fn arm(&mut self, index: u32, wheel: &mut Wheel<u32>) {
         let armed = wheel.deadline(self.timer);
         let Deadlines { retransmit, alarm, ack, idle } = self.deadlines;
         let busy = retransmit.min(alarm).min(ack);
-        let has_others = self.flags.has(Flags::PACE_WAIT) || self.options.user_timeout.is_some();
-        if busy.min(idle) >= armed && !busy.is_never() && !has_others {
+        if busy.min(idle) >= armed
+            && !busy.is_never()
+            && !self.flags.has(Flags::PACE_WAIT)
+            && self.options.user_timeout.is_none()
+        {
             // Most often the entry rings early enough already.
             return;
         }
+        self.arm_anew(index, wheel);
+    }
+
+    /// The same where the entry may have to be moved.
+    #[inline(never)]
+    fn arm_anew(&mut self, index: u32, wheel: &mut Wheel<u32>) {
         let mut earliest = self.earliest();
         if self.is_quiet() {
             let rest = self.rest_at();
@@ -113,7 +123,7 @@ impl Connection {
                 self.on_persist_timeout(now, config);
             } else if self.probe_comes_first(now) {
                 // RFC 8985 section 7.3: sending the probe, or failing to, starts the timer again.
-                self.deadlines.retransmit = now + self.rtt.rto(config.rto_min, config.rto_max);
+                self.deadlines.retransmit = self.rtt.rto_at(now, config.rto_min, config.rto_max);
             } else {
                 self.on_retransmission_timeout(now, config);
             }

@@ -33,10 +33,9 @@ impl Recovery {
             return Instant::NEVER;
         }
         self.alarm = Alarm::Probe;
-        let measured = (!srtt.is_zero()).then_some(srtt);
-        let patience = tail_probe::patience(measured, self.board.outstanding() <= mss);
+        let patience = tail_probe::patience(srtt, self.board.outstanding() <= mss);
         // RFC 8985 section 7.2: no later than the retransmission timer, in whose place the probe then goes.
-        (now + patience).min(rto_at)
+        now.after_nanos(patience).min(rto_at)
     }
 
     /// The alarm's time has come.
