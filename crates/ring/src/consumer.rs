@@ -25,8 +25,8 @@ pub struct Consumer {
     header: NonNull<Header>,
     /// The position of the next byte to read; ours, never read back.
     head: u64,
-    /// The producer's position when last looked at; at least `head`.
-    tail: Cell<u64>,
+    /// How many bytes the producer had published beyond `head` when last looked at; of more than 4 GiB, so many.
+    seen: Cell<u32>,
     /// The most slots that the ring can have, as a power of two: in a shared region, all that it has.
     max_log2: u8,
     in_region: bool,
@@ -34,7 +34,7 @@ pub struct Consumer {
 }
 
 #[cfg(all(not(loom), target_pointer_width = "64"))]
-const _: () = assert!(size_of::<Consumer>() == 32);
+const _: () = assert!(size_of::<Consumer>() == 24);
 
 // SAFETY: as for Producer.
 unsafe impl Send for Consumer {}
@@ -45,7 +45,7 @@ impl Consumer {
     /// # Safety
     /// `header` is a fresh boxed header, which no other Consumer uses.
     pub(crate) unsafe fn on_heap(header: NonNull<Header>) -> Self {
-        Self { header, head: 0, tail: Cell::new(0), max_log2: MAX_LOG2, in_region: false, poisoned: Cell::new(false) }
+        Self { header, head: 0, seen: Cell::new(0), max_log2: MAX_LOG2, in_region: false, poisoned: Cell::new(false) }
     }
 
     /// The reading half of a ring in shared memory, on which [`Region::create`] was called.
@@ -65,7 +65,7 @@ impl Consumer {
         Ok(consumer)
     }
 
-    /// Bytes that can be read now; looks at the producer's position.
+    /// Bytes that can be read now, counted up to 4 GiB; looks at the producer's position.
     #[inline]
     pub fn len(&self) -> usize {
         self.refresh();
@@ -156,8 +156,8 @@ impl Consumer {
     /// If so many were not there when last looked at.
     #[inline]
     pub fn consume(&mut self, n: usize) {
-        let seen = self.tail.get() - self.head;
-        assert!(n as u64 <= seen, "{n} bytes consumed of {seen}");
+        let seen = self.seen.get();
+        assert!(n as u64 <= u64::from(seen), "{n} bytes consumed of {seen}");
         if n == 0 {
             return;
         }
@@ -165,6 +165,7 @@ impl Consumer {
         #[cfg(loom)]
         self.for_pieces(0, n, |_| true);
         self.head += n as u64;
+        self.seen.set(seen - n as u32);
         // Release: our reads come before the producer's next writes there.
         self.header().head.store(self.head, Ordering::Release);
     }
@@ -244,21 +245,19 @@ impl Consumer {
     fn refresh(&self) {
         // Acquire: the bytes before it, and the epochs they lie in.
         let tail = self.header().tail.load(Ordering::Acquire);
-        let seen = self.tail.get();
-        if tail == seen {
-            return;
-        }
-        if tail < seen || tail - self.head > 1 << self.max_log2 {
+        // One before head wraps around, and is as far beyond any size.
+        let ahead = tail.wrapping_sub(self.head);
+        if ahead < u64::from(self.seen.get()) || ahead > 1 << self.max_log2 {
             self.poison();
             return;
         }
-        self.tail.set(tail);
+        self.seen.set(u32::try_from(ahead).unwrap_or(u32::MAX));
     }
 
     /// Bytes that can be read as far as we have looked.
     #[inline]
     fn available(&self) -> usize {
-        if self.poisoned.get() { 0 } else { (self.tail.get() - self.head) as usize }
+        if self.poisoned.get() { 0 } else { self.seen.get() as usize }
     }
 
     /// Calls `each` with the pieces of a range, cut to what is there, until it returns false.
@@ -348,7 +347,7 @@ impl fmt::Debug for Consumer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Consumer")
             .field("position", &self.head)
-            .field("len", &(self.tail.get() - self.head))
+            .field("len", &self.seen.get())
             .field("poisoned", &self.poisoned.get())
             .finish_non_exhaustive()
     }

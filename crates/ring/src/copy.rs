@@ -48,13 +48,7 @@ unsafe fn run<const COPY: bool>(from: *const u8, to: *mut u8, len: usize) -> Sum
     let mut offset = len - rest_len;
     // SAFETY: the caller's promise, for fewer bytes.
     let mut total = if offset == 0 { 0 } else { unsafe { kernels::blocks::<COPY>(from, to, offset) } };
-    // Fewer than 64 bytes remain: what the bits of the length say, the largest first.
-    if rest_len & 32 != 0 {
-        // SAFETY: 32 bytes remain.
-        let words: [u64; 4] = unsafe { step::<COPY, _>(from, to, offset) };
-        total += words.into_iter().map(halves).sum::<u64>();
-        offset += 32;
-    }
+    // Fewer than 32 bytes remain: what the bits of the length say, the largest first.
     if rest_len & 16 != 0 {
         // SAFETY: 16 bytes remain.
         let words: [u64; 2] = unsafe { step::<COPY, _>(from, to, offset) };

@@ -1,4 +1,4 @@
-//! The inner loops of copying and summing: whole blocks of 64 bytes, for the vectors that the processor has.
+//! The inner loops of copying and summing: whole blocks of 32 bytes, for the vectors that the processor has.
 //!
 //! Called by `copy` alone. Each kernel reads every byte once, writes it if COPY, and returns a sum that is congruent
 //! to that of the 16-bit words in memory's order modulo 2^16 - 1 (RFC 1071 section 2).
@@ -8,7 +8,10 @@
 //! exact, being smaller than that. So a vector takes two additions and a shift.
 
 /// Bytes in a block.
-pub(crate) const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = 32;
+/// Bytes of a step, where as many are left.
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+const STEP: usize = 64;
 
 /// Copies, if COPY, and sums `len` bytes, a multiple of [`BLOCK`].
 ///
@@ -53,7 +56,7 @@ mod x86_64 {
     use core::arch::x86_64::*;
     use core::sync::atomic::{AtomicU8, Ordering};
 
-    use super::BLOCK;
+    use super::{BLOCK, STEP};
 
     const UNKNOWN: u8 = 0;
     const ABSENT: u8 = 1;
@@ -101,8 +104,8 @@ mod x86_64 {
                     let mut whole = [$zero(); 2];
                     let mut upper = [$zero(); 2];
                     let mut offset = 0;
-                    while offset < len {
-                        let mut vectors = [$zero(); BLOCK / WIDTH];
+                    while offset + STEP <= len {
+                        let mut vectors = [$zero(); STEP / WIDTH];
                         for (index, vector) in vectors.iter_mut().enumerate() {
                             *vector = $load(from.add(offset + index * WIDTH).cast());
                         }
@@ -113,7 +116,17 @@ mod x86_64 {
                             whole[index % 2] = $add(whole[index % 2], vector);
                             upper[index % 2] = $add(upper[index % 2], $shift_right::<32>(vector));
                         }
-                        offset += BLOCK;
+                        offset += STEP;
+                    }
+                    if offset < len {
+                        for index in 0..BLOCK / WIDTH {
+                            let vector = $load(from.add(offset + index * WIDTH).cast());
+                            if COPY {
+                                $store(to.add(offset + index * WIDTH).cast(), vector);
+                            }
+                            whole[index % 2] = $add(whole[index % 2], vector);
+                            upper[index % 2] = $add(upper[index % 2], $shift_right::<32>(vector));
+                        }
                     }
                     let whole = $add(whole[0], whole[1]);
                     let upper = $add(upper[0], upper[1]);

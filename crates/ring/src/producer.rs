@@ -30,8 +30,6 @@ pub struct Producer {
     header: NonNull<Header>,
     /// The position after the last byte published; ours, never read back.
     tail: u64,
-    /// The position after the last byte placed, out of order or not; at least `tail`.
-    hi: u64,
     /// The consumer's position when last looked at; at most `tail`.
     head: Cell<u64>,
     /// Start and base of the current epoch. While `head < start`, `start - base` is the size of the one before.
@@ -39,20 +37,27 @@ pub struct Producer {
     base: u64,
     /// What may lie between head and the last byte placed.
     limit: usize,
+    /// How far beyond `tail` the last byte lies that was placed, out of order.
+    ahead: u32,
     /// The size of the current epoch as a power of two; 0 while there is no memory.
     log2: u8,
     /// The smallest first chunk.
     first_log2: u8,
     /// The slots of a shared region as a power of two; 0 on the heap.
     region_log2: u8,
-    /// Which of the header's entries is the current epoch.
-    current: u8,
-    finished: bool,
-    poisoned: Cell<bool>,
+    /// [`SECOND`], [`ENDED`], [`POISONED`].
+    state: Cell<u8>,
 }
 
+/// The current epoch stands in the second of the header's entries.
+const SECOND: u8 = 1;
+/// [`Producer::finish`] was called.
+const ENDED: u8 = 2;
+/// The consumer broke the rules.
+const POISONED: u8 = 4;
+
 #[cfg(all(not(loom), target_pointer_width = "64"))]
-const _: () = assert!(size_of::<Producer>() == 64);
+const _: () = assert!(size_of::<Producer>() == 56);
 
 // SAFETY: the header it points to is shared only with the Consumer, through atomics; the bytes between are handed
 // over by release and acquire of head and tail. Cells are reached through `&self` of one thread only (not Sync).
@@ -67,17 +72,15 @@ impl Producer {
         let mut producer = Self {
             header,
             tail: 0,
-            hi: 0,
             head: Cell::new(0),
             start: 0,
             base: 0,
             limit: 0,
+            ahead: 0,
             log2: 0,
             first_log2,
             region_log2: 0,
-            current: 0,
-            finished: false,
-            poisoned: Cell::new(false),
+            state: Cell::new(0),
         };
         producer.set_limit(limit);
         producer
@@ -119,14 +122,14 @@ impl Producer {
             return 0;
         }
         self.refresh();
-        if self.poisoned.get() {
+        if self.is_poisoned() {
             return 0;
         }
         self.room_end().saturating_sub(self.tail) as usize
     }
 
     /// Copies `bytes` to `offset` behind the published end, not published yet: data that came out of order. Returns
-    /// false, and does nothing, if that does not lie wholly within [`Producer::free`]; no bytes fit anywhere.
+    /// false, and does nothing, if that does not lie wholly within [`Producer::free`], or 4 GiB ahead; no bytes fit anywhere.
     #[inline]
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> bool {
         self.write_span_at(offset, Span::from_slice(bytes))
@@ -135,14 +138,12 @@ impl Producer {
     /// [`Producer::write_at`] for bytes that lie in another ring.
     #[inline]
     pub fn write_span_at(&mut self, offset: usize, span: Span<'_>) -> bool {
-        if offset == 0
-            && let Some(to) = self.next_piece(span.len())
-        {
+        if let Some(to) = self.next_piece(offset, span.len()) {
             // SAFETY: as in `place`, for one piece.
             unsafe { copy::copy(span.as_ptr(), to.as_ptr(), span.len()) };
             #[cfg(loom)]
-            self.shadow(self.tail, span.len());
-            self.hi = self.tail + span.len() as u64;
+            self.shadow(self.tail + offset as u64, span.len());
+            self.ahead = (offset + span.len()) as u32;
             return true;
         }
         let Some(at) = self.prepare_at(offset, span.len()) else {
@@ -157,12 +158,10 @@ impl Producer {
     /// room.
     #[inline]
     pub fn write_at_and_sum(&mut self, offset: usize, bytes: &[u8]) -> Option<Sum> {
-        if offset == 0
-            && let Some(to) = self.next_piece(bytes.len())
-        {
+        if let Some(to) = self.next_piece(offset, bytes.len()) {
             // SAFETY: as below, for one piece.
             let sum = unsafe { copy::copy_and_sum(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
-            self.hi = self.tail + bytes.len() as u64;
+            self.ahead = (offset + bytes.len()) as u32;
             return Some(sum);
         }
         let at = self.prepare_at(offset, bytes.len())?;
@@ -187,7 +186,7 @@ impl Producer {
     /// If so many have not been placed.
     #[inline]
     pub fn publish(&mut self, n: usize) {
-        assert!(n as u64 <= self.hi - self.tail, "{n} bytes published, {} placed", self.hi - self.tail);
+        assert!(n <= self.ahead as usize, "{n} bytes published, {} placed", self.ahead);
         self.advance(n);
     }
 
@@ -235,7 +234,7 @@ impl Producer {
 
     /// Says that no byte follows those published. From then on the ring takes none.
     pub fn finish(&mut self) {
-        self.finished = true;
+        self.state.set(self.state.get() | ENDED);
         // Release: who sees the flag sees the last tail.
         self.header().flags.fetch_or(FINISHED, Ordering::Release);
     }
@@ -253,17 +252,18 @@ impl Producer {
 
     /// Whether [`Producer::finish`] was called.
     pub fn is_finished(&self) -> bool {
-        self.finished
+        self.state.get() & ENDED != 0
     }
 
     /// Whether the consumer has closed or dropped its half, or broke the rules: nobody will read what is written.
     pub fn is_consumer_gone(&self) -> bool {
-        self.poisoned.get() || self.header().flags.load(Ordering::Acquire) & (CLOSED | CONSUMER_GONE) != 0
+        self.is_poisoned() || self.header().flags.load(Ordering::Acquire) & (CLOSED | CONSUMER_GONE) != 0
     }
 
     /// Whether the shared memory was found to hold what no honest consumer writes.
+    #[inline]
     pub fn is_poisoned(&self) -> bool {
-        self.poisoned.get()
+        self.state.get() & POISONED != 0
     }
 
     /// Gives all memory back if the ring is empty and nothing is placed out of order; says whether it has none now.
@@ -272,7 +272,7 @@ impl Producer {
         if self.log2 == 0 {
             return true;
         }
-        if self.poisoned.get() || !self.is_drained() {
+        if self.is_poisoned() || !self.is_drained() {
             return false;
         }
         if self.region_log2 != 0 {
@@ -318,7 +318,7 @@ impl Producer {
 
     #[inline]
     fn is_closed_for_writing(&self) -> bool {
-        self.finished || self.poisoned.get()
+        self.state.get() & (ENDED | POISONED) != 0
     }
 
     /// Looks at the consumer's position, once, and takes it if it can be true.
@@ -327,7 +327,7 @@ impl Producer {
         // Acquire: the consumer has finished reading what lies before it.
         let head = self.header().head.load(Ordering::Acquire);
         if head < self.head.get() || head > self.tail {
-            self.poisoned.set(true);
+            self.state.set(self.state.get() | POISONED);
             return;
         }
         self.head.set(head);
@@ -359,14 +359,15 @@ impl Producer {
     #[inline]
     fn placed(&mut self, at: u64, len: usize) {
         if len > 0 {
-            self.hi = self.hi.max(at + len as u64);
+            // `prepare_at` admits nothing further ahead.
+            self.ahead = self.ahead.max((at - self.tail + len as u64) as u32);
         }
     }
 
     #[inline]
     fn advance(&mut self, n: usize) {
         self.tail += n as u64;
-        self.hi = self.hi.max(self.tail);
+        self.ahead = self.ahead.saturating_sub(u32::try_from(n).unwrap_or(u32::MAX));
         // Release: the bytes and the epochs before it.
         self.header().tail.store(self.tail, Ordering::Release);
     }
@@ -385,8 +386,8 @@ impl fmt::Debug for Producer {
             .field("position", &self.tail)
             .field("len", &(self.tail - self.head.get()))
             .field("limit", &self.limit)
-            .field("finished", &self.finished)
-            .field("poisoned", &self.poisoned.get())
+            .field("finished", &self.is_finished())
+            .field("poisoned", &self.is_poisoned())
             .finish_non_exhaustive()
     }
 }

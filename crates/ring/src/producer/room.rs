@@ -2,7 +2,7 @@
 
 use core::ptr::NonNull;
 
-use super::Producer;
+use super::{Producer, SECOND};
 use crate::budget::Budget;
 use crate::header::{self, Entry, on_heap};
 use crate::layout::{ALIGN, Epoch, MAX_LOG2, log2_for};
@@ -16,9 +16,9 @@ impl Producer {
     /// Nothing unread, nothing placed ahead: no byte in the ring is alive.
     #[inline]
     pub(super) fn is_drained(&self) -> bool {
-        self.hi == self.tail && {
+        self.ahead == 0 && {
             self.refresh();
-            self.head.get() == self.tail && !self.poisoned.get()
+            self.head.get() == self.tail && !self.is_poisoned()
         }
     }
 
@@ -73,7 +73,7 @@ impl Producer {
         let end = self.tail.saturating_add(wanted as u64);
         if end > self.room_end() {
             self.refresh();
-            if self.poisoned.get() {
+            if self.is_poisoned() {
                 return 0;
             }
         }
@@ -94,36 +94,40 @@ impl Producer {
         if len == 0 {
             return Some(at);
         }
-        if self.is_closed_for_writing() {
+        if self.is_closed_for_writing() || end - self.tail > u64::from(u32::MAX) {
             return None;
         }
         if end > self.room_end() {
             self.refresh();
-            if self.poisoned.get() || end > self.room_end() {
+            if self.is_poisoned() || end > self.room_end() {
                 return None;
             }
         }
         self.prepare(end).then_some(at)
     }
 
-    /// Where the next `len` bytes go, in the usual case of a stream: there is memory and room as far as is known, nothing was
-    /// placed ahead, nothing has to be rewound, and they lie in one piece. `None` where anything is different.
+    /// Where `len` bytes at `offset` behind the published end go, in the usual case of a stream: there is memory and room as far
+    /// as is known, they follow what was placed last, nothing has to be rewound, and they lie in one piece. `None` where
+    /// anything is different.
     #[inline]
-    pub(super) fn next_piece(&self, len: usize) -> Option<NonNull<u8>> {
+    pub(super) fn next_piece(&self, offset: usize, len: usize) -> Option<NonNull<u8>> {
         let head = self.head.get();
-        let usual = self.log2 != 0 && self.hi == self.tail && head >= self.start && !self.is_closed_for_writing();
-        if !usual || len == 0 {
+        let follows = self.ahead as usize == offset;
+        let usual = self.log2 != 0 && follows && head >= self.start && !self.is_closed_for_writing();
+        if !usual || len == 0 || len as u64 > u64::from(u32::MAX) {
             return None;
         }
+        // `ahead` keeps the offset small.
+        let end = offset as u64 + len as u64;
         let size = 1u64 << self.log2;
         let room = size.min(self.limit_now());
         let from_base = self.tail.wrapping_sub(self.base);
         // Relaxed: whoever has caught up is looked at properly by `prepare`.
-        let drained = || self.header().head.load(Ordering::Relaxed) == self.tail;
-        if (self.tail - head) + len as u64 > room || (from_base >= REWIND_AFTER && drained()) {
+        let drained = || offset == 0 && self.header().head.load(Ordering::Relaxed) == self.tail;
+        if end > u64::from(u32::MAX) || (self.tail - head) + end > room || (from_base >= REWIND_AFTER && drained()) {
             return None;
         }
-        let (to, run) = self.piece(self.tail);
+        let (to, run) = self.piece(self.tail + offset as u64);
         (len <= run).then_some(to)
     }
 
@@ -170,7 +174,7 @@ impl Producer {
         self.log2 = log2;
         self.start = self.tail;
         self.base = self.tail & !(ALIGN - 1);
-        self.current = 0;
+        self.state.set(self.state.get() & !SECOND);
         let epoch = Epoch { start: self.start, base: self.base, log2 };
         let [first, second] = self.entries();
         first.store(epoch);
@@ -186,7 +190,7 @@ impl Producer {
         }
         let log2 = log2_for(end - head);
         let lap = head - (head.wrapping_sub(self.base) & (size - 1));
-        if self.hi <= lap + size {
+        if self.tail + u64::from(self.ahead) <= lap + size {
             return self.stretch(lap, log2);
         }
         if !self.allocate(log2) {
@@ -195,9 +199,9 @@ impl Producer {
         self.start = head + size;
         self.base = head;
         self.log2 = log2;
-        self.current ^= 1;
+        self.state.set(self.state.get() ^ SECOND);
         let epoch = Epoch { start: self.start, base: self.base, log2 };
-        self.entries()[usize::from(self.current)].store(epoch);
+        self.entries()[self.current()].store(epoch);
         true
     }
 
@@ -208,8 +212,14 @@ impl Producer {
         self.base = base;
         self.log2 = log2;
         let epoch = Epoch { start: self.start, base, log2 };
-        self.entries()[usize::from(self.current)].store_word(epoch.word());
+        self.entries()[self.current()].store_word(epoch.word());
         true
+    }
+
+    /// Which of the entries is the current epoch.
+    #[inline]
+    fn current(&self) -> usize {
+        usize::from(self.state.get() & SECOND)
     }
 
     /// The epochs, of a ring that has memory.
@@ -245,7 +255,7 @@ impl Producer {
         // An append is pending and the byte still belongs to the epoch before. Its base is read back from the
         // header; its size is private, so that not even a wrong base leads outside.
         let size = self.start - self.base;
-        let (_, word) = self.entries()[usize::from(self.current ^ 1)].load();
+        let (_, word) = self.entries()[self.current() ^ 1].load();
         let slot = position.wrapping_sub(word >> 6) & (size - 1);
         (slot as usize, (size - slot).min(self.start - position))
     }
