@@ -131,6 +131,7 @@ impl Network {
             payload_len: packet.len() - payload_at,
             segment_size: size,
             cursor: Cursor::default(),
+            common_sum: None,
         };
         let link_header_len = self.interfaces.get(path.interface).map_or(0, |link| link.link_header_len());
         let mut frames = alloc::vec::Vec::new();

@@ -1,8 +1,10 @@
 //! The one place where software does what the device cannot: cut a train into segments, and sum them.
 //!
-//! A device that can do both is handed headers and slices of the ring as they are. Otherwise the payload is copied
-//! into the frame once, and summed in the same pass. `Network::transmit_segment` comes here for every TCP segment;
-//! `ip/forward` for trains that arrived in one piece.
+//! A device that can do both is handed headers and slices of the ring as they are. One that cannot sum is handed them too,
+//! where a frame's payload lies in one piece: it is read once for its sum, which costs less than a copy, and the device makes
+//! the only one. (Who shares the ring's memory and changes it in between spoils the sum of his own stream, and nothing else.)
+//! Otherwise the payload is copied into a frame, and summed in the same pass. `Network::transmit_segment` comes here for every
+//! TCP segment; `ip/forward` for trains that arrived in one piece.
 
 use device::{Device, TransmitError, TxChecksum, TxFrame};
 use ring::{Span, copy_range_and_sum};
@@ -33,6 +35,8 @@ pub(crate) struct Train<'a> {
     /// Payload bytes a segment.
     pub segment_size: usize,
     pub cursor: Cursor,
+    /// Once it is known: the sum of what all segments' TCP headers have in common.
+    pub common_sum: Option<Sum>,
 }
 
 /// What the device can do.
@@ -162,6 +166,17 @@ impl Train<'_> {
         self.pseudo_sum.add_u32((self.headers.len() - self.tcp_at + len) as u32)
     }
 
+    /// The sum of TCP's header, whose checksum field is zero: what is the same in all segments is added up but once.
+    #[inline]
+    fn header_sum(&mut self) -> Sum {
+        let tcp = &self.headers[self.tcp_at..];
+        let common = *self
+            .common_sum
+            .get_or_insert_with(|| checksum::sum(&tcp[..4]) + checksum::sum(&tcp[8..12]) + checksum::sum(&tcp[14..]));
+        let seq = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]);
+        common.add_u32(seq).add_u16(u16::from_be_bytes([tcp[12], tcp[13]]))
+    }
+
     fn write_checksum(&mut self, value: u16) {
         let at = self.tcp_at + CHECKSUM_OFFSET;
         self.headers[at..at + 2].copy_from_slice(&value.to_be_bytes());
@@ -186,7 +201,8 @@ impl Train<'_> {
         sink.take(&TxFrame { header, payload, checksum, segment_size })
     }
 
-    /// One frame in one piece, copied and summed in one pass, padded to Ethernet's minimum.
+    /// One frame, summed here: gathered from headers and a slice, or else in one piece, copied and summed in one pass, padded to
+    /// Ethernet's minimum.
     fn assemble(
         &mut self,
         sink: &mut impl Sink,
@@ -197,7 +213,14 @@ impl Train<'_> {
         self.write_checksum(0);
         let header_len = self.headers.len();
         let end = header_len + len;
-        let mut sum = self.pseudo(len) + checksum::sum(&self.headers[self.tcp_at..]);
+        let mut sum = self.pseudo(len) + self.header_sum();
+        if end >= MIN_FRAME_LEN
+            && let Some(span) = self.cursor.take(self.payload, from, len)
+        {
+            self.write_checksum((sum + span.sum()).finish());
+            let checksum = TxChecksum::Complete;
+            return sink.take(&TxFrame { header: self.headers, payload: &[span], checksum, segment_size: None });
+        }
         if len > 0 {
             sum += copy_range_and_sum(self.payload, from, &mut scratch[header_len..end]);
         }

@@ -148,6 +148,7 @@ impl Network {
             payload_len: segment.payload_len,
             segment_size,
             cursor: Cursor::default(),
+            common_sum: None,
         };
         let mut sink = device;
         let progress = train.transmit(&mut sink, offloads, &mut self.scratch);
@@ -211,7 +212,10 @@ impl Network {
         let ethertype = if version == 6 { EtherType::IPV6 } else { EtherType::IPV4 };
         link.write_link_header(mac, ethertype, &mut frame);
         match link.enqueue(class, frame) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.inside |= interface == self.loopback;
+                Ok(())
+            }
             Err(frame) => {
                 self.discard(Discard::TransmitQueue);
                 self.buffers.give_back(frame);

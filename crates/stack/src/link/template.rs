@@ -139,30 +139,25 @@ impl Network {
         // A frame below Ethernet's least length is padded, and so put together here.
         let in_hardware = path.tx_checksum && frame_len >= MIN_FRAME_LEN;
         let (header_len, sum) = template.write(&mut bytes, segment, in_hardware);
+        let spans = [payload];
+        let spans = if payload.is_empty() { &[] } else { &spans[..] };
         let taken = if in_hardware {
             let checksum = TxChecksum::Partial { start: TCP as u16, offset: CHECKSUM_OFFSET as u16 };
-            let payload = [payload];
-            let payload = if frame_len > header_len { &payload[..] } else { &[] };
-            device.transmit(&TxFrame { header: &bytes[..header_len], payload, checksum, segment_size: None })
+            device.transmit(&TxFrame { header: &bytes[..header_len], payload: spans, checksum, segment_size: None })
+        } else if frame_len >= MIN_FRAME_LEN {
+            // As `offload` has it: read once for the sum, copied by the device.
+            let sum = if payload.is_empty() { sum } else { sum + payload.sum() };
+            bytes[TCP + CHECKSUM_OFFSET..TCP + CHECKSUM_OFFSET + 2].copy_from_slice(&sum.finish().to_be_bytes());
+            let checksum = TxChecksum::Complete;
+            device.transmit(&TxFrame { header: &bytes[..header_len], payload: spans, checksum, segment_size: None })
         } else {
-            let padded = frame_len.max(MIN_FRAME_LEN);
-            if self.scratch.len() < padded {
-                self.scratch = alloc::vec![0; padded.next_power_of_two()].into_boxed_slice();
-            }
-            let frame = &mut self.scratch[..padded];
+            let mut frame = [0; MIN_FRAME_LEN];
             let sum =
                 if payload.is_empty() { sum } else { sum + payload.copy_to_and_sum(&mut frame[header_len..frame_len]) };
             bytes[TCP + CHECKSUM_OFFSET..TCP + CHECKSUM_OFFSET + 2].copy_from_slice(&sum.finish().to_be_bytes());
             frame[..header_len].copy_from_slice(&bytes[..header_len]);
-            if padded > frame_len {
-                frame[frame_len..].fill(0);
-            }
-            device.transmit(&TxFrame {
-                header: frame,
-                payload: &[],
-                checksum: TxChecksum::Complete,
-                segment_size: None,
-            })
+            let checksum = TxChecksum::Complete;
+            device.transmit(&TxFrame { header: &frame, payload: &[], checksum, segment_size: None })
         };
         match taken {
             Ok(()) => {
