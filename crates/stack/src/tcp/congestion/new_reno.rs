@@ -15,12 +15,14 @@ impl NewReno {
     }
 
     pub(crate) fn grow(&mut self, cwnd: u32, ack: &Ack) -> u32 {
-        // RFC 5681 section 3.1: one SMSS a window of acknowledged bytes.
+        // RFC 5681 section 3.1: one SMSS a round trip, which is a window of acknowledged bytes. Of a window that half of an odd
+        // flight was, only the whole segments are ever in flight: they are what a round trip acknowledges.
+        let full = (cwnd - cwnd % ack.mss).max(ack.mss);
         self.acknowledged = self.acknowledged.saturating_add(ack.acked);
-        if self.acknowledged < cwnd {
+        if self.acknowledged < full {
             return cwnd;
         }
-        self.acknowledged -= cwnd;
+        self.acknowledged -= full;
         cwnd.saturating_add(ack.mss)
     }
 
