@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use sim::world::{A, B, Setup};
-use sim::{Stream, World};
+use sim::{LinkModel, Stream, World};
 use stack::tcp::Phase;
 
 struct Counting;
@@ -67,7 +67,8 @@ struct Connections {
 
 impl Connections {
     fn new() -> Self {
-        let mut world = World::new(Setup::new(1));
+        // Some way, so that text is under way for some time: no whole number of microseconds.
+        let mut world = World::new(Setup::new(1).link(LinkModel::delay(Duration::from_nanos(10_300))));
         let (clients, servers) = (Vec::with_capacity(CONNECTIONS), Vec::with_capacity(CONNECTIONS));
         let listener = world.listen(B, 7).expect("a free port");
         let remote = world.socket(B, 7);
@@ -102,6 +103,31 @@ fn a_connection_that_never_carried_data_costs_at_most_512_bytes() {
     let mut all = Connections::new();
     let cost = all.cost();
     assert!(cost <= IDLE, "{cost} bytes");
+}
+
+fn busy_of(all: &Connections) -> Duration {
+    let id = all.clients[0].id;
+    all.world.host(A).stack.tcp_info(id).expect("it stands").busy
+}
+
+#[test]
+fn a_connection_that_has_asked_and_answered_costs_what_one_does_that_never_spoke() {
+    let mut all = Connections::new();
+    let fresh = all.cost();
+    let Connections { world, clients, servers, .. } = &mut all;
+    for (client, server) in clients.iter_mut().zip(servers) {
+        client.write(world, &[1; 64]);
+        assert!(world.run_until(Duration::from_secs(1), |world| server.read_all(world).len() == 64));
+        server.write(world, &[2; 64]);
+        assert!(world.run_until(Duration::from_secs(1), |world| client.read_all(world).len() == 64));
+        world.run_for(Duration::from_millis(100));
+        assert!(client.rings.send.release() && server.rings.send.release());
+    }
+    let busy = busy_of(&all);
+    let cost = all.cost();
+    assert!(cost <= fresh, "{cost} bytes, {fresh} before");
+    let kept = busy_of(&all);
+    assert!(busy > Duration::ZERO && busy - kept < Duration::from_micros(1), "{kept:?} of {busy:?} are remembered");
 }
 
 #[test]

@@ -95,7 +95,7 @@ pub struct TcpConfig {
     /// every segment takes the whole way, with the same result: for tests and measurements.
     pub fast_path: bool,
     /// Take consecutive segments of one batch of frames in as one, where the link has not put them together (receive coalescing). It
-    /// needs `fast_path`. Default false; the result is the same either way.
+    /// needs `fast_path`. Default true; the result is the same either way.
     pub receive_coalescing: bool,
     /// The congestion control of sockets that ask for none. Default CUBIC.
     pub congestion: Algorithm,
@@ -131,7 +131,7 @@ impl Default for TcpConfig {
             timestamps: true,
             sack: true,
             fast_path: true,
-            receive_coalescing: false,
+            receive_coalescing: true,
             congestion: Algorithm::Cubic,
             ecn: Ecn::Passive,
             share: None,

@@ -177,7 +177,29 @@ impl<T, V> Table<T, V> {
         Handle { index: number << CHUNK_BITS | index, generation, kind: PhantomData }
     }
 
+    /// Takes an object out.
     pub(crate) fn remove(&mut self, handle: Handle<T>) -> Option<V> {
+        self.vacate(handle, |tenant, free| match core::mem::replace(tenant, free) {
+            Tenant::Present(value) => Some(value),
+            Tenant::Free(_) => None,
+        })
+    }
+
+    /// Drops an object where it stands.
+    pub(crate) fn discard(&mut self, handle: Handle<T>) {
+        self.vacate(handle, |tenant, free| {
+            *tenant = free;
+            Some(())
+        });
+    }
+
+    /// Frees a slot that has a tenant, which `evict` takes out of it.
+    #[inline]
+    fn vacate<R>(
+        &mut self,
+        handle: Handle<T>,
+        evict: impl FnOnce(&mut Tenant<V>, Tenant<V>) -> Option<R>,
+    ) -> Option<R> {
         let number = handle.index >> CHUNK_BITS;
         let chunk = self.chunks.get_mut(number as usize)?;
         let index = handle.index & (CHUNK as u32 - 1);
@@ -185,9 +207,7 @@ impl<T, V> Table<T, V> {
         if slot.generation != handle.generation || matches!(slot.tenant, Tenant::Free(_)) {
             return None;
         }
-        let Tenant::Present(value) = core::mem::replace(&mut slot.tenant, Tenant::Free(chunk.free)) else {
-            return None;
-        };
+        let value = evict(&mut slot.tenant, Tenant::Free(chunk.free));
         slot.generation = slot.generation.wrapping_add(1).max(1);
         chunk.free = index;
         if !chunk.has_room() {
@@ -201,7 +221,7 @@ impl<T, V> Table<T, V> {
                 None => self.spare = Some(number),
             }
         }
-        Some(value)
+        value
     }
 
     #[inline]

@@ -157,6 +157,8 @@ pub(crate) struct Network {
     pub icmp_limit: TokenBucket,
     pub timers: Wheel<Timer>,
     pub notices: VecDeque<Notice>,
+    /// Frames may wait in the loopback's queue.
+    pub inside: bool,
     pub discards: Discards,
     pub entropy: Entropy,
     pub forwarding: bool,
@@ -188,6 +190,7 @@ impl Network {
             icmp_limit: TokenBucket::new(config.icmp_errors_per_second),
             timers: Wheel::new(),
             notices: VecDeque::new(),
+            inside: false,
             discards: Discards::new(),
             entropy,
             forwarding: false,

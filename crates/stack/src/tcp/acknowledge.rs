@@ -158,7 +158,7 @@ impl Connection {
             }
             _ => return self.take_in_feedback(env, &feedback, timestamps),
         };
-        if self.path.is_some() {
+        if self.aside.path().is_some() {
             self.judge_path_probe(env.now);
         }
         match sample {
@@ -167,7 +167,7 @@ impl Connection {
         }
         self.on_new_ack(env, ack);
         if self.flight() == 0 {
-            self.deadlines.alarm = Instant::NEVER;
+            self.set_alarm(Instant::NEVER);
         } else {
             self.watch_tail(env.now);
         }
@@ -179,7 +179,7 @@ impl Connection {
             Some(recovery) => recovery.on_feedback(feedback, &mut self.congestion),
             None => None,
         };
-        if self.path.is_some() {
+        if self.aside.path().is_some() {
             self.judge_path_probe(env.now);
         }
         match sample {
@@ -195,7 +195,7 @@ impl Connection {
 
     /// Something new was acknowledged.
     fn on_new_ack(&mut self, env: &mut Env<'_>, ack: SeqNum) {
-        let fin_acked = self.snd.fin.is_some_and(|fin| ack.after(fin));
+        let fin_acked = self.fin().is_some_and(|fin| ack.after(fin));
         let freed = ack - self.snd.una - u32::from(fin_acked);
         self.send.consume(freed as usize);
         self.snd.una = ack;
@@ -212,7 +212,7 @@ impl Connection {
             self.deadlines.retransmit = self.rtt.rto_at(env.now, env.config.rto_min, env.config.rto_max);
             self.unanswered_since = env.now;
         }
-        if self.path.is_some() {
+        if self.aside.path().is_some() {
             self.on_path_ack(env.now, ack);
         }
         if freed > 0 {
@@ -220,7 +220,7 @@ impl Connection {
             self.tell(Readiness::WRITABLE);
         }
         if fin_acked {
-            self.snd.fin = None;
+            self.flags.clear(Flags::FIN_SENT);
             self.phase = self.phase.on_fin_acknowledged();
             if self.phase == Phase::FinWait2 {
                 self.start_fin_wait_2(env.now, env.config);

@@ -83,7 +83,7 @@ impl Connection {
             self.receive.set_limit(size as usize);
         }
         self.rcv.limit = size.min(self.receive_most());
-        self.measurement = None;
+        self.aside.end_measurement();
     }
 
     /// SO_SNDBUF.
@@ -102,7 +102,7 @@ impl Connection {
     /// How much text may arrive at one instant before the next look at a round trip: with timestamps the first segment
     /// with an echo was it, without them it comes where a window's worth ends.
     pub(super) fn unmeasured(&self) -> usize {
-        match &self.measurement {
+        match self.aside.measurement() {
             Some(measurement) if !self.timestamps.is_agreed() && measurement.window_end.after(self.rcv.nxt) => {
                 (measurement.window_end - self.rcv.nxt) as usize - 1
             }
@@ -113,15 +113,15 @@ impl Connection {
     fn measure(&mut self, now: Instant, timestamps: Option<Timestamps>) {
         let nxt = self.rcv.nxt;
         let window_end = nxt + self.rcv.limit;
-        if self.measurement.is_none() {
+        if self.aside.measurement().is_none() {
             let rtt = self.rtt.smoothed().unwrap_or(UNKNOWN_RTT);
             let taken = self.bytes_taken();
             // RFC 6928 section 2: what a sender begins with needs no larger window.
             let most = 10 * u32::from(self.mss);
             let measurement = Measurement { since: now, taken, most, rtt, echo: 0, window_end, window_began: now };
-            self.measurement = Some(Box::new(measurement));
+            self.aside.make().measurement = Some(Box::new(measurement));
         }
-        let Some(measurement) = &mut self.measurement else { return };
+        let Some(measurement) = self.aside.measurement_mut() else { return };
         match timestamps.filter(|_| self.timestamps.is_agreed()) {
             // RFC 7323 section 4: the echo is of the acknowledgement that let this segment go.
             Some(option) if option.echo != measurement.echo => {
@@ -156,7 +156,7 @@ impl Connection {
             self.rcv.limit = self.rcv.limit.max(self.receive_start(config));
         }
         let (taken, room) = (self.bytes_taken(), self.receive_most());
-        let Some(measurement) = &mut self.measurement else { return };
+        let Some(measurement) = self.aside.measurement_mut() else { return };
         let elapsed = now.since(measurement.since);
         if elapsed.is_zero() || elapsed < measurement.rtt {
             return;
@@ -181,7 +181,7 @@ impl Connection {
         if self.options.receive_buffer.is_some() {
             return;
         }
-        if self.receive.is_spare() && self.reassembly.is_none() {
+        if self.receive.is_spare() && self.aside.reassembly().is_none() {
             self.receive.release();
         }
         let least = Budget::RESERVED.max(self.receive.capacity());
@@ -198,7 +198,7 @@ impl Connection {
 
     /// Nothing moves any more: begin anew.
     pub(crate) fn reset_buffers(&mut self, config: &TcpConfig) {
-        self.measurement = None;
+        self.aside.end_measurement();
         if self.options.receive_buffer.is_none() {
             self.rcv.limit = self.receive_start(config);
         }

@@ -337,15 +337,17 @@ impl Tcp {
         }
         let path = context.net.route(remote.ip(), bound)?;
         let mut flow = Flow { local: path.source, remote: remote.ip(), local_port: 0, remote_port: remote.port() };
-        flow.local_port = match options.local.map_or(0, |local| local.port()) {
-            0 => self.free_connect_port(context.entropy, flow).ok_or(ConnectError::NoPort)?,
-            port => port,
-        };
-        if !self.lives_here(&flow) {
-            return Err(ConnectError::OtherEngine);
-        }
-        if self.is_taken(&flow) {
-            return Err(ConnectError::InUse);
+        match options.local.map_or(0, |local| local.port()) {
+            0 => flow.local_port = self.free_connect_port(context.entropy, flow).ok_or(ConnectError::NoPort)?,
+            port => {
+                flow.local_port = port;
+                if !self.lives_here(&flow) {
+                    return Err(ConnectError::OtherEngine);
+                }
+                if self.is_taken(&flow) {
+                    return Err(ConnectError::InUse);
+                }
+            }
         }
         if !self.reserve_connection(context.events) {
             return Err(ConnectError::NoMemory);
@@ -410,7 +412,7 @@ impl Tcp {
     /// Makes the owner of the engine the owner of a connection, and tells it what has happened so far.
     fn hand_over(&mut self, now: Instant, context: &mut Context<'_>, id: ConnectionId) -> Option<Accepted> {
         let connection = self.connections.get_mut(id)?;
-        let rings = connection.parked.take()?.rings?;
+        let rings = connection.aside.take_parked()?.rings?;
         connection.flags.set(Flags::OWNED);
         let flow = connection.flow;
         let before = connection.phase;
@@ -427,7 +429,7 @@ impl Tcp {
         let orphans: alloc::vec::Vec<ConnectionId> = self
             .connections
             .iter()
-            .filter(|(_, connection)| connection.parked.as_ref().is_some_and(|parked| parked.origin == Some(listener)))
+            .filter(|(_, connection)| connection.aside.parked().is_some_and(|parked| parked.origin == Some(listener)))
             .map(|(id, _)| id)
             .collect();
         for id in orphans {
@@ -472,7 +474,7 @@ impl Tcp {
         connection.news = Readiness::NONE;
         match before {
             Phase::Closed | Phase::TimeWait => {
-                self.connections.remove(id);
+                self.connections.discard(id);
                 return;
             }
             Phase::SynSent => connection.phase = Phase::Closed,
@@ -504,7 +506,7 @@ impl Tcp {
         connection.news = Readiness::NONE;
         match before {
             Phase::Closed | Phase::TimeWait => {
-                self.connections.remove(id);
+                self.connections.discard(id);
                 return;
             }
             Phase::SynSent => {}

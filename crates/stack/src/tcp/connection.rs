@@ -14,16 +14,13 @@ use crate::config::TcpConfig;
 use crate::event::Readiness;
 use crate::link::InterfaceId;
 use crate::tcp::ListenerId;
-use crate::tcp::buffers::Measurement;
+use crate::tcp::aside::Shelf;
 use crate::tcp::congestion::Congestion;
 use crate::tcp::demux::Flow;
 use crate::tcp::error::TcpError;
 use crate::tcp::fast_open::Offer;
-use crate::tcp::ledger::Ledger;
 use crate::tcp::options::{ApplicationRings, SocketOptions};
-use crate::tcp::path_search::PathSearch;
 use crate::tcp::phase::Phase;
-use crate::tcp::reassembly::Reassembly;
 use crate::tcp::recovery::Recovery;
 use crate::tcp::rtt::RttEstimator;
 use crate::tcp::timestamps::Timestamps;
@@ -49,8 +46,6 @@ pub(crate) struct SendSpace {
     pub scale: u8,
     /// The end of the last segment that was smaller than a full one; meaningful with `Flags::SMALL_SENT`.
     pub small: SeqNum,
-    /// Sequence number of our FIN, once it was sent.
-    pub fin: Option<SeqNum>,
 }
 
 /// The receive sequence space.
@@ -66,8 +61,6 @@ pub(crate) struct ReceiveSpace {
     pub limit: u32,
     /// The last acknowledgement sent (Last.ACK.sent of RFC 7323).
     pub acked: SeqNum,
-    /// Bytes received since.
-    pub unacked: u32,
     /// The largest segment received, in bytes of text: what the peer fills a segment with.
     pub full: u16,
 }
@@ -129,6 +122,8 @@ impl Flags {
     pub(crate) const URGENT: Self = Self(1 << 24);
     /// Text on the SYN was taken, by the peer or by us (RFC 7413).
     pub(crate) const SYN_TEXT: Self = Self(1 << 25);
+    /// Our FIN was sent, and is not acknowledged.
+    pub(crate) const FIN_SENT: Self = Self(1 << 26);
 
     /// Both sets together.
     pub(crate) const fn and(self, other: Self) -> Self {
@@ -156,18 +151,21 @@ impl Flags {
     }
 }
 
-/// The times at which something must be done; `NEVER` when nothing must.
+/// The times at which something must be done; `NEVER` when nothing must. Another stands in `recovery`, as long as there is
+/// one: its alarm.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadlines {
     /// Retransmission, or the next window probe in persist mode.
     pub retransmit: Instant,
-    /// RACK's reordering timer, or the next tail-loss probe.
-    pub alarm: Instant,
     /// A delayed acknowledgement.
     pub ack: Instant,
     /// Keep-alive, and the end of an orphan's FIN-WAIT-2.
     pub idle: Instant,
 }
+
+/// What an idle connection takes: PERFORMANCE counts its bytes.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Connection>() <= 320);
 
 /// One connection.
 pub(crate) struct Connection {
@@ -194,32 +192,23 @@ pub(crate) struct Connection {
     pub unanswered_since: Instant,
     /// Duplicate ACKs that are owed to the peer, one for each segment that came out of order.
     pub duplicate_acks_owed: u8,
-    /// Bytes that came twice, to be reported in the next acknowledgement (RFC 2883).
-    pub duplicate: Option<(SeqNum, SeqNum)>,
     /// Keep-alive probes without an answer, or window probes in a row, answered or not: the pause grows with them.
     pub probes: u8,
     /// Window probes since the peer was last heard.
     pub unanswered_probes: u8,
     pub send: Consumer,
     pub receive: Producer,
-    pub reassembly: Option<Box<Reassembly>>,
-    /// The search for what the path carries; nothing while there is no doubt.
-    pub path: Option<Box<PathSearch>>,
-    /// How fast the application reads; nothing while the window need not grow.
-    pub measurement: Option<Box<Measurement>>,
+    /// What it has only at times.
+    pub aside: Shelf,
+    /// Microseconds for which text was on its way, before the connection rested last.
+    pub rested: u32,
     /// Shared by all connections that have the same ones.
     pub options: Arc<SocketOptions>,
-    /// What only a connection has that nobody has accepted yet, or that is being opened.
-    pub parked: Option<Box<Parked>>,
     /// What the owner has not been told yet.
     pub news: Readiness,
     pub error: Option<TcpError>,
     /// What ICMP last said about the path; the reason given if the connection then times out (RFC 1122 section 4.2.3.9).
     pub soft_error: Option<TcpError>,
-    /// Segments that were sent again.
-    pub retransmissions: u32,
-    /// What else was counted, once there was something to count.
-    pub ledger: Option<Box<Ledger>>,
 }
 
 /// A connection that came in, before the application accepts it; or one that is being opened by Fast Open.
@@ -255,56 +244,35 @@ impl Connection {
             flags: Flags::default(),
             interface,
             mss,
-            snd: SendSpace {
-                una: isn,
-                nxt: isn,
-                wnd: 0,
-                max_wnd: 0,
-                wl1: SeqNum(0),
-                wl2: isn,
-                scale: 0,
-                small: isn,
-                fin: None,
-            },
+            snd: SendSpace { una: isn, nxt: isn, wnd: 0, max_wnd: 0, wl1: SeqNum(0), wl2: isn, scale: 0, small: isn },
             rcv: ReceiveSpace {
                 nxt: SeqNum(0),
                 edge: SeqNum(0),
                 scale: if config.window_scaling { scale } else { 0 },
                 limit: 0,
                 acked: SeqNum(0),
-                unacked: 0,
                 full: 0,
             },
             timestamps: Timestamps::new(timestamp_offset),
             rtt: RttEstimator::new(),
             recovery: None,
             congestion: Congestion::new(options.congestion.unwrap_or(config.congestion), u32::from(mss)),
-            deadlines: Deadlines {
-                retransmit: Instant::NEVER,
-                alarm: Instant::NEVER,
-                ack: Instant::NEVER,
-                idle: Instant::NEVER,
-            },
+            deadlines: Deadlines { retransmit: Instant::NEVER, ack: Instant::NEVER, idle: Instant::NEVER },
             timer: TimerId::NONE,
             last_heard: now,
             last_sent: now,
             unanswered_since: Instant::NEVER,
             duplicate_acks_owed: 0,
-            duplicate: None,
             probes: 0,
             unanswered_probes: 0,
             send,
             receive,
-            reassembly: None,
-            path: None,
-            measurement: None,
+            aside: Shelf::EMPTY,
+            rested: 0,
             options,
-            parked: None,
             news: Readiness::NONE,
             error: None,
             soft_error: None,
-            retransmissions: 0,
-            ledger: None,
         };
         connection.settle_pacing();
         connection.begin_buffers(config);
@@ -324,7 +292,13 @@ impl Connection {
 
     /// Bytes of text among them.
     pub(crate) fn text_in_flight(&self) -> u32 {
-        if self.phase.is_synchronized() { self.flight() - u32::from(self.snd.fin.is_some()) } else { 0 }
+        if self.phase.is_synchronized() { self.flight() - u32::from(self.flags.has(Flags::FIN_SENT)) } else { 0 }
+    }
+
+    /// The sequence number of our FIN, between its being sent and its being acknowledged: nothing is sent behind it.
+    #[inline]
+    pub(crate) fn fin(&self) -> Option<SeqNum> {
+        self.flags.has(Flags::FIN_SENT).then(|| self.snd.nxt - 1)
     }
 
     /// The offset of `seq` in the send ring, whose first byte is SND.UNA once the SYN is acknowledged.

@@ -8,7 +8,6 @@
 //! A client's half: [`Cookies::offer`] says what a SYN may carry, `handshake` and `output` carry it, and
 //! [`Tcp::on_fast_open_answer`] learns from the answer.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -121,7 +120,7 @@ impl Connection {
         if !self.flags.has(Flags::FAST_OPEN) || self.phase != Phase::SynSent {
             return None;
         }
-        self.parked.as_ref()?.offer.as_ref()
+        self.aside.parked()?.offer.as_ref()
     }
 
     /// Bytes of text that our SYN takes along (RFC 7413 section 4.2.1): what was written so far, as far as one segment of
@@ -309,7 +308,6 @@ impl Tcp {
         connection.forget_acks();
         connection.deadlines.ack = Instant::NEVER;
         connection.rcv.acked = connection.rcv.nxt;
-        connection.rcv.unacked = 0;
         connection.tell(Readiness::CONNECTED | Readiness::WRITABLE);
         connection.start_keep_alive();
         half.taken = (connection.rcv.nxt - (half.syn.seq + 1)) as u16;
@@ -381,14 +379,14 @@ impl Tcp {
     pub(crate) fn offer_fast_open(&mut self, now: Instant, connection: &mut Connection) {
         if let Some(offer) = self.fast_open_cookies.offer(now, connection.flow.remote) {
             connection.flags.set(Flags::FAST_OPEN);
-            connection.parked = Some(Box::new(Parked { rings: None, origin: None, offer: Some(offer) }));
+            connection.aside.park(Parked { rings: None, origin: None, offer: Some(offer) });
         }
     }
 
     /// The answer to a SYN that carried the option: what it says of the server.
     pub(crate) fn on_fast_open_answer(&mut self, index: u32, answer: &TcpHeader, options: &[u8], isn: SeqNum) {
         let Some(connection) = self.connections.at_mut(index) else { return };
-        connection.parked = None;
+        connection.aside.take_parked();
         let (server, mss) = (connection.flow.remote, connection.mss);
         connection.flags.clear(Flags::FAST_OPEN);
         let took_text = answer.ack != isn + 1;

@@ -252,7 +252,7 @@ impl Tcp {
         {
             prediction.confirm(now, context.net, connection);
         }
-        if connection.path.is_some()
+        if connection.aside.path().is_some()
             && let Some(mtu) = connection.take_path_news()
         {
             context.net.learn_path_mtu(now, connection.flow.remote, mtu);
@@ -346,7 +346,7 @@ impl Connection {
             && expected.ack.at_or_before(nxt)
             // What brings nothing may be a duplicate acknowledgement, a keep-alive, or an update of the window.
             && (len > 0 || expected.ack != una)
-            && self.reassembly.is_none()
+            && self.aside.reassembly().is_none()
             && self.recovery.as_ref().is_none_or(|recovery| recovery.is_untroubled())
             && match expected.timestamps {
                 // RFC 7323 section 3.2: every segment has the option, or none.

@@ -4,8 +4,6 @@
 //! Called by `listener` for a SYN, by `input` for segments of an entry, by `Tcp::handle_timeout` and `Tcp::transmit`.
 //! The third segment makes the connection, which then judges that segment as any other.
 
-use alloc::boxed::Box;
-
 use device::Device;
 use wire::tcp::{FastOpen, MAX_HEADER_LEN, TcpFlags, TcpHeader, TcpOptions, Timestamps as TimestampsOption};
 
@@ -60,13 +58,16 @@ impl Tcp {
         let listener = self.listeners.table.get(half.listener)?;
         let (window, scale) = self.offer_of(listener);
         let own = mss_of(net.mtu(half.interface), half.flow.remote);
-        let clock = Timestamps::new(self.isn.timestamp_offset(&half.flow));
         let syn = &half.syn;
+        let timestamps = syn.timestamp.map(|echo| {
+            let clock = Timestamps::new(self.isn.timestamp_offset(&half.flow));
+            TimestampsOption { value: clock.value(now), echo }
+        });
         let options = TcpOptions {
             mss: Some(listener.options.socket.max_segment.map_or(own, |most| most.min(own))),
             // RFC 7323 sections 2.2 and 3.2, RFC 2018 section 2: only what the SYN offered.
             window_scale: syn.scale.map(|_| scale),
-            timestamps: syn.timestamp.map(|echo| TimestampsOption { value: clock.value(now), echo }),
+            timestamps,
             sack_permitted: syn.sack,
             ..TcpOptions::NONE
         };
@@ -293,7 +294,9 @@ impl Tcp {
         connection.snd.nxt = half.isn + 1;
         connection.last_sent = half.answered_at;
         connection.unanswered_since = half.answered_at;
-        connection.retransmissions = u32::from(half.retries);
+        if half.retries > 0 {
+            connection.ledger_mut().retransmissions = u32::from(half.retries);
+        }
         if half.repeated {
             // RFC 6298 section 3: which of them is answered cannot be told.
             connection.flags.set(Flags::SYN_RESENT);
@@ -334,7 +337,8 @@ impl Tcp {
             interface: half.interface,
             isn: half.isn,
             mss: self.path_mss(net, half.interface, &half.flow, &socket),
-            timestamp_offset: self.isn.timestamp_offset(&half.flow),
+            // Only a clock that runs needs a beginning.
+            timestamp_offset: half.syn.timestamp.map_or(0, |_| self.isn.timestamp_offset(&half.flow)),
             options: self.shared_options(&socket),
             send: engine.send,
             receive: engine.receive,
@@ -348,8 +352,7 @@ impl Tcp {
         }
         connection.on_peer_syn(now, &half.syn, &self.config);
         connection.rcv.edge = connection.rcv.nxt + u32::from(window);
-        connection.parked =
-            Some(Box::new(Parked { rings: Some(application), origin: Some(half.listener), offer: None }));
+        connection.aside.park(Parked { rings: Some(application), origin: Some(half.listener), offer: None });
         Some(connection)
     }
 

@@ -173,7 +173,7 @@ impl Connection {
         self.phase = Phase::SynReceived;
         // SND.NXT stays: the peer may have taken the text of our SYN, and acknowledge it.
         self.flags.clear(Flags::FAST_OPEN);
-        self.parked = None;
+        self.aside.take_parked();
         self.flags.set(Flags::SYN_DUE);
         Ok(())
     }

@@ -79,7 +79,7 @@ pub struct TcpInfo {
     pub delivery_rate_app_limited: bool,
     /// What the sender waits for.
     pub waiting: Waiting,
-    /// Since when; the times below do not count what follows.
+    /// Since when, `NEVER` for a connection that rests; the times below do not count what follows.
     pub waiting_since: Instant,
     /// How long the sender had something on its way or to send.
     pub busy: Duration,
@@ -110,8 +110,8 @@ pub struct TcpInfo {
 impl TcpInfo {
     pub(crate) fn of(connection: &Connection, config: &crate::config::TcpConfig) -> Self {
         let recovery = connection.recovery.as_deref();
-        let ledger = connection.ledger.as_deref();
-        let waited = |reason| ledger.map_or(Duration::ZERO, |ledger| ledger.waited(reason));
+        let ledger = connection.aside.ledger();
+        let waited = |reason| connection.waited(reason);
         let reasons = [Waiting::Application, Waiting::ReceiveWindow, Waiting::CongestionWindow, Waiting::Pacing];
         let bytes_acked = connection.send.position();
         let bytes_retransmitted = ledger.map_or(0, |ledger| ledger.bytes_retransmitted);
@@ -130,7 +130,7 @@ impl TcpInfo {
             receive_buffer: connection.rcv.limit as usize,
             send_buffer: connection.send.granted(),
             receive_memory: connection.receive.capacity_allocated(),
-            out_of_order: connection.reassembly.as_ref().map_or(0, |reassembly| reassembly.bytes()),
+            out_of_order: connection.aside.reassembly().map_or(0, |reassembly| reassembly.bytes()),
             send_window: connection.snd.wnd,
             receive_window: connection.receive_window(),
             sacked: recovery.map_or(0, |recovery| recovery.sacked()),
@@ -139,7 +139,7 @@ impl TcpInfo {
             reordering_seen: recovery.is_some_and(|recovery| recovery.reordering_seen()),
             min_rtt: recovery.and_then(|recovery| recovery.min_rtt()),
             congestion: connection.congestion.algorithm(),
-            retransmissions: connection.retransmissions,
+            retransmissions: ledger.map_or(0, |ledger| ledger.retransmissions),
             timeouts: connection.recovery.as_ref().map_or(0, |recovery| recovery.timeouts()),
             ecn: connection.flags.has(Flags::ECN),
             selective_acks: connection.flags.has(Flags::SACK),

@@ -97,32 +97,30 @@ impl Tcp {
                 + sum(&segment[..header_len])
         };
 
+        let mut incoming = Incoming { header, payload, stored: false, was_syn, segments: 1, marked: false };
         let Some(index) = self.demux.find(&self.connections, &flow) else {
             if unverified && !(header_sum() + sum(payload)).is_valid() {
                 return Err(Discard::TcpChecksum);
             }
-            let mut incoming = Incoming { header, payload, stored: false, was_syn, segments: 1, marked: false };
             let options = &segment[HEADER_LEN..header_len];
             return self.on_stray(now, context, delivery, flow, &mut incoming, options);
         };
         let Some(connection) = self.connections.at_mut(index) else { return Err(Discard::TcpNoConnection) };
 
-        let mut stored = false;
         if unverified {
             // One pass copies the text to its place and sums it. It is published only after the sum was right.
-            let payload_sum = if connection.expects(&header, payload.len()) {
+            let payload_sum = if connection.expects(&incoming.header, payload.len()) {
                 connection.receive.write_at_and_sum(0, payload)
             } else {
                 None
             };
-            stored = payload_sum.is_some();
+            incoming.stored = payload_sum.is_some();
             if !(header_sum() + payload_sum.unwrap_or_else(|| sum(payload))).is_valid() {
                 return Err(Discard::TcpChecksum);
             }
         }
-        let segments = segments_of(payload.len(), delivery.segment_size);
-        let marked = ecn::is_marked(delivery.tos);
-        let mut incoming = Incoming { header, payload, stored, was_syn, segments, marked };
+        incoming.segments = segments_of(payload.len(), delivery.segment_size);
+        incoming.marked = ecn::is_marked(delivery.tos);
         let before = connection.phase;
         let fast_open = connection.flags.has(Flags::FAST_OPEN);
         let isn = connection.snd.una;
@@ -136,6 +134,8 @@ impl Tcp {
         let Some(connection) = self.connections.at_mut(index) else { return Err(Discard::TcpNoConnection) };
         let mut env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
         let outcome = connection.on_segment(&mut env, &mut incoming);
+        // A flow that carries text has more to come; the segments of a handshake and of an end are the last of their kind.
+        let expects = !payload.is_empty() || connection.send.position() > 0;
         let answered = fast_open && before == Phase::SynSent && connection.phase.is_synchronized();
         if outcome.is_ok() {
             context.net.confirm_reachable(now, connection.interface, flow.remote);
@@ -144,12 +144,14 @@ impl Tcp {
             context.net.learn_path_mtu(now, flow.remote, mtu);
         }
         if answered {
-            self.on_fast_open_answer(index, &header, &segment[HEADER_LEN..header_len], isn);
+            self.on_fast_open_answer(index, &incoming.header, &segment[HEADER_LEN..header_len], isn);
         }
         self.settle(now, context, index, before);
         match outcome {
             Ok(()) => {
-                self.expect_more(context.net, delivery, index);
+                if expects {
+                    self.expect_more(context.net, delivery, index);
+                }
                 Ok(())
             }
             Err(Stop::Discard(reason)) => Err(reason),
@@ -178,7 +180,7 @@ impl Connection {
             && self.phase.receives()
             && header.seq == self.rcv.nxt
             && len as u64 <= u64::from(self.receive_window())
-            && self.reassembly.is_none()
+            && self.aside.reassembly().is_none()
             && !self.flags.has(Flags::READ_SHUT)
             && !header.flags.contains(TcpFlags::SYN)
             && !header.flags.contains(TcpFlags::RST)
@@ -291,7 +293,7 @@ impl Connection {
             // RFC 2883 section 4.1: it came twice.
             let seq = segment.header.seq;
             let text_end = seq + segment.payload.len() as u32;
-            self.duplicate = Some((seq, text_end.earlier(self.rcv.nxt)));
+            self.aside.make().duplicate = Some((seq, text_end.earlier(self.rcv.nxt)));
         }
         let foreign_syn = segment.header.flags.contains(TcpFlags::SYN) && end != self.rcv.nxt;
         let probe = (segment.len() > 0 && !foreign_syn) || segment.header.seq + 1 == self.rcv.nxt;
@@ -316,7 +318,7 @@ impl Connection {
         if cut > 0 && self.flags.has(Flags::SACK) {
             // RFC 2883 section 4: the part that came twice, in the next acknowledgement.
             let seq = segment.header.seq;
-            self.duplicate = Some((seq, seq + cut as u32));
+            self.aside.make().duplicate = Some((seq, seq + cut as u32));
         }
         segment.payload = &segment.payload[cut..];
         segment.header.seq += cut as u32;

@@ -1,20 +1,20 @@
 //! What a connection has counted that nothing but [`TcpInfo`](super::TcpInfo) asks for.
 //!
-//! Made when the first text goes out or the first mark arrives, so that a connection that never spoke has none. Bytes
-//! acknowledged and received need no counter: the rings' positions tell. What hardly any connection has, the marks of
-//! urgent data, is found from here too.
+//! Made when the first text goes out or the first mark arrives, so that a connection that never spoke has none; and one that
+//! rests keeps it only where it says more than for how long text was on its way (`aside`). Bytes acknowledged and received
+//! need no counter: the rings' positions tell.
 
-use alloc::boxed::Box;
 use core::time::Duration;
 
 use crate::tcp::connection::Connection;
-use crate::tcp::urgent::Urgent;
 use crate::tcp::waiting::Waiting;
 use crate::time::Instant;
 
-/// Counters since the connection began.
+/// Counters.
 #[derive(Clone, Debug)]
 pub(crate) struct Ledger {
+    /// Segments that were sent again.
+    pub retransmissions: u32,
     /// Segments that arrived with a mark (CE).
     pub marks_received: u32,
     /// Acknowledgements that echoed one (ECE).
@@ -26,21 +26,37 @@ pub(crate) struct Ledger {
     pub since: Instant,
     /// How many nanoseconds it has waited before, for each reason but [`Waiting::Idle`].
     waited: [u64; 4],
-    /// How far urgent data reaches, where there ever was any.
-    pub urgent: Option<Box<Urgent>>,
 }
 
-impl Ledger {
-    const fn new() -> Self {
+impl Default for Ledger {
+    fn default() -> Self {
         Self {
+            retransmissions: 0,
             marks_received: 0,
             echoes_received: 0,
             bytes_retransmitted: 0,
             waiting: Waiting::Idle,
             since: Instant::ZERO,
             waited: [0; 4],
-            urgent: None,
         }
+    }
+}
+
+impl Ledger {
+    /// For how long all that was written was on its way, if nothing else was counted and nothing is on its way.
+    pub(crate) fn busy_alone(&self) -> Option<Duration> {
+        let Self { retransmissions, marks_received, echoes_received, bytes_retransmitted, waiting, since: _, waited } =
+            self;
+        let [application, receive_window, congestion_window, pacing] = waited;
+        let alone = *waiting == Waiting::Idle
+            && retransmissions | marks_received | echoes_received == 0
+            && bytes_retransmitted | receive_window | congestion_window | pacing == 0;
+        alone.then(|| Duration::from_nanos(*application))
+    }
+
+    /// Nothing was counted.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.busy_alone().is_some_and(|busy| busy.is_zero())
     }
 
     /// The sender waits for something else from now on.
@@ -66,6 +82,6 @@ const fn place(waiting: Waiting) -> Option<usize> {
 impl Connection {
     /// The ledger, made when there is something to enter.
     pub(crate) fn ledger_mut(&mut self) -> &mut Ledger {
-        self.ledger.get_or_insert_with(|| Box::new(Ledger::new()))
+        &mut self.aside.make().ledger
     }
 }

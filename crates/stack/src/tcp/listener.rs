@@ -357,7 +357,7 @@ impl Tcp {
         };
         let mut connection = Connection::new(now, Phase::SynReceived, birth, &self.config);
         connection.on_peer_syn(now, &PeerSyn::of(&segment.header, flow.remote, &self.config), &self.config);
-        connection.parked = Some(Box::new(Parked { rings: Some(application), origin: None, offer: None }));
+        connection.aside.park(Parked { rings: Some(application), origin: None, offer: None });
         connection.flags.set(Flags::HELD);
         connection.flags.set(Flags::OWNED);
         let id = self.connections.insert(connection);

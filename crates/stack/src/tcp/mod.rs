@@ -22,12 +22,14 @@
 //! | RFC 7323 | `timestamps` |
 //! | resets, and the limit on answers to forged segments | `reset`, `challenge`, `bare` |
 //! | the end | `time_wait`, `phase` |
+//! | what a connection has only at times | `aside` |
 //! | what the owner calls | `commands`, `options`, `error`, `info` with `ledger` and `waiting`, `counters` |
 //!
 //! `Tcp` holds the tables. A `Connection` knows nothing of them: its methods change it, and
 //! `Tcp::settle` then does what follows from the change.
 
 mod acknowledge;
+mod aside;
 mod bare;
 mod buffers;
 mod challenge;
@@ -242,8 +244,7 @@ impl Tcp {
             } else {
                 // Tried again, and counted, whenever the retransmission timer expires.
                 connection.on_retransmission_timeout(now, &self.config);
-                connection.deadlines.retransmit =
-                    connection.rtt.rto_at(now, self.config.rto_min, self.config.rto_max);
+                connection.deadlines.retransmit = connection.rtt.rto_at(now, self.config.rto_min, self.config.rto_max);
             }
             self.settle(now, context, id.index(), before);
         }
@@ -382,7 +383,7 @@ impl Tcp {
         let flow: Flow = connection.flow;
         // A stream ends by the peer's FIN alone: what a reset cut off must not look whole.
         connection.send.close();
-        connection.reassembly = None;
+        connection.aside.end_reassembly();
         let mut news = Readiness::CLOSED | Readiness::READABLE;
         if connection.error.is_some() {
             news |= Readiness::ERROR;
@@ -395,7 +396,7 @@ impl Tcp {
             || (before == Phase::SynReceived && !connection.flags.has(Flags::OWNED));
         self.demux.remove(id.index(), &flow);
         if abandoned {
-            self.connections.remove(id);
+            self.connections.discard(id);
         }
         if unproven {
             self.fast_open_ended(now, &flow, reset);

@@ -106,7 +106,7 @@ impl Connection {
     fn ack_seq(&self) -> SeqNum {
         let edge = self.snd.una + self.snd.wnd;
         // RFC 9293 section 3.8.6.1: the FIN needs no window, and what follows a FIN lies after it.
-        if self.snd.nxt.after(edge) && self.snd.fin.is_none() && self.phase.is_synchronized() {
+        if self.snd.nxt.after(edge) && !self.flags.has(Flags::FIN_SENT) && self.phase.is_synchronized() {
             edge
         } else {
             self.snd.nxt
@@ -132,7 +132,7 @@ impl Connection {
         }
         let (start, end) = self.recovery.as_ref()?.next_lost()?;
         let mss = self.segment_size();
-        let text_end = self.snd.fin.map_or(end, |fin| if end.after(fin) { fin } else { end });
+        let text_end = self.fin().map_or(end, |fin| if end.after(fin) { fin } else { end });
         let wanted = text_end - start;
         // RFC 6675 section 5, step C: while cwnd - pipe is at least a segment.
         let room = self.congestion.window().saturating_sub(self.pipe());
@@ -145,8 +145,8 @@ impl Connection {
         if len > room {
             len = (room - room % mss).max(mss.min(len));
         }
-        let fin = self.snd.fin == Some(start + len) && end.after(start + len);
-        if len < mss && start + len == self.snd.nxt && self.snd.fin.is_none() {
+        let fin = self.fin() == Some(start + len) && end.after(start + len);
+        if len < mss && start + len == self.snd.nxt && !self.flags.has(Flags::FIN_SENT) {
             // What was lost at the end of the flight takes what waits behind it along.
             len = (len + self.unsent()).min(mss).min(offered);
         }
@@ -170,12 +170,12 @@ impl Connection {
     fn plan_tail_probe(&self) -> Option<Plan> {
         let mss = self.segment_size();
         let offered = self.snd.wnd.saturating_sub(self.snd.nxt - self.snd.una);
-        let new = if self.snd.fin.is_some() { 0 } else { self.unsent().min(mss).min(offered) };
+        let new = if self.flags.has(Flags::FIN_SENT) { 0 } else { self.unsent().min(mss).min(offered) };
         if new > 0 {
             return Some(Plan { kind: Kind::TailProbe, seq: self.snd.nxt, len: new, fin: false });
         }
         let (start, end) = self.recovery.as_ref()?.tail()?;
-        let fin = self.snd.fin.is_some_and(|fin| end.after(fin));
+        let fin = self.fin().is_some_and(|fin| end.after(fin));
         let text_end = if fin { end - 1 } else { end };
         let len = (text_end - start).min(mss);
         Some(Plan { kind: Kind::TailProbe, seq: text_end - len, len, fin })
@@ -183,7 +183,7 @@ impl Connection {
 
     /// Text from SND.NXT on, as far as the windows and the rules against small segments allow.
     fn plan_text(&self) -> Option<Plan> {
-        if self.snd.fin.is_some() {
+        if self.flags.has(Flags::FIN_SENT) {
             return None;
         }
         let left = self.unsent();
@@ -195,7 +195,7 @@ impl Connection {
         if self.flags.has(Flags::PACE_WAIT) {
             return None;
         }
-        if self.path.is_some()
+        if self.aside.path().is_some()
             && let Some(probe) = self.plan_path_probe()
         {
             return match probe {
@@ -240,7 +240,7 @@ impl Connection {
     /// RFC 9293 section 3.8.6.1: one byte beyond the window; more if the window holds some and only the rule against
     /// small segments held it back. Where something was sent before, its first byte.
     fn plan_window_probe(&self) -> Option<Plan> {
-        let outstanding = self.flight() - u32::from(self.snd.fin.is_some());
+        let outstanding = self.flight() - u32::from(self.flags.has(Flags::FIN_SENT));
         let left = if outstanding > 0 { outstanding } else { self.unsent() };
         let len = self.snd.wnd.max(1).min(left).min(self.segment_size());
         (left > 0).then_some(Plan { kind: Kind::Probe, seq: self.snd.una, len, fin: false })
@@ -266,8 +266,8 @@ impl Connection {
     /// then, and none has to be asked. The usual case of a request or a response.
     #[inline]
     fn free_text(&self) -> Option<u32> {
-        const UNUSUAL: Flags = Flags::PACED.and(Flags::URGENT);
-        if self.flight() != 0 || self.snd.fin.is_some() || !self.phase.sends() || self.flags.has(UNUSUAL) {
+        const UNUSUAL: Flags = Flags::PACED.and(Flags::URGENT).and(Flags::FIN_SENT);
+        if self.flight() != 0 || !self.phase.sends() || self.flags.has(UNUSUAL) {
             return None;
         }
         let left = self.unsent();
@@ -292,7 +292,7 @@ impl Connection {
 
     /// Whether any part of the stream may wait to be sent: a quick look, after which a plan may still find none.
     fn stream_waits(&self) -> bool {
-        (self.snd.fin.is_none() && (self.flags.has(Flags::FINISHED) || self.unsent() > 0))
+        (!self.flags.has(Flags::FIN_SENT) && (self.flags.has(Flags::FINISHED) || self.unsent() > 0))
             || self.flags.has(Flags::PROBE_DUE)
             || self.recovery.as_ref().is_some_and(|recovery| recovery.probe_due || recovery.lost() > 0)
     }
@@ -334,7 +334,7 @@ impl Connection {
     /// Nothing of the stream may go: whether nothing on the way could bring a window for it either.
     fn is_stuck(&self) -> bool {
         self.deadlines.retransmit.is_never()
-            && (self.lost() > 0 || (self.snd.fin.is_none() && self.unsent() > 0))
+            && (self.lost() > 0 || (!self.flags.has(Flags::FIN_SENT) && self.unsent() > 0))
             && self.pipe() == 0
             && !self.flags.has(Flags::PACE_WAIT)
     }
@@ -443,14 +443,13 @@ impl Connection {
             self.duplicate_acks_owed = 0;
         }
         // Blocks find no room beside a full segment's text: an acknowledgement of their own carries them.
-        let blocks_wait = self.duplicate.is_some() || self.reassembly.is_some();
+        let blocks_wait = self.aside.duplicate().is_some() || self.aside.reassembly().is_some();
         if plan.kind == Kind::Ack || !blocks_wait {
             self.flags.clear(Flags::ACK_NOW);
-            self.duplicate = None;
+            self.aside.forget_duplicate();
         }
         self.deadlines.ack = Instant::NEVER;
         self.rcv.acked = self.rcv.nxt;
-        self.rcv.unacked = 0;
         if edge.after(self.rcv.edge) && !(plan.kind == Kind::Syn && self.phase == Phase::SynSent) {
             self.rcv.edge = edge;
         }
@@ -465,7 +464,9 @@ impl Connection {
                 self.flags.clear(Flags::SYN_DUE);
                 // What an earlier SYN took along may still be acknowledged.
                 self.snd.nxt = self.snd.nxt.later(end + 1);
-                self.retransmissions += u32::from(self.flags.has(Flags::SYN_RESENT));
+                if self.flags.has(Flags::SYN_RESENT) {
+                    self.ledger_mut().retransmissions += 1;
+                }
             }
             Kind::Text => self.on_text_sent(now, plan, end),
             Kind::PathProbe => {
@@ -473,7 +474,7 @@ impl Connection {
                 self.on_path_probe_sent(plan.seq, end);
             }
             Kind::Again => {
-                self.retransmissions += 1;
+                self.ledger_mut().retransmissions += 1;
                 let nxt = self.snd.nxt;
                 let old_end = if end.after(nxt) { nxt } else { end };
                 self.ledger_mut().bytes_retransmitted += u64::from(old_end - plan.seq);
@@ -486,7 +487,7 @@ impl Connection {
             Kind::TailProbe => {
                 let resent = !end.after(self.snd.nxt);
                 if resent {
-                    self.retransmissions += 1;
+                    self.ledger_mut().retransmissions += 1;
                     self.ledger_mut().bytes_retransmitted += u64::from(plan.len);
                     self.recovery_mut().on_resent(now, plan.seq, end);
                 } else {
@@ -535,7 +536,7 @@ impl Connection {
             self.snd.small = end;
         }
         if plan.fin {
-            self.snd.fin = Some(end - 1);
+            self.flags.set(Flags::FIN_SENT);
         }
         self.recovery_mut().on_sent(now, end, end - plan.seq);
         self.snd.nxt = end;

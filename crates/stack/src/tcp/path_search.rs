@@ -90,8 +90,8 @@ impl Connection {
         }
         let bases: &[u16] = if self.flow.remote.is_ipv4() { &BASES_V4 } else { &BASES_V6 };
         let Some(&base) = bases.iter().find(|&&base| base < self.mss) else { return };
-        let top = self.path.as_ref().map_or(self.mss, |path| path.top);
-        self.path = Some(Box::new(PathSearch {
+        let top = self.aside.path().map_or(self.mss, |path| path.top);
+        self.aside.make().path = Some(Box::new(PathSearch {
             top,
             ceiling: self.mss,
             search_at: Instant::NEVER,
@@ -106,18 +106,18 @@ impl Connection {
 
     /// A router has said that the path carries segments of `mss` and no more.
     pub(crate) fn path_is_told(&mut self, now: Instant, mss: u16) {
-        let top = self.path.as_ref().map_or(self.mss, |path| path.top);
+        let top = self.aside.path().map_or(self.mss, |path| path.top);
         self.mss = mss;
         // RFC 1191 section 6.3: not before ten minutes have passed is more tried again.
         let search_at = now + RAISE;
         let search =
             PathSearch { top, ceiling: top + 1, search_at, probe: None, size: 0, due: false, failures: 0, news: false };
-        self.path = Some(Box::new(search));
+        self.aside.make().path = Some(Box::new(search));
     }
 
     /// `ack` acknowledges something new.
     pub(crate) fn on_path_ack(&mut self, now: Instant, ack: SeqNum) {
-        let Some(path) = &mut self.path else { return };
+        let Some(path) = self.aside.path_mut() else { return };
         if path.search_at.is_never() {
             path.search_at = now;
             path.news = true;
@@ -133,7 +133,7 @@ impl Connection {
 
     /// After feedback: whether the probe is what was lost.
     pub(crate) fn judge_path_probe(&mut self, now: Instant) {
-        let Some(path) = &mut self.path else { return };
+        let Some(path) = self.aside.path_mut() else { return };
         let lost = path.probe.is_some() && self.recovery.as_ref().is_some_and(|recovery| recovery.is_spare_loss());
         if !lost {
             return;
@@ -150,7 +150,7 @@ impl Connection {
     /// What is to be done about the probe that is due, if anything now: enough text follows for its loss to show, and
     /// nothing is lost.
     pub(crate) fn plan_path_probe(&self) -> Option<ProbePlan> {
-        let path = self.path.as_ref().filter(|path| path.due)?;
+        let path = self.aside.path().filter(|path| path.due)?;
         let len = u32::from(path.size) - self.timestamps.option_len();
         let calm = self.recovery.as_ref().is_none_or(|recovery| recovery.is_untroubled());
         let window = self.snd.wnd.min(self.congestion.window());
@@ -167,7 +167,7 @@ impl Connection {
 
     /// The probe has gone out.
     pub(crate) fn on_path_probe_sent(&mut self, start: SeqNum, end: SeqNum) {
-        if let Some(path) = &mut self.path {
+        if let Some(path) = self.aside.path_mut() {
             path.due = false;
             path.probe = Some((start, end));
         }
@@ -176,12 +176,12 @@ impl Connection {
 
     /// The path's MTU as it was just found out, for others to know.
     pub(crate) fn take_path_news(&mut self) -> Option<u32> {
-        let path = self.path.as_mut().filter(|path| path.news)?;
+        let path = self.aside.path_mut().filter(|path| path.news)?;
         path.news = false;
         let headers = if matches!(self.flow.remote, IpAddr::V4(_)) { 40 } else { 60 };
         let mtu = u32::from(self.mss) + headers;
         if self.mss >= path.top && path.probe.is_none() {
-            self.path = None;
+            self.aside.end_path_search();
         }
         Some(mtu)
     }

@@ -18,7 +18,7 @@ impl Connection {
             return;
         }
         self.flags.set(Flags::PERSISTING);
-        self.deadlines.alarm = Instant::NEVER;
+        self.set_alarm(Instant::NEVER);
         if let Some(recovery) = &mut self.recovery {
             recovery.probe_due = false;
         }

@@ -1,8 +1,6 @@
 //! What a segment brings (RFC 9293 section 3.10.7.4, steps seven and eight): text in order or not, the FIN, and when
 //! to acknowledge.
 
-use alloc::boxed::Box;
-
 use wire::tcp::{SackBlocks, TcpFlags};
 
 use crate::Discard;
@@ -10,7 +8,6 @@ use crate::event::Readiness;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::input::{Env, Incoming};
 use crate::tcp::phase::Phase;
-use crate::tcp::reassembly::Reassembly;
 use crate::time::Instant;
 
 /// RFC 9293 section 3.7.1: segments of this size need no announcement.
@@ -42,7 +39,7 @@ impl Connection {
         let mut fin_arrived = fin;
         let mut filled = end;
         let mut filled_hole = false;
-        if let Some(reassembly) = &mut self.reassembly {
+        if let Some(reassembly) = self.aside.reassembly_mut() {
             if fin {
                 reassembly.set_fin(end);
             }
@@ -51,7 +48,7 @@ impl Connection {
             // RFC 5681 section 4.2: a segment that fills all or part of a gap is acknowledged at once.
             filled_hole = true;
             if reassembly.is_empty() || fin_arrived {
-                self.reassembly = None;
+                self.aside.end_reassembly();
             }
         }
         let arrived = filled - self.rcv.nxt;
@@ -88,7 +85,7 @@ impl Connection {
             self.tell(Readiness::READABLE);
         }
         self.rcv.nxt += arrived;
-        self.schedule_ack(env, arrived, filled_hole);
+        self.schedule_ack(env, filled_hole);
     }
 
     /// Puts the text where it belongs in the ring, unless the checksum's pass has done so already.
@@ -112,10 +109,10 @@ impl Connection {
         let start = segment.header.seq;
         let end = start + segment.payload.len() as u32;
         // RFC 2883 section 4: a segment beyond a gap that came before, or a part of it that did.
-        if let Some(twice) = self.reassembly.as_ref().and_then(|reassembly| reassembly.overlap(start, end)) {
-            self.duplicate = Some(twice);
+        if let Some(twice) = self.aside.reassembly().and_then(|reassembly| reassembly.overlap(start, end)) {
+            self.aside.make().duplicate = Some(twice);
         }
-        let reassembly = self.reassembly.get_or_insert_with(|| Box::new(Reassembly::default()));
+        let reassembly = self.aside.make().reassembly.get_or_insert_default();
         if start != end && !reassembly.insert(start, end) {
             return Err(Discard::TcpMemory);
         }
@@ -126,12 +123,12 @@ impl Connection {
     }
 
     /// RFC 1122 section 4.2.3.2: acknowledge at least every second full segment, and within half a second.
-    fn schedule_ack(&mut self, env: &Env<'_>, arrived: u32, at_once: bool) {
-        self.rcv.unacked = self.rcv.unacked.saturating_add(arrived);
+    fn schedule_ack(&mut self, env: &Env<'_>, at_once: bool) {
+        let unacked = self.rcv.nxt - self.rcv.acked;
         // RFC 5681 section 4.2: full is what the peer fills its segments with, up to the size that we announced, and not
         // what it takes itself. Until it has sent any, what every peer may send.
         let full = u32::from(self.rcv.full).max(self.segment_size().min(LEAST_FULL));
-        if at_once || self.rcv.unacked >= 2 * full {
+        if at_once || unacked >= 2 * full {
             self.flags.set(Flags::ACK_NOW);
         } else if self.deadlines.ack.is_never() {
             self.deadlines.ack = env.now + env.config.delayed_ack;
@@ -142,10 +139,10 @@ impl Connection {
     /// recent first (RFC 2018 section 4).
     pub(crate) fn sack_blocks(&self) -> SackBlocks {
         let mut blocks = SackBlocks::default();
-        if let Some((start, end)) = self.duplicate {
+        if let Some((start, end)) = self.aside.duplicate() {
             let _fits = blocks.push(start, end);
         }
-        if let Some(reassembly) = &self.reassembly {
+        if let Some(reassembly) = self.aside.reassembly() {
             for (start, end) in reassembly.recent() {
                 if !blocks.push(start, end) {
                     break;

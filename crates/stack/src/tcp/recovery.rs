@@ -63,8 +63,10 @@ pub(crate) struct Recovery {
     probe: Option<TailProbe>,
     /// The last reduction, as long as it may prove to have been for nothing.
     undo: Option<Undo>,
-    /// What the connection's probe deadline stands for.
+    /// What the alarm stands for.
     pub alarm: Alarm,
+    /// When it goes off.
+    pub alarm_at: Instant,
     /// A tail-loss probe is to be sent now.
     pub probe_due: bool,
     /// The smallest round trip of the last minutes, and when it was measured.
@@ -141,6 +143,7 @@ impl Recovery {
             probe: None,
             undo: None,
             alarm: Alarm::Probe,
+            alarm_at: Instant::NEVER,
             probe_due: false,
             min_rtt: None,
             duplicate_round: una,
@@ -365,7 +368,11 @@ impl Recovery {
     /// What [`on_feedback`](Self::on_feedback) comes to when everything goes well: nothing is missing, nothing was sent twice,
     /// and what is still in flight was sent after what has arrived.
     #[inline]
-    pub(crate) fn on_feedback_in_order(&mut self, feedback: &Feedback<'_>, congestion: &mut Congestion) -> Option<Duration> {
+    pub(crate) fn on_feedback_in_order(
+        &mut self,
+        feedback: &Feedback<'_>,
+        congestion: &mut Congestion,
+    ) -> Option<Duration> {
         let Feedback { now, ack, una, nxt, mss, srtt, .. } = *feedback;
         let flight = self.board.outstanding();
         let latest = self.board.on_ack_in_order(ack);

@@ -12,7 +12,7 @@ impl Connection {
     /// The retransmission timer has expired.
     pub(crate) fn on_retransmission_timeout(&mut self, now: Instant, config: &TcpConfig) {
         self.deadlines.retransmit = Instant::NEVER;
-        self.deadlines.alarm = Instant::NEVER;
+        self.set_alarm(Instant::NEVER);
         if matches!(self.phase, Phase::SynSent | Phase::SynReceived) {
             self.on_syn_timeout(config);
             return;
@@ -39,7 +39,7 @@ impl Connection {
         self.give_up_ecn(config);
         if self.flags.take(Flags::FAST_OPEN) {
             // RFC 7413 section 4.2.1: without the option and the text, which something on the way may not like.
-            self.parked = None;
+            self.aside.take_parked();
         }
         self.rtt.back_off();
         self.congestion.on_syn_lost(u32::from(self.mss));
@@ -51,19 +51,30 @@ impl Connection {
     pub(crate) fn watch_tail(&mut self, now: Instant) {
         let mss = self.segment_size();
         let rto_at = self.deadlines.retransmit;
-        self.deadlines.alarm = match &mut self.recovery {
-            // A window probe is answered whether its byte was taken or not: what is missing shows when the window opens.
-            _ if self.flags.has(Flags::PERSISTING) => Instant::NEVER,
-            Some(recovery) if !recovery.is_idle() => {
-                recovery.next_alarm(now, mss, self.rtt.smoothed().unwrap_or_default(), rto_at)
-            }
-            _ => Instant::NEVER,
+        let Some(recovery) = &mut self.recovery else { return };
+        // A window probe is answered whether its byte was taken or not: what is missing shows when the window opens.
+        recovery.alarm_at = if recovery.is_idle() || self.flags.has(Flags::PERSISTING) {
+            Instant::NEVER
+        } else {
+            recovery.next_alarm(now, mss, self.rtt.smoothed().unwrap_or_default(), rto_at)
         };
+    }
+
+    /// When RACK's reordering timer or the next tail-loss probe is due.
+    #[inline]
+    pub(crate) fn alarm_at(&self) -> Instant {
+        self.recovery.as_ref().map_or(Instant::NEVER, |recovery| recovery.alarm_at)
+    }
+
+    pub(crate) fn set_alarm(&mut self, at: Instant) {
+        if let Some(recovery) = &mut self.recovery {
+            recovery.alarm_at = at;
+        }
     }
 
     /// Whether a tail-loss probe is due together with the retransmission timer, and goes in its place.
     pub(crate) fn probe_comes_first(&self, now: Instant) -> bool {
-        self.deadlines.alarm <= now && self.recovery.as_ref().is_some_and(|recovery| recovery.alarm == Alarm::Probe)
+        self.recovery.as_ref().is_some_and(|recovery| recovery.alarm_at <= now && recovery.alarm == Alarm::Probe)
     }
 
     /// The alarm has gone off.
@@ -73,7 +84,7 @@ impl Connection {
     }
 
     fn look_on_alarm(&mut self, now: Instant) {
-        self.deadlines.alarm = Instant::NEVER;
+        self.set_alarm(Instant::NEVER);
         let (nxt, mss, srtt) = (self.snd.nxt, self.segment_size(), self.rtt.smoothed().unwrap_or_default());
         if let Some(recovery) = &mut self.recovery {
             recovery.on_alarm(now, nxt, mss, srtt, &mut self.congestion);

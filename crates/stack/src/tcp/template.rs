@@ -28,7 +28,9 @@ impl Connection {
         let is_plain = match plan.kind {
             Kind::Text => plan.len <= self.segment_size(),
             // An acknowledgement may have gaps and duplicates to report.
-            Kind::Ack => !self.flags.has(Flags::SACK) || (self.duplicate.is_none() && self.reassembly.is_none()),
+            Kind::Ack => {
+                !self.flags.has(Flags::SACK) || (self.aside.duplicate().is_none() && self.aside.reassembly().is_none())
+            }
             _ => false,
         };
         if !is_plain || !config.fast_path || self.flags.has(Flags::ECN.and(Flags::URGENT)) {

@@ -23,16 +23,16 @@ impl Connection {
             Some(most) if !self.unanswered_since.is_never() => self.unanswered_since + most,
             _ => Instant::NEVER,
         };
-        let Deadlines { retransmit, alarm, ack, idle } = self.deadlines;
-        retransmit.min(alarm).min(ack).min(idle).min(user).min(self.pace_deadline())
+        let Deadlines { retransmit, ack, idle } = self.deadlines;
+        retransmit.min(self.alarm_at()).min(ack).min(idle).min(user).min(self.pace_deadline())
     }
 
     /// Sees to it that the wheel wakes no later than the earliest deadline.
     #[inline]
     pub(crate) fn arm(&mut self, index: u32, wheel: &mut Wheel<u32>) {
         let armed = wheel.deadline(self.timer);
-        let Deadlines { retransmit, alarm, ack, idle } = self.deadlines;
-        let busy = retransmit.min(alarm).min(ack);
+        let Deadlines { retransmit, ack, idle } = self.deadlines;
+        let busy = retransmit.min(self.alarm_at()).min(ack);
         if busy.min(idle) >= armed
             && !busy.is_never()
             && !self.flags.has(Flags::PACE_WAIT)
@@ -73,8 +73,8 @@ impl Connection {
     /// Nothing is in flight, owed, to be sent or waited for but the peer's next word.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
-        let Deadlines { retransmit, alarm, ack, idle: _ } = self.deadlines;
-        retransmit.is_never() && alarm.is_never() && ack.is_never() && self.send.is_empty()
+        let Deadlines { retransmit, ack, idle: _ } = self.deadlines;
+        retransmit.is_never() && self.alarm_at().is_never() && ack.is_never() && self.send.is_empty()
     }
 
     /// When the connection counts as idle, if nothing happens until then.
@@ -85,9 +85,10 @@ impl Connection {
     /// Whether there is memory that an idle connection does without.
     fn holds_spare_memory(&self) -> bool {
         self.congestion.is_working()
-            || self.measurement.is_some()
+            || self.aside.measurement().is_some()
+            || self.has_spare_aside()
             || self.recovery.as_ref().is_some_and(|recovery| recovery.is_idle())
-            || (self.receive.is_spare() && self.reassembly.is_none())
+            || (self.receive.is_spare() && self.aside.reassembly().is_none())
     }
 
     /// Where nothing has happened for a while: an idle connection keeps no scoreboard, no model of the path, and no memory
@@ -104,9 +105,10 @@ impl Connection {
             }
             self.recovery = None;
         }
-        if self.reassembly.is_none() {
+        if self.aside.reassembly().is_none() {
             self.receive.release();
         }
+        self.fold_aside();
     }
 
     /// Acts on every deadline that has passed. The wheel's entry is gone already.
@@ -128,7 +130,7 @@ impl Connection {
                 self.on_retransmission_timeout(now, config);
             }
         }
-        if self.phase != Phase::Closed && self.deadlines.alarm <= now {
+        if self.phase != Phase::Closed && self.alarm_at() <= now {
             self.on_alarm(now);
         }
         self.rest_if_idle(now, config);

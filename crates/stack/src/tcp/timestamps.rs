@@ -1,5 +1,6 @@
 //! The timestamps option and protection against wrapped sequence numbers (RFC 7323 sections 3 to 5).
 
+use core::num::NonZeroU32;
 use core::time::Duration;
 
 use wire::tcp::{SeqNum, Timestamps as TimestampsOption};
@@ -15,37 +16,36 @@ const OPTION_LEN: u32 = 12;
 /// TSval's clock, TS.Recent and its age.
 #[derive(Clone, Debug)]
 pub(crate) struct Timestamps {
-    agreed: bool,
     offset: u32,
     recent: u32,
-    /// When TS.Recent was set, in seconds: its age matters by the day.
-    recent_at: u32,
+    /// When TS.Recent was set, in seconds: its age matters by the day. `None`: the option was not agreed to.
+    recent_at: Option<NonZeroU32>,
 }
 
-/// Whole seconds of the owner's clock, in a word.
-fn seconds(at: Instant) -> u32 {
-    u32::try_from(at.as_nanos() / 1_000_000_000).unwrap_or(u32::MAX)
+/// Whole seconds of the owner's clock, begun ones too, in a word.
+fn seconds(at: Instant) -> NonZeroU32 {
+    let begun = u32::try_from(at.as_nanos() / 1_000_000_000).unwrap_or(u32::MAX).saturating_add(1);
+    NonZeroU32::new(begun).unwrap_or(NonZeroU32::MAX)
 }
 
 impl Timestamps {
     pub(crate) const fn new(offset: u32) -> Self {
-        Self { agreed: false, offset, recent: 0, recent_at: 0 }
+        Self { offset, recent: 0, recent_at: None }
     }
 
     /// Both sides offered the option: every segment of the connection carries it from now on.
     pub(crate) fn agree(&mut self, now: Instant, option: TimestampsOption) {
-        self.agreed = true;
         self.recent = option.value;
-        self.recent_at = seconds(now);
+        self.recent_at = Some(seconds(now));
     }
 
     pub(crate) const fn is_agreed(&self) -> bool {
-        self.agreed
+        self.recent_at.is_some()
     }
 
     /// What the option costs each segment, in bytes.
     pub(crate) const fn option_len(&self) -> u32 {
-        if self.agreed { OPTION_LEN } else { 0 }
+        if self.is_agreed() { OPTION_LEN } else { 0 }
     }
 
     /// TSval at `now`: a clock of one tick a millisecond, which RFC 7323 section 5.4 allows.
@@ -65,7 +65,7 @@ impl Timestamps {
 
     /// RFC 7323 section 5.5.
     fn is_outdated(&self, now: Instant) -> bool {
-        seconds(now).saturating_sub(self.recent_at) >= OUTDATED
+        self.recent_at.is_some_and(|set| seconds(now).get().saturating_sub(set.get()) >= OUTDATED)
     }
 
     /// RFC 7323 section 5.3 R1: whether a segment's timestamp shows it to be an old duplicate.
@@ -78,7 +78,7 @@ impl Timestamps {
         let newer = (value.wrapping_sub(self.recent) as i32) >= 0 || self.is_outdated(now);
         if newer && seq.at_or_before(last_ack_sent) {
             self.recent = value;
-            self.recent_at = seconds(now);
+            self.recent_at = self.recent_at.map(|_| seconds(now));
         }
     }
 

@@ -7,8 +7,6 @@
 //! A segment with URG never goes the short way (`fast_path`, `template`), and while there is urgent data to send each
 //! segment leaves by itself, as a device that cuts a train copies the pointer of its first.
 
-use alloc::boxed::Box;
-
 use wire::tcp::{SeqNum, TcpFlags, TcpHeader};
 
 use crate::event::Readiness;
@@ -61,7 +59,7 @@ impl Connection {
 
     /// RCV.UP as a position of the receive ring.
     pub(crate) fn urgent_mark(&self) -> Option<u64> {
-        let urgent = self.ledger.as_ref()?.urgent.as_ref()?;
+        let urgent = self.aside.urgent()?;
         (urgent.receive > 0).then_some(urgent.receive)
     }
 
@@ -93,8 +91,7 @@ impl Connection {
 
     /// Bytes from SND.UNA to SND.UP.
     fn unacknowledged_urgent(&self) -> u64 {
-        let urgent = self.ledger.as_ref().and_then(|ledger| ledger.urgent.as_ref());
-        urgent.map_or(0, |urgent| urgent.send.saturating_sub(self.send.position()))
+        self.aside.urgent().map_or(0, |urgent| urgent.send.saturating_sub(self.send.position()))
     }
 
     /// The urgent pointer of a segment that begins at `seq`; zero, and no URG, where there is nothing to point to.
@@ -127,6 +124,6 @@ impl Connection {
     }
 
     fn urgent_mut(&mut self) -> &mut Urgent {
-        self.ledger_mut().urgent.get_or_insert_with(Box::default)
+        self.aside.make().urgent.get_or_insert_default()
     }
 }

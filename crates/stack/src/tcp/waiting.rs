@@ -27,9 +27,10 @@ impl Connection {
         if !self.phase.sends() {
             return Waiting::Idle;
         }
-        let (lost, unsent) = (self.lost(), if self.snd.fin.is_some() { 0 } else { self.seen_unsent() });
+        let (lost, unsent) = (self.lost(), if self.flags.has(Flags::FIN_SENT) { 0 } else { self.seen_unsent() });
         if lost == 0 && unsent == 0 {
-            return if self.flight() == 0 { Waiting::Idle } else { Waiting::Application };
+            // A FIN alone is nothing that was written.
+            return if self.text_in_flight() == 0 { Waiting::Idle } else { Waiting::Application };
         }
         if self.flags.has(Flags::PACE_WAIT) {
             return Waiting::Pacing;
@@ -49,7 +50,7 @@ impl Connection {
     /// There is nothing to send now.
     #[inline]
     pub(crate) fn note_waiting(&mut self, now: Instant) {
-        let known = self.ledger.as_ref().map_or(Waiting::Idle, |ledger| ledger.waiting);
+        let known = self.aside.ledger().map_or(Waiting::Idle, |ledger| ledger.waiting);
         let idle = self.snd.nxt == self.snd.una && self.send.seen_len() == 0;
         if idle && known == Waiting::Idle {
             // A connection that only receives.

@@ -234,13 +234,16 @@ impl Congestion {
         }
         let in_slow_start = self.in_slow_start();
         let Self { cwnd, ssthresh, algorithm, working } = self;
-        let Working { hystart, avoidance, full_until, .. } =
-            &mut **working.get_or_insert_with(|| Box::new(Working::new(*algorithm)));
         // A window that was not used says nothing about the network: RFC 7661, RFC 9438 section 5.8.
         // An ACK of a train finds the window not quite full, and those that are taken in together find it emptier one by
         // one: whatever was in flight when it was full counts.
         let slack = ack.mss.max(*cwnd / 8);
         let used = if in_slow_start { ack.flight.saturating_mul(2) } else { ack.flight.saturating_add(slack) };
+        if used < *cwnd && working.is_none() {
+            return;
+        }
+        let Working { hystart, avoidance, full_until, .. } =
+            &mut **working.get_or_insert_with(|| Box::new(Working::new(*algorithm)));
         if used >= *cwnd {
             *full_until = Some(ack.nxt);
         } else if full_until.is_none_or(|end| ack.una.after(end)) {
