@@ -52,31 +52,31 @@ unsafe fn run<const COPY: bool>(from: *const u8, to: *mut u8, len: usize) -> Sum
     if rest_len & 16 != 0 {
         // SAFETY: 16 bytes remain.
         let words: [u64; 2] = unsafe { step::<COPY, _>(from, to, offset) };
-        total += halves(words[0]) + halves(words[1]);
+        total = add(add(total, words[0]), words[1]);
         offset += 16;
     }
     if rest_len & 8 != 0 {
         // SAFETY: 8 bytes remain.
-        total += halves(unsafe { step::<COPY, u64>(from, to, offset) });
+        total = add(total, unsafe { step::<COPY, u64>(from, to, offset) });
         offset += 8;
     }
     if rest_len & 4 != 0 {
         // SAFETY: 4 bytes remain.
-        total += u64::from(unsafe { step::<COPY, u32>(from, to, offset) });
+        total = add(total, u64::from(unsafe { step::<COPY, u32>(from, to, offset) }));
         offset += 4;
     }
     if rest_len & 2 != 0 {
         // SAFETY: 2 bytes remain.
-        total += u64::from(unsafe { step::<COPY, u16>(from, to, offset) });
+        total = add(total, u64::from(unsafe { step::<COPY, u16>(from, to, offset) }));
         offset += 2;
     }
     if rest_len & 1 != 0 {
         // RFC 1071 section 4.1: an odd last byte is the upper half of a word whose lower half is zero.
         // SAFETY: 1 byte remains.
-        total += u64::from(u16::from_ne_bytes([unsafe { step::<COPY, u8>(from, to, offset) }, 0]));
+        total = add(total, u64::from(u16::from_ne_bytes([unsafe { step::<COPY, u8>(from, to, offset) }, 0])));
     }
     // RFC 1071 section 2 (B): the sum does not depend on byte order, so memory's order serves until the end.
-    Sum::ZERO.add_u16(u16::from_be(fold(total)))
+    Sum::of_words(total)
 }
 
 /// Reads a value of plain bytes at an offset, and writes it if COPY.
@@ -95,14 +95,9 @@ unsafe fn step<const COPY: bool, T: Copy>(from: *const u8, to: *mut u8, offset: 
     }
 }
 
-fn halves(word: u64) -> u64 {
-    (word & 0xffff_ffff) + (word >> 32)
-}
-
-/// Folds a sum of halves to a word.
-fn fold(total: u64) -> u16 {
-    let total = halves(total);
-    let total = (total & 0xffff) + (total >> 16 & 0xffff) + (total >> 32);
-    let total = (total & 0xffff) + (total >> 16);
-    ((total & 0xffff) + (total >> 16)) as u16
+/// RFC 1071 section 2: a carry out of the upper end comes in at the lower.
+#[inline(always)]
+fn add(total: u64, word: u64) -> u64 {
+    let (sum, carry) = total.overflowing_add(word);
+    sum + u64::from(carry)
 }

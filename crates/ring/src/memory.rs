@@ -47,7 +47,7 @@ impl Table {
     }
 
     /// The chunk of a slot, the offset in it, and the bytes from there to the chunk's end.
-    #[inline]
+    #[inline(always)]
     fn locate(&self, slot: usize) -> (usize, usize, usize) {
         let first = 1 << self.first_log2;
         if slot < first {
@@ -106,7 +106,7 @@ impl Table {
     ///
     /// # Safety
     /// The slot lies below a size that was passed to [`grow`] with success, and that call happened before this one.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn slot(&self, slot: usize) -> (NonNull<u8>, usize) {
         let (index, offset, len) = self.locate(slot);
         // Relaxed: the tail that published bytes in this chunk was read with acquire.

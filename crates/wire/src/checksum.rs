@@ -20,6 +20,13 @@ impl Sum {
     /// The sum of nothing.
     pub const ZERO: Sum = Sum(0);
 
+    /// A sum that was taken elsewhere: of 16-bit words as they lie in memory, congruent modulo 2^16 - 1, and zero only where all
+    /// of them are.
+    #[inline]
+    pub const fn of_words(sum: u64) -> Sum {
+        Sum(sum)
+    }
+
     /// The sum of a 16-bit field that holds `value`.
     #[inline]
     pub const fn add_u16(self, value: u16) -> Sum {
@@ -54,10 +61,10 @@ impl Sum {
 
     #[inline]
     const fn fold(self) -> u16 {
-        let halves = (self.0 & 0xffff_ffff) + (self.0 >> 32);
-        let quarters = (halves & 0xffff) + ((halves >> 16) & 0xffff) + (halves >> 32);
-        let once = (quarters & 0xffff) + (quarters >> 16);
-        ((once & 0xffff) + (once >> 16)) as u16
+        // A number and itself with its halves exchanged: the upper half of their sum is that of the halves, the carry out of the
+        // lower half included.
+        let half = (self.0.wrapping_add(self.0.rotate_left(32)) >> 32) as u32;
+        (half.wrapping_add(half.rotate_left(16)) >> 16) as u16
     }
 }
 

@@ -12,7 +12,7 @@ fn modulo(sum: u64) -> u64 {
 
 #[test]
 fn every_kernel_gives_the_same_copy_and_the_same_sum() {
-    for blocks in [0usize, 1, 2, 3, 7, 100, 2000] {
+    for blocks in [0usize, 1, 2, 3, 7, 8, 9, 17, 100, MOST / BLOCK] {
         for fill in 0..3u8 {
             let len = blocks * BLOCK;
             // Unaligned on both sides.
@@ -38,6 +38,25 @@ fn every_kernel_gives_the_same_copy_and_the_same_sum() {
                 assert_eq!((to[0], to[len + 1]), (0, 0), "a byte too many");
             }
         }
+    }
+}
+
+/// Every word the largest or the smallest, in every lane: more than one part of it at a time would not fit the lanes.
+#[test]
+fn a_long_run_is_summed_in_parts() {
+    for byte in [0x00u8, 0x7f, 0x80, 0xff] {
+        let from = vec![byte; 5 * MOST + 3 * BLOCK];
+        let expected = from.chunks(2).map(|pair| u64::from(u16::from_ne_bytes([pair[0], pair[1]]))).sum();
+        let mut to = vec![0; from.len()];
+        // SAFETY: both are of that length.
+        let sums = unsafe {
+            [
+                super::blocks::<false>(from.as_ptr(), core::ptr::null_mut(), from.len()),
+                super::blocks::<true>(from.as_ptr(), to.as_mut_ptr(), from.len()),
+            ]
+        };
+        assert_eq!(sums.map(modulo), [modulo(expected); 2]);
+        assert_eq!(to, from);
     }
 }
 

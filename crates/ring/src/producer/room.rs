@@ -109,26 +109,26 @@ impl Producer {
     /// Where `len` bytes at `offset` behind the published end go, in the usual case of a stream: there is memory and room as far
     /// as is known, they follow what was placed last, nothing has to be rewound, and they lie in one piece. `None` where
     /// anything is different.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next_piece(&self, offset: usize, len: usize) -> Option<NonNull<u8>> {
-        let head = self.head.get();
-        let follows = self.ahead as usize == offset;
-        let usual = self.log2 != 0 && follows && head >= self.start && !self.is_closed_for_writing();
-        if !usual || len == 0 || len as u64 > u64::from(u32::MAX) {
+        let (head, tail) = (self.head.get(), self.tail);
+        // `ahead` keeps the offset within 32 bits.
+        let usual =
+            self.ahead as usize == offset && self.log2 != 0 && head >= self.start && !self.is_closed_for_writing();
+        if !usual || len.wrapping_sub(1) >= u32::MAX as usize {
             return None;
         }
-        // `ahead` keeps the offset small.
         let end = offset as u64 + len as u64;
-        let size = 1u64 << self.log2;
-        let room = size.min(self.limit_now());
-        let from_base = self.tail.wrapping_sub(self.base);
+        let mask = (1u64 << self.log2) - 1;
+        let room = (mask + 1).min(self.limit_now());
+        let from_base = tail.wrapping_sub(self.base);
         // Relaxed: whoever has caught up is looked at properly by `prepare`.
-        let drained = || offset == 0 && self.header().head.load(Ordering::Relaxed) == self.tail;
-        if end > u64::from(u32::MAX) || (self.tail - head) + end > room || (from_base >= REWIND_AFTER && drained()) {
+        let drained = || offset == 0 && self.header().head.load(Ordering::Relaxed) == tail;
+        if end > u64::from(u32::MAX) || (tail - head) + end > room || (from_base >= REWIND_AFTER && drained()) {
             return None;
         }
-        let (to, run) = self.piece(self.tail + offset as u64);
-        (len <= run).then_some(to)
+        let (to, run) = self.chunk(((from_base + offset as u64) & mask) as usize);
+        (len <= run && ((from_base + offset as u64) & mask) + len as u64 <= mask + 1).then_some(to)
     }
 
     /// Makes all positions before `end`, which is at most `room_end()`, have memory. False when there is none left.
@@ -264,13 +264,19 @@ impl Producer {
     #[inline(always)]
     pub(super) fn piece(&self, position: u64) -> (NonNull<u8>, usize) {
         let (slot, run) = self.slot_of(position);
-        let (pointer, len) = if self.region_log2 == 0 {
+        let (pointer, len) = self.chunk(slot);
+        (pointer, len.min(run as usize))
+    }
+
+    /// The memory of a slot below the current size, and how many follow it without a gap.
+    #[inline(always)]
+    fn chunk(&self, slot: usize) -> (NonNull<u8>, usize) {
+        if self.region_log2 == 0 {
             // SAFETY: `log2 != 0` after `prepare`, so `grow` has made a table that covers the size.
             unsafe { (*on_heap(self.header).table.load(Ordering::Relaxed)).slot(slot) }
         } else {
             // SAFETY: sizes are at most the region's.
             unsafe { region::slot(self.header, self.region_log2, slot) }
-        };
-        (pointer, len.min(run as usize))
+        }
     }
 }

@@ -8,9 +8,9 @@
 
 use device::{Device, TransmitError, TxChecksum, TxFrame};
 use ring::{Span, copy_range_and_sum};
-use wire::checksum::{self, Sum};
+use wire::checksum::{self, Sum, sum_array};
 use wire::ethernet::MIN_FRAME_LEN;
-use wire::tcp::{CHECKSUM_OFFSET, TcpFlags};
+use wire::tcp::{CHECKSUM_OFFSET, HEADER_LEN as TCP_LEN, TcpFlags};
 
 /// Most bytes of headers: Ethernet with a tag, IPv6, TCP with all its options.
 pub(crate) const MAX_HEADERS: usize = 18 + 40 + 60;
@@ -170,11 +170,15 @@ impl Train<'_> {
     #[inline]
     fn header_sum(&mut self) -> Sum {
         let tcp = &self.headers[self.tcp_at..];
-        let common = *self
-            .common_sum
-            .get_or_insert_with(|| checksum::sum(&tcp[..4]) + checksum::sum(&tcp[8..12]) + checksum::sum(&tcp[14..]));
-        let seq = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]);
-        common.add_u32(seq).add_u16(u16::from_be_bytes([tcp[12], tcp[13]]))
+        let Some((fixed, options)) = tcp.split_first_chunk::<TCP_LEN>() else { return checksum::sum(tcp) };
+        let &[_, _, _, _, s0, s1, s2, s3, .., offset, flags, _, _, _, _, _, _] = fixed;
+        let common = *self.common_sum.get_or_insert_with(|| {
+            let mut common = *fixed;
+            common[4..8].fill(0);
+            common[12..14].fill(0);
+            sum_array(&common) + checksum::sum(options)
+        });
+        common.add_u32(u32::from_be_bytes([s0, s1, s2, s3])).add_u16(u16::from_be_bytes([offset, flags]))
     }
 
     fn write_checksum(&mut self, value: u16) {

@@ -38,7 +38,8 @@ pub(crate) struct Aside {
 impl Aside {
     fn is_bare(&self) -> bool {
         let Self { ledger: _, reassembly, path, measurement, duplicate, parked, urgent } = self;
-        let seldom = path.is_some() || measurement.is_some() || duplicate.is_some() || parked.is_some() || urgent.is_some();
+        let seldom =
+            path.is_some() || measurement.is_some() || duplicate.is_some() || parked.is_some() || urgent.is_some();
         reassembly.is_none() && !seldom
     }
 }
