@@ -11,7 +11,7 @@ cd "$(dirname "$0")"
 
 # Seconds of fuzzing, shared by all targets.
 FUZZ_SECONDS=${FUZZ_SECONDS:-60}
-ALL_STEPS=(format layers named_tests rfc_map no_std clippy doc unit packetdrill loom fuzz ir matrix build interop)
+ALL_STEPS=(format layers named_tests rfc_map no_std clippy features doc unit packetdrill loom fuzz ir matrix build interop)
 
 die() {
     printf '%s\n' "$@" >&2
@@ -82,6 +82,7 @@ step_named_tests() { .ci/checks named_tests; }
 step_rfc_map() { .ci/checks rfc_map; }
 step_no_std() { .ci/checks no_std; }
 step_clippy() { .ci/checks clippy; }
+step_features() { .ci/checks features; }
 step_doc() { .ci/checks doc; }
 
 # Everything that needs no peer: unit tests, each crate's integration tests, documentation examples, the simulator.

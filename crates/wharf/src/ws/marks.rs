@@ -129,5 +129,7 @@ fn length_bytes(second: u8) -> usize {
     }
 }
 
+// A fuzz target takes this file in by itself: it is told where the tests are.
 #[cfg(test)]
+#[path = "marks/tests.rs"]
 mod tests;

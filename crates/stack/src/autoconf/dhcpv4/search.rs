@@ -65,5 +65,7 @@ fn domain(option: &[u8], mut at: usize) -> Option<(Option<String>, usize)> {
     Some(((plain && !name.is_empty()).then_some(name), next))
 }
 
+// A fuzz target takes this file in by itself: it is told where the tests are.
 #[cfg(test)]
+#[path = "search/tests.rs"]
 mod tests;
