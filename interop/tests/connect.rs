@@ -66,10 +66,16 @@ fn on_the_user_link_the_gateway_is_told_from_this_host_and_its_name_server_from_
         let _web = Web::start(world, IpAddr::from([127, 0, 0, 1]), &["127.0.0.1"]);
         let run = world.wharf(&["wget", "http://10.0.2.2/", "-O", "-"]).run();
         assert_eq!(run.failed_saying(&["refused", "--host-loopback"]).status.code(), Some(4));
+        let _ = world.wharf(&["ssh", "-F", "none", "10.0.2.2"]).run().failed_saying(&["refused", "--host-loopback"]);
         world.wharf(&["wget", "http://10.0.2.2/small.txt", "-O", "-", "--host-loopback"]).run().expect_success();
         // Nobody answers at this host's resolver.
         world.resolv_conf("nameserver 127.0.0.1\n");
-        for command in [&["wget", "http://a.test/"][..], &["nslookup", "a.test"], &["ping", "a.test"]] {
+        for command in [
+            &["wget", "http://a.test/"][..],
+            &["nslookup", "a.test"],
+            &["ping", "a.test"],
+            &["ssh", "-F", "none", "a.test"],
+        ] {
             let _ = world.wharf(command).run().failed_saying(&["is this host online"]);
         }
     });

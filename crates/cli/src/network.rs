@@ -320,13 +320,13 @@ impl Network {
     }
 
     /// The user link's gateway is not this host: who means his own server has to say so.
-    fn refused_hint(&self, address: IpAddr) -> Option<&'static str> {
+    pub(crate) fn refused_hint(&self, address: IpAddr) -> Option<&'static str> {
         let is_gateway = self.is_user && !self.host_loopback && self.configuration.gateway == Some(address);
         is_gateway.then_some("for a server on this machine's loopback give --host-loopback")
     }
 
     /// The user link's name server asks those of this host.
-    fn name_hint(&self, error: &dns::Error) -> Option<&'static str> {
+    pub(crate) fn name_hint(&self, error: &dns::Error) -> Option<&'static str> {
         let dns::Error::ServerFailed { servers, .. } = error else { return None };
         let is_ours = |server: &SocketAddr| self.configuration.dns.contains(&server.ip());
         (self.is_user && servers.iter().all(is_ours))

@@ -127,6 +127,9 @@ pub(crate) enum Trouble {
     Usage(String),
     #[error(transparent)]
     Ssh(#[from] ssh::Error),
+    /// With what this command knows of it beyond that.
+    #[error("{0}; {1}")]
+    Hinted(ssh::Error, &'static str),
 }
 
 /// Connects over `network` to the host that `own` names, and logs in.
@@ -157,7 +160,7 @@ fn reach<'a>(
                 let stream = ssh::dial(&network.net, &network.resolver, &host, port, options.patience).await;
                 let stream = match stream {
                     Ok(stream) => stream,
-                    Err(error) => return Err(explained(network, error).await.into()),
+                    Err(error) => return Err(explained(network, error).await),
                 };
                 (Session::over(stream, &key_name, port, &options, questions).await?, Vec::new())
             }
@@ -183,7 +186,7 @@ fn reach<'a>(
 }
 
 /// A connection that failed, told with what the layers below know of it.
-async fn explained(network: &Network, error: ssh::Error) -> ssh::Error {
+async fn explained(network: &Network, error: ssh::Error) -> Trouble {
     if let ssh::Error::Connect { host, port, source } = &error
         && SocketError::of(source) == Some(SocketError::HostUnreachable)
         && let Ok(addresses) = network.resolver.addresses(host).await
@@ -192,9 +195,19 @@ async fn explained(network: &Network, error: ssh::Error) -> ssh::Error {
             None => None,
         }
     {
-        return ssh::Error::Connect { host: host.clone(), port: *port, source: std::io::Error::other(text) };
+        return ssh::Error::Connect { host: host.clone(), port: *port, source: std::io::Error::other(text) }.into();
     }
-    error
+    let hint = match &error {
+        ssh::Error::Name(name) => network.name_hint(name),
+        ssh::Error::Connect { host, source, .. } if source.kind() == std::io::ErrorKind::ConnectionRefused => {
+            host.parse().ok().and_then(|address| network.refused_hint(address))
+        }
+        _ => None,
+    };
+    match hint {
+        Some(hint) => Trouble::Hinted(error, hint),
+        None => error.into(),
+    }
 }
 
 /// Reads what is said of `target`. The command line's words are about the last host alone, as with OpenSSH.
