@@ -57,6 +57,9 @@ fn a_name_whose_addresses_are_all_dead_is_told_with_the_time_it_had() {
         let run = run.arguments(&tap.by_hand().iter().map(String::as_str).collect::<Vec<_>>()).run();
         let run = run.failed_saying(&["no answer from dead.test (10.66.0.10:80) in 2 s"]);
         assert_eq!(run.status.code(), Some(4), "{run}");
+        let run = world.wharf(&["wget", "http://dead.test/", "--timeout", "600", "--connect-timeout", "1"]);
+        let run = run.arguments(&tap.by_hand().iter().map(String::as_str).collect::<Vec<_>>()).run();
+        let _ = run.failed_saying(&["(10.66.0.10:80) in 1 s"]);
     });
 }
 

@@ -108,6 +108,17 @@ fn only_what_may_pass_is_tried_again_and_not_what_was_posted() {
         let run = site.wget(&["--tries", "0", "--max-time", "2", &origin.url("/ever")]).run();
         assert_eq!(code(&run), 8, "{run}");
         assert!(origin.asked("/ever") <= 2, "{run}");
+        // A server that is silent, and one that falls silent.
+        let silent = Origin::start(&site.tap, |heard, stream| {
+            if heard.path == "/half" {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+            }
+            true
+        });
+        for (path, words) in [("/none", "did not answer the request in 1 s"), ("/half", "then nothing for 1 s")] {
+            let run = site.wget(&["--timeout", "600", "--read-timeout", "1", &silent.url(path)]).run();
+            assert_eq!(code(&run.failed_saying(&[words])), 4);
+        }
         let run = site.wget(&["--tries", "2", "--body-file", "-", &origin.url("/x")]).run();
         assert_eq!((code(&run), origin.asked("/x")), (2, 0), "{run}");
     });

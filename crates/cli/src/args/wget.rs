@@ -72,6 +72,12 @@ pub(crate) struct Wget {
     /// Show how long each phase took
     #[arg(long)]
     pub(crate) timing: bool,
+    /// Patience for a connection and for the TLS handshake on it, in place of --timeout's
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub(crate) connect_timeout: Option<Duration>,
+    /// Patience for the answer, and then for each further piece of the body, in place of --timeout's
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub(crate) read_timeout: Option<Duration>,
     /// Give up when the whole takes longer, all tries of a download together
     #[arg(long, value_name = "S", value_parser = seconds)]
     pub(crate) max_time: Option<Duration>,

@@ -128,8 +128,8 @@ pub(crate) enum Trouble {
     #[error(transparent)]
     Ssh(#[from] ssh::Error),
     /// With what this command knows of it beyond that.
-    #[error("{0}; {1}")]
-    Hinted(ssh::Error, &'static str),
+    #[error("{0}")]
+    Hinted(String),
 }
 
 /// Connects over `network` to the host that `own` names, and logs in.
@@ -205,7 +205,7 @@ async fn explained(network: &Network, error: ssh::Error) -> Trouble {
         _ => None,
     };
     match hint {
-        Some(hint) => Trouble::Hinted(error, hint),
+        Some(hint) => Trouble::Hinted(format!("{error}; {hint}")),
         None => error.into(),
     }
 }

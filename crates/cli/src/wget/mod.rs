@@ -43,6 +43,12 @@ pub(crate) async fn run(args: Wget, output: Output) -> Result<(), Failure> {
     let dial = OverNet::new(network.net.clone(), network.resolver.clone());
     let mut timeouts = args.network.timeout.map_or_else(Timeouts::default, Timeouts::each);
     timeouts.whole = args.max_time;
+    if let Some(patience) = args.connect_timeout {
+        timeouts.connect = patience;
+    }
+    if let Some(patience) = args.read_timeout {
+        (timeouts.first_byte, timeouts.idle) = (patience, patience);
+    }
     let mut client = Client::with_tls(dial, tls).with_timeouts(timeouts).with_versions(args.versions());
     client = client.with_proxies(proxies);
     if let Some(cookies) = &cookies {
