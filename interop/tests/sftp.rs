@@ -259,6 +259,27 @@ fn a_cable_pulled_during_put_leaves_nothing_under_the_name_and_reput_goes_on() {
 }
 
 #[test]
+fn pieces_grow_to_what_the_server_takes() {
+    in_namespace(|world| {
+        let log = world.path("sftp-server.log");
+        // The subsystem is a line for the user's shell.
+        let subsystem = format!("Subsystem sftp /usr/lib/openssh/sftp-server -e -l DEBUG3 2>>{}", log.display());
+        let site = Site::new(world, &subsystem);
+        let sent = Payload::new(5).write_file(&site.here.join("big"), 8 << 20);
+        site.run("put big\nget big back\n").expect_success();
+        assert_eq!(sha256_of_file(&site.there.join("big")), sent);
+        assert_eq!(sha256_of_file(&site.here.join("back")), sent);
+        let log = fs::read_to_string(log).unwrap();
+        for (what, length) in [("read", "32768"), ("read", "261120"), ("write", "32768"), ("write", "261120")] {
+            let pieces = log.lines().filter(|line| {
+                line.contains(&format!(": {what} ")) && line.trim_end().ends_with(&format!("len {length}"))
+            });
+            assert!(pieces.count() > 0, "no {what} of {length} bytes: {log}");
+        }
+    });
+}
+
+#[test]
 fn an_interrupted_get_leaves_a_part_that_reget_completes() {
     in_namespace(|world| {
         let site = Site::new(world, "");

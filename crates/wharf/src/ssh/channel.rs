@@ -269,6 +269,16 @@ impl AsyncWrite for StreamWriter {
     }
 }
 
+impl StreamWriter {
+    /// Writes all of `bytes` without a copy, and waits while the window is closed.
+    pub(super) async fn write_bytes(&mut self, bytes: Bytes) -> Result<(), Error> {
+        match &self.channel {
+            Some(channel) => Ok(channel.data_bytes(bytes).await?),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Drop for StreamWriter {
     fn drop(&mut self) {
         let Some(channel) = self.channel.take() else { return };

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 
 use super::attributes::Attributes;
 use super::error::Error;
-use super::packet::{self, Entry, LONGEST, Reply, Request};
+use super::packet::{self, Entry, LONGEST, Limits, Reply, Request};
 use crate::lock;
 use crate::ssh::{Session, Stream};
 
@@ -22,6 +22,8 @@ use crate::ssh::{Session, Stream};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Requests that wait to be written; who has more waits.
 const WAITING: usize = 64;
+/// The extension by which a server states its limits.
+const LIMITS: &str = "limits@openssh.com";
 /// The most names that a folder is read to.
 const MOST_ENTRIES: usize = 1_000_000;
 
@@ -31,7 +33,14 @@ pub struct Sftp {
     requests: mpsc::Sender<Bytes>,
     extensions: Vec<(String, Bytes)>,
     patience: Duration,
+    limits: tokio::sync::Mutex<Stated>,
     tasks: [AbortHandle; 2],
+}
+
+/// What the server says of its limits, which it is asked for at the beginning and heard when they matter.
+enum Stated {
+    Asked(Pending),
+    Known(Limits),
 }
 
 #[derive(Default)]
@@ -98,17 +107,23 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    pub(super) async fn reply(self) -> Result<Reply, Error> {
-        let Self { mut reply, shared, patience } = self;
+    pub(super) async fn reply(mut self) -> Result<Reply, Error> {
+        self.wait().await
+    }
+
+    /// As [`reply`](Self::reply). Given up half-way it can be done again; once it is done it cannot.
+    async fn wait(&mut self) -> Result<Reply, Error> {
+        let Self { reply, shared, patience } = self;
+        let patience = *patience;
         loop {
-            match tokio::time::timeout(patience, &mut reply).await {
+            match tokio::time::timeout(patience, &mut *reply).await {
                 Ok(Ok(reply)) => return Ok(reply),
-                Ok(Err(_)) => return Err(closed(&shared)),
+                Ok(Err(_)) => return Err(closed(shared)),
                 // Over a slow link a reply waits its turn: what counts is that any comes.
                 Err(_) if lock(&shared.state).heard.is_some_and(|heard| heard.elapsed() < patience) => {}
                 Err(_) => {
                     shared.end(&format!("the server has not answered for {} s", patience.as_secs()));
-                    return Err(closed(&shared));
+                    return Err(closed(shared));
                 }
             }
         }
@@ -144,8 +159,8 @@ impl Sftp {
         let write_shared = Arc::clone(&shared);
         let writing = tokio::spawn(async move {
             while let Some(request) = to_write.recv().await {
-                if let Err(error) = writer.write_all(&request).await {
-                    write_shared.end(&error.to_string());
+                if let Err(why) = writer.write_bytes(request).await {
+                    write_shared.end(&why.to_string());
                     return;
                 }
             }
@@ -157,7 +172,30 @@ impl Sftp {
             read_shared.end(&why);
         });
         let tasks = [writing.abort_handle(), reading.abort_handle()];
-        Ok(Self { shared, requests, extensions, patience: PATIENCE, tasks })
+        let limits = tokio::sync::Mutex::new(Stated::Known(Limits::default()));
+        let sftp = Self { shared, requests, extensions, patience: PATIENCE, limits, tasks };
+        if sftp.has(LIMITS) {
+            let asked = sftp.ask(&Request::Extended { name: LIMITS, words: &[] }).await?;
+            *sftp.limits.lock().await = Stated::Asked(asked);
+        }
+        Ok(sftp)
+    }
+
+    /// The server's limits, as far as it states any.
+    pub(super) async fn limits(&self) -> Result<Limits, Error> {
+        let mut stated = self.limits.lock().await;
+        if let Stated::Asked(pending) = &mut *stated {
+            let limits = match pending.wait().await? {
+                Reply::Extended(reply) => Limits::decode(reply).map_err(|why| Error::Protocol(why.to_owned()))?,
+                // It cannot say after all.
+                _ => Limits::default(),
+            };
+            *stated = Stated::Known(limits);
+        }
+        match &*stated {
+            Stated::Known(limits) => Ok(*limits),
+            Stated::Asked(_) => Ok(Limits::default()),
+        }
     }
 
     /// Gives the session up when the server is silent for `patience` while it owes a reply; 60 s without this.
@@ -175,6 +213,11 @@ impl Sftp {
 
     /// Asks, and returns at once.
     pub(super) async fn ask(&self, request: &Request<'_>) -> Result<Pending, Error> {
+        self.ask_as(|id| request.encode(id)).await
+    }
+
+    /// Asks what `encode` makes of the request's number, and returns at once.
+    pub(super) async fn ask_as(&self, encode: impl FnOnce(u32) -> Bytes) -> Result<Pending, Error> {
         let (reply_to, reply) = oneshot::channel();
         let id = {
             let mut state = lock(&self.shared.state);
@@ -191,7 +234,7 @@ impl Sftp {
             state.waiting.insert(id, reply_to);
             id
         };
-        match tokio::time::timeout(self.patience, self.requests.send(request.encode(id))).await {
+        match tokio::time::timeout(self.patience, self.requests.send(encode(id))).await {
             Ok(Ok(())) => Ok(Pending { reply, shared: Arc::clone(&self.shared), patience: self.patience }),
             Ok(Err(_)) => Err(closed(&self.shared)),
             Err(_) => {

@@ -8,6 +8,7 @@
 mod attributes;
 mod client;
 mod error;
+mod pace;
 mod packet;
 mod transfer;
 

@@ -35,11 +35,6 @@ pub(super) enum Request<'a> {
         offset: u64,
         length: u32,
     },
-    Write {
-        handle: &'a [u8],
-        offset: u64,
-        data: &'a [u8],
-    },
     Stat {
         path: &'a [u8],
         follow: bool,
@@ -98,7 +93,6 @@ impl Request<'_> {
             Self::Open { .. } => 3,
             Self::Close { .. } => 4,
             Self::Read { .. } => 5,
-            Self::Write { .. } => 6,
             Self::Stat { follow: false, .. } => 7,
             Self::FStat { .. } => 8,
             Self::SetStat { .. } => 9,
@@ -119,7 +113,7 @@ impl Request<'_> {
 
     /// The whole packet, its length in front.
     pub(super) fn encode(&self, id: u32) -> Bytes {
-        let mut out = BytesMut::with_capacity(64 + if let Self::Write { data, .. } = self { data.len() } else { 256 });
+        let mut out = BytesMut::with_capacity(320);
         out.put_u32(0);
         out.put_u8(self.kind());
         out.put_u32(id);
@@ -133,11 +127,6 @@ impl Request<'_> {
                 string(&mut out, handle);
                 out.put_u64(*offset);
                 out.put_u32(*length);
-            }
-            Self::Write { handle, offset, data } => {
-                string(&mut out, handle);
-                out.put_u64(*offset);
-                string(&mut out, data);
             }
             Self::Close { handle } | Self::FStat { handle } | Self::ReadDir { handle } => string(&mut out, handle),
             Self::SetStat { path: at, attributes } | Self::FSetStat { handle: at, attributes } => {
@@ -164,6 +153,48 @@ impl Request<'_> {
             }
         }
         finish(out)
+    }
+}
+
+/// A request to write, around data that are read into their place: a large file is copied once less.
+pub(super) struct Writing {
+    packet: BytesMut,
+    /// Where the data begin.
+    data: usize,
+}
+
+impl Writing {
+    /// With room for so many bytes of data.
+    pub(super) fn new(handle: &[u8], offset: u64, room: usize) -> Self {
+        let data = 4 + 1 + 4 + 4 + handle.len() + 8 + 4;
+        let mut packet = BytesMut::with_capacity(data + room);
+        packet.put_u32(0);
+        packet.put_u8(6);
+        packet.put_u32(0);
+        string(&mut packet, handle);
+        packet.put_u64(offset);
+        packet.put_u32(0);
+        packet.resize(data + room, 0);
+        Self { packet, data }
+    }
+
+    /// The place of the data.
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        &mut self.packet[self.data..]
+    }
+
+    /// Cuts it to the first `length` bytes of data.
+    pub(super) fn cut(&mut self, length: usize) {
+        let length = length.min(self.packet.len() - self.data);
+        self.packet.truncate(self.data + length);
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        self.packet[self.data - 4..self.data].copy_from_slice(&length.to_be_bytes());
+    }
+
+    /// The whole packet.
+    pub(super) fn encode(mut self, id: u32) -> Bytes {
+        self.packet[5..9].copy_from_slice(&id.to_be_bytes());
+        finish(self.packet)
     }
 }
 
@@ -222,6 +253,22 @@ pub(super) fn version(mut packet: Bytes) -> Result<(u32, Vec<(String, Bytes)>), 
         extensions.push((name, take_string(&mut packet)?));
     }
     Ok((version, extensions))
+}
+
+/// What the server says of itself in answer to `limits@openssh.com` (OpenSSH's PROTOCOL, section 4.8): the longest packet,
+/// the longest read and the longest write, in bytes; 0 where it says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub(super) packet: u64,
+    pub(super) read: u64,
+    pub(super) write: u64,
+}
+
+impl Limits {
+    pub(super) fn decode(mut reply: Bytes) -> Result<Self, Broken> {
+        let mut number = || take_u64(&mut reply);
+        Ok(Self { packet: number()?, read: number()?, write: number()? })
+    }
 }
 
 /// Any other reply: whose question it answers, and what it says.

@@ -2,13 +2,20 @@
 
 use bytes::Bytes;
 
-use super::packet::{self, Reply, Request};
+use tokio::time::{Duration, Instant};
+
+use super::pace::Pace;
+use super::packet::{self, Limits, Reply, Request, Writing};
 use super::*;
 
 #[test]
 fn requests_have_their_golden_bytes() {
     let read = Request::Read { handle: b"h", offset: 1 << 33, length: 32768 };
     assert_eq!(read.encode(7)[..], b"\0\0\0\x16\x05\0\0\0\x07\0\0\0\x01h\0\0\0\x02\0\0\0\0\0\0\x80\0"[..]);
+    let mut write = Writing::new(b"h", 1 << 33, 5);
+    write.room()[..3].copy_from_slice(b"abc");
+    write.cut(3);
+    assert_eq!(write.encode(7)[..], b"\0\0\0\x19\x06\0\0\0\x07\0\0\0\x01h\0\0\0\x02\0\0\0\0\0\0\0\x03abc"[..]);
     let open = Request::Open {
         path: b"/\xff",
         flags: 26,
@@ -70,5 +77,50 @@ fn names_that_leave_the_folder_are_refused() {
     }
     for name in [&b"a"[..], b"...", b"..a", b"-rf", b"\xff\xfe", b"a b"] {
         assert!(local_name(name).is_some(), "{name:?}");
+    }
+}
+
+#[test]
+fn pieces_grow_to_what_the_server_states_while_answers_come_quickly() {
+    let begin = Instant::now();
+    let grown = |limits: Limits| {
+        let mut pace = Pace::reading(&limits, begin);
+        let mut pieces = vec![pace.piece()];
+        for _ in 0..8 {
+            pace.answered(begin);
+            if pieces.last() != Some(&pace.piece()) {
+                pieces.push(pace.piece());
+            }
+        }
+        pieces
+    };
+    let openssh = Limits { packet: 262_144, read: 261_120, write: 261_120 };
+    assert_eq!(grown(openssh), [32_768, 65_536, 131_072, 261_120]);
+    // It states nothing, or more than is taken here, or less than every server takes.
+    assert_eq!(grown(Limits::default()), [32_768]);
+    assert_eq!(grown(Limits { packet: u64::MAX, read: u64::MAX, write: 0 }).last(), Some(&261_120));
+    assert_eq!(grown(Limits { packet: 10_000, read: 261_120, write: 0 }), [8_976]);
+    assert_eq!(grown(Limits { packet: 1, read: 1, write: 1 }), [1]);
+}
+
+#[test]
+fn pieces_are_small_again_once_answers_are_slow() {
+    let begin = Instant::now();
+    let mut pace = Pace::writing(&Limits { packet: 0, read: 0, write: 261_120 }, begin);
+    for _ in 0..3 {
+        pace.answered(begin);
+    }
+    assert_eq!(pace.piece(), 261_120);
+    pace.answered(begin + Duration::from_secs(2));
+    assert_eq!(pace.piece(), 32_768);
+}
+
+#[test]
+fn limits_are_read_to_the_byte_and_every_cut_is_noticed() {
+    const LIMITS: &[u8] = b"\0\0\0\0\0\x04\0\0\0\0\0\0\0\x03\xfc\0\0\0\0\0\0\x03\xf0\0\0\0\0\0\0\0\x03\xfb";
+    let limits = Limits { packet: 262_144, read: 261_120, write: 258_048 };
+    assert_eq!(Limits::decode(Bytes::from_static(LIMITS)), Ok(limits));
+    for length in 0..24 {
+        assert!(Limits::decode(Bytes::from_static(&LIMITS[..length])).is_err(), "{length}");
     }
 }

@@ -5,12 +5,15 @@
 
 use std::collections::VecDeque;
 
+use tokio::time::Instant;
+
 use super::client::{Handle, Pending, Sftp, done, unexpected};
 use super::error::Error;
-use super::packet::{Reply, Request};
+use super::pace::Pace;
+use super::packet::{Reply, Request, Writing};
 
-/// What one request asks for or brings, in bytes: what every server takes (section 3 of the draft: 34000 in all).
-const PIECE: u32 = 32 << 10;
+/// Bytes that may be under way: as many as the SSH channel's window lets come.
+const UNDER_WAY: u64 = 16 << 20;
 
 /// Bytes on their way out, in order.
 pub trait Source {
@@ -59,18 +62,22 @@ impl Sftp {
     ) -> Result<u64, Error> {
         let mut under_way: VecDeque<Asked> = VecDeque::new();
         let (mut next, mut taken, mut at_end) = (offset, offset, false);
+        let mut pace = Pace::reading(&self.limits().await?, Instant::now());
         loop {
             // Beyond the size as told one request at a time: it finds the end, or a file that grows.
             while !at_end
                 && under_way.len() < requests.max(1)
-                && (size.is_some_and(|size| next < size) || under_way.is_empty())
+                && (size.is_some_and(|size| next < size && next - taken < UNDER_WAY) || under_way.is_empty())
             {
-                let pending = self.ask(&Request::Read { handle: &file.handle, offset: next, length: PIECE }).await?;
-                under_way.push_back(Asked { pending, offset: next, length: PIECE });
-                next = next.saturating_add(PIECE.into());
+                let length = pace.piece();
+                let pending = self.ask(&Request::Read { handle: &file.handle, offset: next, length }).await?;
+                under_way.push_back(Asked { pending, offset: next, length });
+                next = next.saturating_add(length.into());
             }
             let Some(Asked { pending, offset: at, length }) = under_way.pop_front() else { break };
-            match pending.reply().await? {
+            let reply = pending.reply().await?;
+            pace.answered(Instant::now());
+            match reply {
                 Reply::Data(data) if data.is_empty() => {
                     return Err(Error::Protocol("a read brought nothing, and no end".to_owned()));
                 }
@@ -119,22 +126,26 @@ impl Sftp {
         mut progress: impl FnMut(u64),
     ) -> Result<u64, Error> {
         let mut under_way: VecDeque<(Pending, u64)> = VecDeque::new();
-        let mut buffer = vec![0; PIECE as usize];
-        let (mut next, mut at_end) = (offset, false);
+        let (mut next, mut confirmed, mut at_end) = (offset, offset, false);
+        let mut pace = Pace::writing(&self.limits().await?, Instant::now());
         loop {
-            while !at_end && under_way.len() < requests.max(1) {
-                let length = source.read(&mut buffer).map_err(Error::Local)?;
+            while !at_end && under_way.len() < requests.max(1) && (next - confirmed < UNDER_WAY || under_way.is_empty())
+            {
+                let mut request = Writing::new(&file.handle, next, pace.piece() as usize);
+                let length = source.read(request.room()).map_err(Error::Local)?;
                 if length == 0 {
                     at_end = true;
                     break;
                 }
-                let data = &buffer[..length];
-                let pending = self.ask(&Request::Write { handle: &file.handle, offset: next, data }).await?;
+                request.cut(length);
+                let pending = self.ask_as(|id| request.encode(id)).await?;
                 under_way.push_back((pending, length as u64));
                 next += length as u64;
             }
             let Some((pending, length)) = under_way.pop_front() else { break };
             done(pending.reply().await?, &file.path)?;
+            pace.answered(Instant::now());
+            confirmed += length;
             progress(length);
         }
         Ok(next - offset)
