@@ -20,14 +20,27 @@ use sim::link::{Frame, Link, LinkModel, Loss};
 const ONE_WAY: Duration = Duration::from_millis(40);
 /// The share of frames that are lost, each way.
 const LOSS: f64 = 0.02;
-/// What is lost follows from it: the same frames of each direction, by their number, in every run.
-const SEED: u64 = 0x5ea_b1ed;
-/// Tells the run inside the namespace that its link is to be the bad one.
+/// Tells the run inside the namespace that its link is to be the bad one, and by its value the seed.
 const VARIABLE: &str = "WHARF_INTEROP_BAD_LINK";
+/// A seed for all tests, in place of each its own.
+const SEED: &str = "WHARF_INTEROP_SEED";
 
-/// Has a program, which is to be the test itself, run over the bad link.
-pub(crate) fn choose(command: &mut Command) {
-    command.env(VARIABLE, "1");
+/// Has a program, which is to be the test `test` itself, run over the bad link.
+///
+/// What is lost follows from the test's name: the same frames of each direction, by their number, in every run, and other
+/// ones in every test.
+///
+/// # Panics
+///
+/// When a seed is given that is no number.
+pub(crate) fn choose(command: &mut Command, test: &str) {
+    let seed = match std::env::var(SEED) {
+        Ok(given) => given.parse().unwrap_or_else(|_| panic!("{SEED} is {given}, which is no number")),
+        Err(_) => test
+            .bytes()
+            .fold(0x_cbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)),
+    };
+    command.env(VARIABLE, seed.to_string());
 }
 
 /// Whether this run's link is the bad one.
@@ -56,14 +69,18 @@ impl Names {
 ///
 /// When they cannot be opened.
 pub(crate) fn start(wire: &str, far: &str) {
-    println!("a bad link: {ONE_WAY:?} each way, {} % of the frames lost, seed {SEED:#x}", LOSS * 100.0);
+    let seed = std::env::var(VARIABLE).ok().and_then(|seed| seed.parse().ok()).expect("the outer run names the seed");
+    println!("a bad link: {ONE_WAY:?} each way, {} % of the frames lost; {SEED}={seed} loses the same", LOSS * 100.0);
     // Whole frames of Ethernet, so that each of them is lost for itself.
     let open = |name: &str| {
         let options = TapOptions { mac: None, offload: false };
         Tap::open_with(name, options).unwrap_or_else(|error| panic!("{name}: {error}"))
     };
     let (wire, far) = (open(wire), open(far));
-    thread::Builder::new().name("bad link".to_owned()).spawn(move || carry(wire, far)).expect("threads can be made");
+    thread::Builder::new()
+        .name("bad link".to_owned())
+        .spawn(move || carry(wire, far, seed))
+        .expect("threads can be made");
 }
 
 /// One direction.
@@ -93,8 +110,8 @@ impl Direction {
     }
 }
 
-fn carry(mut wire: Tap, mut far: Tap) {
-    let (mut forth, mut back) = (Direction::new(SEED), Direction::new(!SEED));
+fn carry(mut wire: Tap, mut far: Tap, seed: u64) {
+    let (mut forth, mut back) = (Direction::new(seed), Direction::new(!seed));
     let origin = Instant::now();
     let clock = || stack::Instant::ZERO + origin.elapsed();
     loop {

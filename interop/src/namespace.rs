@@ -101,7 +101,7 @@ fn run_inside(test: &str, over_a_bad_link: bool) {
         .stdout(output.try_clone().expect("a descriptor can be copied"))
         .stderr(output);
     if over_a_bad_link {
-        bad_link::choose(&mut command);
+        bad_link::choose(&mut command, test);
     }
     let mut child = command.spawn().expect("unshare(1) starts");
     // Twice the limit of a step: the step's own complaint, which says more, comes first.

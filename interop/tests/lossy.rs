@@ -121,6 +121,11 @@ fn a_download_is_gone_on_with() {
 }
 
 #[test]
+fn a_download_whose_way_is_cut_is_gone_on_with() {
+    again_over_a_bad_link("wget::a_pulled_cable_is_told_and_after_it_is_back_the_download_goes_on");
+}
+
+#[test]
 fn the_version_of_http_is_chosen() {
     again_over_a_bad_link("wget::the_version_of_http_is_the_servers_choice_or_the_commands");
 }

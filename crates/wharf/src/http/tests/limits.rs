@@ -78,10 +78,23 @@ async fn trailers_come_with_the_body_and_not_without_end() {
 
 #[tokio::test]
 async fn a_body_longer_than_announced_is_an_error() {
+    for connection in ["", "Connection: close\r\n"] {
+        let world = World::default();
+        let head = format!("HTTP/1.1 200 OK\r\n{connection}Content-Length: 3\r\n\r\n");
+        world.serve("h:80", Act::Say(format!("{head}abcdef")));
+        let error = failure(&world.client(), get("http://h/")).await;
+        assert!(matches!(error, Error::TooMuch { expected: 3 }), "{connection}{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_promises_to_close_and_does_not_keeps_nobody_waiting() {
     let world = World::default();
-    world.serve("h:80", Act::Say("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcdef".to_owned()));
-    let error = failure(&world.client(), get("http://h/")).await;
-    assert!(matches!(error, Error::TooMuch { expected: 3 }), "{error}");
+    let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\n";
+    world.serve("h:80", Act::SayAndHold(format!("{head}abc")));
+    let begun = tokio::time::Instant::now();
+    assert_eq!(text(world.client().send(get("http://h/")).await.unwrap()).await.unwrap(), "abc");
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
