@@ -38,7 +38,8 @@ pub(super) use self::exchange::exchange;
 pub(super) use self::socket::options as socket_options;
 
 /// How long QUIC is given before a request that could go over TCP goes there.
-const HEAD_START: Duration = Duration::from_secs(1);
+// RFC 9002 section 6.2.2: a first datagram that is lost is sent again after a second. One loss must not cost QUIC.
+const HEAD_START: Duration = Duration::from_secs(2);
 
 /// What a server may send on one stream before it is read, and on all together, in bytes.
 const STREAM_WINDOW: u32 = 4 << 20;
