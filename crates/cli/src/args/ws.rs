@@ -18,7 +18,7 @@ pub(crate) struct Ws {
     /// Offer these subprotocols, the preferred one first
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) subprotocol: Vec<String>,
-    /// Send a Ping when nothing came for so long, and give up when nothing comes for as long again
+    /// Send a Ping when nothing came for so long, and give up when nothing comes for as long again, 5 s at least
     #[arg(long, value_name = "S", value_parser = seconds)]
     pub(crate) ping: Option<Duration>,
     /// Send lines as binary messages, and write binary messages as they are

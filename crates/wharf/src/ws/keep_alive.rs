@@ -6,9 +6,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
+/// The least that a peer is given to answer: over a link that loses now and then, TCP needs a second or two to bring a Ping
+/// there and its answer back, however often one is wanted.
+const LEAST_PATIENCE: Duration = Duration::from_secs(5);
+
 /// When to ping, and when to give up.
 pub(super) struct KeepAlive {
-    pub(super) interval: Duration,
+    interval: Duration,
+    /// How long nothing may come after a Ping.
+    pub(super) patience: Duration,
     timer: Pin<Box<Sleep>>,
     /// Bytes that had come from the peer when the timer was set.
     seen: u64,
@@ -26,7 +32,8 @@ pub(super) enum Due {
 
 impl KeepAlive {
     pub(super) fn new(interval: Duration) -> Self {
-        Self { interval, timer: Box::pin(tokio::time::sleep(interval)), seen: 0, pinged: false }
+        let patience = interval.max(LEAST_PATIENCE);
+        Self { interval, patience, timer: Box::pin(tokio::time::sleep(interval)), seen: 0, pinged: false }
     }
 
     /// What is due when `read` bytes have come so far; wakes `context` when that may have changed.
@@ -44,7 +51,7 @@ impl KeepAlive {
             return Due::GiveUp;
         }
         self.pinged = true;
-        self.timer.as_mut().reset(Instant::now() + self.interval);
+        self.timer.as_mut().reset(Instant::now() + self.patience);
         // Polled so that it wakes us.
         let _ = self.timer.as_mut().poll(context);
         Due::Ping

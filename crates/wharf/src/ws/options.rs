@@ -23,7 +23,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// How long the peer may take to answer a Close frame and to end the connection.
     pub close: Duration,
-    /// Send a Ping when nothing came for so long, and give up when nothing comes for as long again.
+    /// Send a Ping when nothing came for so long, and give up when nothing comes for as long again, and for five
+    /// seconds at least.
     pub keep_alive: Option<Duration>,
 }
 

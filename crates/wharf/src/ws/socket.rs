@@ -374,7 +374,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             Due::Ping => Some(self.put(Message::Ping(Bytes::new()))),
             Due::GiveUp => {
                 self.over = true;
-                Some(Err(Error::Silent { after: keep_alive.interval }))
+                Some(Err(Error::Silent { after: keep_alive.patience }))
             }
         }
     }

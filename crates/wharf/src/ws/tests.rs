@@ -231,6 +231,22 @@ async fn a_silent_peer_is_pinged_and_then_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn however_often_a_peer_is_pinged_it_has_five_seconds_to_answer() {
+    let often = Some(Duration::from_millis(200));
+    let (mut client, mut far) = raw_server(Limits { keep_alive: often, ..Limits::default() }).await;
+    let answering = tokio::spawn(async move {
+        far.read_exact(&mut [0; 6]).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        far.write_all(b"\x8a\x00").await.unwrap();
+        far
+    });
+    assert_eq!(client.recv().await.unwrap(), Some(Message::Pong(Bytes::new())));
+    let _far = answering.await.unwrap();
+    let outcome = client.recv().await;
+    assert!(matches!(outcome, Err(Error::Silent { after }) if after == Duration::from_secs(5)), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_does_not_answer_a_close_frame_is_given_up() {
     let (mut client, mut far) = raw_server(Limits::default()).await;
     far.write_all(b"\x81\x02hi").await.unwrap();
