@@ -32,7 +32,7 @@ mod world;
 
 pub use authority::{Authority, Identity};
 pub use http_peers::{KeepingWeb, Line, Scripted, start_caddy, start_microsocks, start_nghttpd, start_tinyproxy};
-pub use namespace::{again_over_a_bad_link, in_namespace};
+pub use namespace::{again_over_a_bad_link, in_namespace, in_namespace_over_a_bad_link};
 pub use payload::{Payload, sha256_of_file};
 pub use peers::{HTTP_PORT, HTTPS_PORT, Names, Web};
 pub use program::{Finished, Program, Running};

@@ -36,6 +36,19 @@ const AFTER_A_PANIC: Duration = Duration::from_secs(20);
 ///
 /// When the body panics, when it hangs, or when the system allows no namespaces: with all that is known about why.
 pub fn in_namespace<F: FnOnce(&World)>(body: F) {
+    in_namespace_over(body, false);
+}
+
+/// As [`in_namespace`], over the bad link of [`again_over_a_bad_link`].
+///
+/// # Panics
+///
+/// As [`in_namespace`].
+pub fn in_namespace_over_a_bad_link<F: FnOnce(&World)>(body: F) {
+    in_namespace_over(body, true);
+}
+
+fn in_namespace_over<F: FnOnce(&World)>(body: F, bad_link: bool) {
     let test = test_name::<F>();
     if env::var(INSIDE).is_ok_and(|inside| inside == test) {
         let directory = env::var_os(DIRECTORY).expect("the outer run names a directory");
@@ -44,7 +57,7 @@ pub fn in_namespace<F: FnOnce(&World)>(body: F) {
         end_soon_after_a_panic();
         body(&world);
     } else {
-        run_inside(test, false);
+        run_inside(test, bad_link);
     }
 }
 

@@ -47,7 +47,7 @@ fn the_address_is_probed_for_and_announced() {
         let capture = world.path("dhcp.pcapng");
         let capture = capture.to_string_lossy();
         world
-            .wharf(&["ping", "10.9.0.1", "-c", "1", "--link", &tap.link(), "--capture", &capture])
+            .wharf(&["ping", "10.9.0.1", "-c", "3", "-i", "0.1", "--link", &tap.link(), "--capture", &capture])
             .run()
             .expect_success();
         let count = |filter: &str| {

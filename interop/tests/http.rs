@@ -164,7 +164,7 @@ fn files_arrive_whole_over_every_version() {
 fn bodies_are_sent_whole_over_every_version() {
     in_namespace(|world| {
         let station = Station::new(world);
-        let (web, size) = (station.web(), world.amount(SIZE));
+        let (web, size) = (station.web(), world.amount(4 * SIZE) / 4);
         let root = web.file("").to_string_lossy().into_owned();
         start_caddy(world, station.tap.address, &root, "files.test");
         let source = world.path("source.bin");

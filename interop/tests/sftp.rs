@@ -68,8 +68,8 @@ fn status(finished: &Finished) -> i32 {
 }
 
 /// So many bytes as a command tells them.
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
+fn told(bytes: u64) -> String {
+    if bytes < 1_000_000 { format!("{:.1} kB", bytes as f64 / 1e3) } else { format!("{:.1} MB", bytes as f64 / 1e6) }
 }
 
 fn wait_for(mut condition: impl FnMut() -> bool, what: &str) {
@@ -90,7 +90,7 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn files_go_and_come_whole_while_keys_are_exchanged_anew() {
     in_namespace(|world| {
-        let size = world.amount(64 << 20);
+        let size = world.amount(128 << 20) / 2;
         let site = Site::new(world, &format!("RekeyLimit {}", size / 8));
         let sent = Payload::new(3).write_file(&site.here.join("big"), size);
         for (name, length) in [("empty", 0), ("one", 1), ("piece", 32_768), ("more", 32_769)] {
@@ -98,7 +98,7 @@ fn files_go_and_come_whole_while_keys_are_exchanged_anew() {
         }
         let lines = "put big\nput empty\nput one\nput piece\nput more\nlmkdir back\nget * back\n";
         let done = site.run(lines).succeeded();
-        assert!(done.stdout.contains(&format!("sent, {}", megabytes(size))), "{done}");
+        assert!(done.stdout.contains(&format!("sent, {}", told(size))), "{done}");
         assert_eq!(names(&site.there), ["big", "empty", "more", "one", "piece"]);
         assert_eq!(sha256_of_file(&site.there.join("big")), sent);
         assert_eq!(sha256_of_file(&site.here.join("back/big")), sent);
@@ -226,7 +226,7 @@ fn folders_keep_their_shape_times_and_permissions_and_links_do_not_go_round() {
 fn a_cable_pulled_during_put_leaves_nothing_under_the_name_and_reput_goes_on() {
     in_namespace(|world| {
         let site = Site::new(world, "ClientAliveInterval 1\nClientAliveCountMax 60");
-        let size = world.amount(256 << 20);
+        let size = world.amount(512 << 20) / 2;
         let sent = Payload::new(5).write_file(&site.here.join("big"), size);
         let part = site.there.join("big.part");
         let length = |file: &Path| fs::metadata(file).map_or(0, |file| file.len());
@@ -252,7 +252,7 @@ fn a_cable_pulled_during_put_leaves_nothing_under_the_name_and_reput_goes_on() {
         );
         assert!(before < size, "the cable was pulled too late");
         let done = site.run("reput big").succeeded();
-        assert!(!done.stdout.contains(&megabytes(size)), "it began anew: {done}");
+        assert!(!done.stdout.contains(&told(size)), "it began anew: {done}");
         assert_eq!(names(&site.there), ["big"]);
         assert_eq!(sha256_of_file(&site.there.join("big")), sent);
     });
@@ -296,7 +296,7 @@ fn an_interrupted_get_leaves_a_part_that_reget_completes() {
         assert_eq!(status(&done), 1);
         assert_eq!(names(&site.here), ["big.part"]);
         let done = site.run("reget big").succeeded();
-        assert!(!done.stdout.contains(&megabytes(size)), "it began anew: {done}");
+        assert!(!done.stdout.contains(&told(size)), "it began anew: {done}");
         assert_eq!(names(&site.here), ["big"]);
         assert_eq!(sha256_of_file(&site.here.join("big")), sent);
         // Whole already.

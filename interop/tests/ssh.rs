@@ -471,7 +471,7 @@ fn ports_lead_through_the_session_both_ways_and_by_socks() {
         assert_eq!(status(&running.wait()), 143);
         let running = site.trusting(&sshd, &["-N", "-L", "4001:10.9.0.1:4100"], &[]).start();
         wait_for(|| opens(4001), "the local port");
-        let length = world.amount(16 << 20) / 4;
+        let length = world.amount(32 << 20) / 8;
         let threads: Vec<_> = (0..4_u64)
             .map(|seed| {
                 std::thread::spawn(move || {

@@ -92,7 +92,7 @@ fn binary_fragmented_and_large_messages_cross_whole() {
         assert!(run.stdout.contains(r#"{"type":"binary","hex":"000102"}"#), "{run}");
         assert!(run.stdout.contains(r#""type":"close","code":1000"#), "{run}");
 
-        let large = world.amount(3 << 20);
+        let large = world.amount(6 << 20) / 2;
         let mut input = vec![b'a'; large as usize];
         input.extend(b"\nshort\n");
         let more = ["--messages", "2", "--fragment", "100000"];
