@@ -173,7 +173,7 @@ impl World {
     /// Of `usual` bytes so many as this test's link carries in a few seconds: all, or a part where it is a bad one.
     #[must_use]
     pub fn amount(&self, usual: u64) -> u64 {
-        // At this loss and delay a window is nine segments on average, which is 1 Mbit/s (RFC 5681, RFC 9438).
+        // At this loss and delay a window is nine segments on average, which is 1 Mbit/s.
         const MOST: u64 = 1 << 20;
         if bad_link::is_chosen() { usual.min(MOST) } else { usual }
     }
