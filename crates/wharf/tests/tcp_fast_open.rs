@@ -114,3 +114,27 @@ fn async_connections_open_fast_too() {
         }
     });
 }
+
+#[test]
+fn an_async_connection_sends_what_a_syn_does_not_hold_as_well() {
+    use tokio::io::AsyncReadExt;
+    let (left, right) = pair();
+    let listener = listener(&right).into_async();
+    let address = listener.local_addr().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        // More than the send buffer.
+        let data = pattern(4, 6 << 20);
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut bytes = vec![0; 6 << 20];
+            stream.read_exact(&mut bytes).await.unwrap();
+            (stream, bytes)
+        };
+        let options = fast();
+        let client = aio::TcpStream::connect_with_data(&left, address, &options, &data);
+        let ((_server, bytes), client) = tokio::join!(server, client);
+        assert!(bytes == data);
+        drop(client.unwrap());
+    });
+}

@@ -9,7 +9,7 @@ use super::TcpStream;
 
 impl TcpStream {
     /// Writes urgent data (`send` with MSG_OOB): the peer is told at once how far it reaches, even while it takes no more data.
-    /// Returns how much of `bytes` was written.
+    /// Returns how much of `bytes` was written. If this is dropped before it is done, what is written next may be marked instead.
     ///
     /// ```
     /// use wharf::aio::{TcpListener, TcpStream};
@@ -32,7 +32,13 @@ impl TcpStream {
     /// # Errors
     /// As a write.
     pub async fn send_out_of_band(&self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(poll_fn(|context| self.shared().poll_write_urgent(context, bytes)).await?)
+        loop {
+            let end = poll_fn(|context| self.shared().poll_announce_urgent(context, bytes.len())).await?;
+            let written = poll_fn(|context| self.shared().poll_write_urgent(context, bytes, end)).await?;
+            if written > 0 || bytes.is_empty() {
+                return Ok(written);
+            }
+        }
     }
 
     /// Whether the next byte to be read is the last urgent one (`sockatmark`). A read stops there, so that what came before can

@@ -107,6 +107,8 @@ pub(crate) enum Completion {
     PeerFinished,
     /// The peer's urgent data reaches up to this position of the receive ring.
     Urgent { mark: u64 },
+    /// The engine knows that what the send ring holds, or will hold, before this position is urgent.
+    UrgentNoted { end: u64 },
     /// There may be room to write.
     Writable,
     /// Everything that was written has arrived.

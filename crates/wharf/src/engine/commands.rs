@@ -55,8 +55,9 @@ impl Engine {
                 }
             }
             (Command::TcpUrgent { end }, _) => {
-                if let Some(Socket::Stream { connection, .. }) = self.sockets.get(socket) {
+                if let Some(Socket::Stream { state, connection }) = self.sockets.get(socket) {
                     self.stack.tcp_wrote_urgent(now, *connection, end);
+                    state.complete(Completion::UrgentNoted { end });
                 }
             }
             (Command::TcpSet(option), _) => {

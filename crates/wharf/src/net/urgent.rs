@@ -36,7 +36,14 @@ impl TcpStream {
     /// # Errors
     /// As a write.
     pub fn send_out_of_band(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.wait_to_write(|context| self.shared().poll_write_urgent(context, bytes))
+        loop {
+            let end = self.wait_to_write(|context| self.shared().poll_announce_urgent(context, bytes.len()))?;
+            // The engine's word does not depend on the peer: it is waited for in non-blocking mode too.
+            let written = block::forever(|context| self.shared().poll_write_urgent(context, bytes, end))?;
+            if written > 0 || bytes.is_empty() {
+                return Ok(written);
+            }
+        }
     }
 
     /// Whether the next byte to be read is the last urgent one (`sockatmark`). A read stops there, so that what came before can

@@ -98,6 +98,7 @@ impl Complete for DatagramState {
             | Completion::PeerFinished
             | Completion::Drained
             | Completion::Urgent { .. }
+            | Completion::UrgentNoted { .. }
             | Completion::EchoError { .. } => {}
         }
     }

@@ -47,6 +47,7 @@ impl Complete for EchoState {
             | Completion::Writable
             | Completion::Drained
             | Completion::Urgent { .. }
+            | Completion::UrgentNoted { .. }
             | Completion::Error(_) => {}
         }
         self.readers.wake();

@@ -60,6 +60,7 @@ impl Complete for ListenerState {
             | Completion::Writable
             | Completion::Drained
             | Completion::Urgent { .. }
+            | Completion::UrgentNoted { .. }
             | Completion::EchoError { .. } => None,
         };
         if let Some(reason) = reason {

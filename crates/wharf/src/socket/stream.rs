@@ -39,6 +39,8 @@ pub(crate) struct StreamState {
     reported: AtomicBool,
     /// How far the peer's urgent data reaches, as a position of the receive ring; zero if there never was any.
     pub(super) urgent_mark: AtomicU64,
+    /// Up to which position of the send ring the engine knows that what is written, or will be, is urgent.
+    pub(super) urgent_noted: AtomicU64,
     pub(super) read: Mutex<ReadSide>,
     pub(super) write: Mutex<WriteSide>,
     pub(super) readers: WakerSet,
@@ -83,6 +85,7 @@ impl StreamState {
             closed: OnceLock::new(),
             reported: AtomicBool::new(false),
             urgent_mark: AtomicU64::new(0),
+            urgent_noted: AtomicU64::new(0),
             read: Mutex::new(ReadSide {
                 receive,
                 urgent: UrgentReader::default(),
@@ -149,6 +152,10 @@ impl Complete for StreamState {
             Completion::Urgent { mark } => {
                 // Release: who sees that the ring is not marked any more sees this. Readers are woken when it is not.
                 self.urgent_mark.store(mark, Ordering::Release);
+            }
+            Completion::UrgentNoted { end } => {
+                self.urgent_noted.fetch_max(end, Ordering::Release);
+                self.writers.wake();
             }
             Completion::Writable => {
                 if !self.writers.is_empty() && self.has_room_worth_waking() {

@@ -3,6 +3,9 @@
 //! The engine marks the receive ring before it publishes a byte up to which the peer's urgent data reaches, tells the mark by
 //! [`Completion::Urgent`](crate::control::Completion), takes the ring's mark back and wakes who waits. A reader that finds the
 //! ring marked waits for that, so that it never reads past a mark that it does not know.
+//!
+//! The other way round the engine has to know of a mark before it can see a byte that the mark covers, and it looks at the send
+//! ring whenever it likes: a writer announces the end of what it will write, waits for the engine's word, and then writes.
 
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -10,7 +13,7 @@ use std::task::{Context, Poll};
 use ring::Consumer;
 use stack::tcp::{OutOfBand, UrgentReader};
 
-use super::stream::{ReadSide, Stream, StreamState};
+use super::stream::{ReadSide, Stream, StreamState, WriteSide};
 use crate::control::{Attachment, Command, Marks};
 use crate::error::SocketError;
 use crate::lock;
@@ -106,40 +109,63 @@ impl Stream {
         lock(&self.state.read).urgent.set_out_of_band(!inline);
     }
 
-    /// Writes what there is room for of `bytes`, as urgent.
+    /// Tells the engine that what is written next, as far as there is room for `len` bytes of it, is urgent; returns the
+    /// position that its end has.
+    pub(crate) fn poll_announce_urgent(&self, context: &mut Context<'_>, len: usize) -> Poll<Result<u64, SocketError>> {
+        self.poll_write_side(context, |side| {
+            let fits = len.min(side.send.free());
+            if fits == 0 && len > 0 {
+                return None;
+            }
+            let end = side.send.position() + fits as u64;
+            Some(self.submit(Command::TcpUrgent { end }, Attachment::None).map(|()| end))
+        })
+    }
+
+    /// Writes what there is room for of `bytes` once the engine knows that it is urgent up to `end`. Nothing, if somebody else
+    /// has written there meanwhile: then it has to be announced anew.
     pub(crate) fn poll_write_urgent(
         &self,
         context: &mut Context<'_>,
         bytes: &[u8],
+        end: u64,
     ) -> Poll<Result<usize, SocketError>> {
-        if let Some(result) = self.try_write_urgent(bytes) {
+        self.poll_write_side(context, |side| {
+            let noted = self.state.urgent_noted.load(Ordering::Acquire);
+            if noted < end {
+                return None;
+            }
+            let room = usize::try_from(noted.saturating_sub(side.send.position())).unwrap_or(usize::MAX);
+            let written = side.send.write(&bytes[..bytes.len().min(room)]);
+            if written > 0 {
+                self.mark(Marks::WROTE);
+            }
+            Some(Ok(written))
+        })
+    }
+
+    fn poll_write_side<T>(
+        &self,
+        context: &mut Context<'_>,
+        mut write: impl FnMut(&mut WriteSide) -> Option<Result<T, SocketError>>,
+    ) -> Poll<Result<T, SocketError>> {
+        let mut attempt = || {
+            let mut side = lock(&self.state.write);
+            if side.shut {
+                return Some(Err(SocketError::BrokenPipe));
+            }
+            if let Some(reason) = self.state.write_error() {
+                return Some(Err(reason));
+            }
+            if side.send.is_consumer_gone() {
+                return Some(Err(SocketError::BrokenPipe));
+            }
+            write(&mut side)
+        };
+        if let Some(result) = attempt() {
             return Poll::Ready(result);
         }
         self.state.writers.register(context.waker());
-        self.try_write_urgent(bytes).map_or(Poll::Pending, Poll::Ready)
-    }
-
-    fn try_write_urgent(&self, bytes: &[u8]) -> Option<Result<usize, SocketError>> {
-        let mut side = lock(&self.state.write);
-        if side.shut || side.send.is_consumer_gone() {
-            return Some(Err(SocketError::BrokenPipe));
-        }
-        if let Some(reason) = self.state.write_error() {
-            return Some(Err(reason));
-        }
-        let fits = bytes.len().min(side.send.free());
-        if fits == 0 {
-            return bytes.is_empty().then_some(Ok(0));
-        }
-        // First the mark, then what it marks: the engine looks at the ring whenever it likes, and no byte is to leave
-        // without.
-        let end = side.send.position() + fits as u64;
-        if let Err(error) = self.submit(Command::TcpUrgent { end }, Attachment::None) {
-            return Some(Err(error));
-        }
-        let written = side.send.write(&bytes[..fits]);
-        drop(side);
-        self.mark(Marks::WROTE);
-        (written > 0).then_some(Ok(written))
+        attempt().map_or(Poll::Pending, Poll::Ready)
     }
 }
