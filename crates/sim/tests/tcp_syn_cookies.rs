@@ -182,3 +182,11 @@ fn an_ack_of_a_cookie_that_finds_the_backlog_full_is_dropped_in_silence_and_may_
     assert_eq!(puppet.read(10), b"data");
     assert!(puppet.take().iter().all(|seen| !seen.flags.contains(TcpFlags::RST)));
 }
+
+#[test]
+fn what_a_cookie_has_no_place_for_is_not_agreed_to() {
+    // ECN would stand in the timestamp, which this client does not offer.
+    let (mut puppet, _) = always();
+    puppet.send(&seg(0).flags(SYN | TcpFlags::ECE | TcpFlags::CWR).mss(1460));
+    assert_eq!(puppet.lines(), ["0.000 S. 0:0 ack 1"]);
+}

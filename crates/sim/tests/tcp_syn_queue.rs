@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sim::Puppet;
 use sim::puppet::{ENGINE, PUPPET, frame_of, seg};
-use stack::tcp::{ListenOptions, Phase};
+use stack::tcp::{ListenOptions, Phase, SynCookies};
 use stack::{Config, Discard};
 use wire::icmpv4::{Icmpv4Message, UnreachableCode};
 use wire::protocol::Protocol;
@@ -198,4 +198,109 @@ fn five_hundred_connects_at_once_are_served_at_once() {
         world.accept(B, listener).expect("a connection that waits");
     }
     assert_eq!(world.host(B).stack.discards().of(Discard::TcpBacklog), 0);
+}
+
+#[test]
+fn what_is_no_third_segment_completes_nothing() {
+    let mut puppet = Puppet::new(Config::default());
+    let listener = puppet.listen(ListenOptions::default());
+    puppet.send(&seg(0).flags(SYN).mss(1460));
+    puppet.take();
+    // RFC 5961 section 4.2: another SYN in the window is challenged.
+    puppet.send(&seg(2).flags(SYN));
+    assert_eq!(puppet.lines(), ["0.000 . 1:1 ack 1"]);
+    // RFC 9293 section 3.10.7.4: text from before the window is answered, and what has no ACK is dropped.
+    puppet.send(&seg(0).ack(1).text(b"x"));
+    assert_eq!(puppet.lines(), ["0.000 . 1:1 ack 1"]);
+    puppet.send(&seg(1).text(b"x"));
+    assert_eq!(puppet.lines(), [""; 0]);
+    assert!(puppet.stack.tcp_accept(puppet.instant(), listener).is_none());
+}
+
+#[test]
+fn a_router_that_wants_smaller_packets_does_not_end_it() {
+    let mut puppet = Puppet::new(Config::default());
+    puppet.listen(ListenOptions::default());
+    puppet.send(&seg(0).flags(SYN).mss(1460));
+    let answer = puppet.take_frames().remove(0);
+    let quoted = &answer[14..14 + 28];
+    let code = UnreachableCode::FRAGMENTATION_NEEDED;
+    let error = Icmpv4Message::DestinationUnreachable { code, next_hop_mtu: 1_000, quoted };
+    let mut bytes = vec![0; error.len()];
+    error.emit(&mut bytes);
+    puppet.send_frame(&frame_of(Protocol::ICMP, &bytes));
+    assert_eq!(puppet.stack.tcp_counts().0, 1);
+}
+
+#[test]
+fn a_syn_with_reset_or_acknowledgement_is_no_request() {
+    // RFC 9293 section 3.10.7.2: RST first, then ACK, then SYN.
+    let mut puppet = Puppet::new(Config::default());
+    puppet.listen(ListenOptions::default());
+    puppet.send(&seg(0).flags(SYN | RST));
+    assert_eq!(puppet.lines(), [""; 0]);
+    puppet.send(&seg(0).flags(SYN).ack(1).mss(1460));
+    let answers = puppet.take();
+    assert!(answers.len() == 1 && answers[0].flags.contains(RST), "{answers:?}");
+    assert_eq!(puppet.stack.tcp_counts().0, 0);
+}
+
+#[test]
+fn a_syn_that_came_twice_measures_no_round_trip() {
+    // RFC 6298 section 3: which of the answers is acknowledged cannot be told.
+    let mut puppet = Puppet::new(Config::default());
+    let listener = puppet.listen(ListenOptions::default());
+    puppet.send(&seg(0).flags(SYN).mss(1460));
+    puppet.run_for(Duration::from_millis(70));
+    puppet.send(&seg(0).flags(SYN).mss(1460));
+    puppet.send(&seg(1).ack(1));
+    puppet.accept(listener);
+    assert_eq!(puppet.info().srtt, None);
+}
+
+#[test]
+fn the_time_out_of_a_syn_ack_keeps_within_its_bounds() {
+    // RFC 6298 sections 2.4 and 2.5.
+    let mut config = Config::default();
+    config.tcp.rto_max = Duration::from_secs(2);
+    let mut puppet = Puppet::new(config);
+    puppet.listen(ListenOptions::default());
+    puppet.send(&seg(0).flags(SYN).mss(1460));
+    puppet.run_for(Duration::from_secs(6));
+    let lines = ["0.000", "1.000", "3.000", "5.000"].map(|time| format!("{time} S. 0:0 ack 1"));
+    assert_eq!(puppet.lines(), lines);
+
+    let mut config = Config::default();
+    config.tcp.rto_min = Duration::from_secs(2);
+    let mut puppet = Puppet::new(config);
+    puppet.listen(ListenOptions::default());
+    puppet.send(&seg(0).flags(SYN).mss(1460));
+    puppet.run_for(Duration::from_secs(3));
+    assert_eq!(puppet.lines(), ["0.000 S. 0:0 ack 1", "2.000 S. 0:0 ack 1"]);
+}
+
+#[test]
+fn the_engine_keeps_no_more_handshakes_than_it_was_allowed() {
+    let mut config = Config::default();
+    config.tcp.half_open_limit = 2;
+    config.tcp.syn_cookies = SynCookies::Never;
+    let mut puppet = Puppet::new(config);
+    puppet.listen(ListenOptions::default());
+    for port in 1..=5 {
+        let from = SocketAddrV4::new(PUPPET, port);
+        let frame = puppet.frame_between(from, SocketAddrV4::new(ENGINE, 80), &seg(0).flags(SYN).mss(1460));
+        puppet.send_frame(&frame);
+    }
+    assert_eq!(puppet.stack.tcp_counts().0, 2);
+    assert_eq!(puppet.stack.discards().of(Discard::TcpBacklog), 3);
+}
+
+#[test]
+fn a_listener_announces_the_segment_size_that_it_was_told_to() {
+    let mut puppet = Puppet::new(Config::default());
+    let mut options = ListenOptions::default();
+    options.socket.max_segment = Some(500);
+    puppet.listen(options);
+    puppet.send(&seg(0).flags(SYN).mss(1460));
+    assert_eq!(puppet.take()[0].options.mss, Some(500));
 }

@@ -380,10 +380,11 @@ fn urgent_data_written_before_the_handshake_is_marked_when_it_goes() {
     let mut puppet = Puppet::new(Config::default());
     puppet.connect(&ConnectOptions::default());
     puppet.write_urgent(b"abc");
+    puppet.run_for(Duration::from_secs(1));
     assert!(puppet.take().iter().all(|seen| seen.urgent == 0), "the SYN has nothing to point to");
     puppet.send(&seg(0).ack(1).mss(1460).flags(TcpFlags::SYN));
     let lines = puppet.lines();
-    assert_eq!(lines.last().map(String::as_str), Some("0.000 PU. 1:4 ack 1 urg 3"), "{lines:?}");
+    assert_eq!(lines.last().map(String::as_str), Some("1.000 PU. 1:4 ack 1 urg 3"), "{lines:?}");
 }
 
 #[test]
