@@ -35,13 +35,6 @@ pub(super) fn report(rows: &[Row], report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Where smoltcp may be ahead with CUBIC, and why.
-const EXCUSED: [&str; 1] = [
-    // smoltcp counts the time of CUBIC's curve from the loss. RFC 9438 section 4.2 counts it from the beginning of congestion
-    // avoidance, when the loss is repaired: a long round trip later.
-    "100 Mbit/s, 600 ms, 0.1 % loss",
-];
-
 /// Where smoltcp is ahead: with its best congestion control of Wharf's best, or with one of Wharf's of the same name.
 ///
 /// # Errors
@@ -52,7 +45,6 @@ pub(super) fn verdict(rows: &[Row]) -> Result<()> {
         let mut compare = |what: &str, own: Option<f64>, peer: Option<f64>| {
             if let (Some(own), Some(peer)) = (own, peer)
                 && own < peer * (1.0 - TOLERANCE)
-                && !(EXCUSED.contains(&row.cell.name.as_str()) && what != "reno")
             {
                 behind.push(format!("{}, {what}: {:.3} against {:.3} Mbit/s", row.cell.name, own / 1e6, peer / 1e6));
             }
