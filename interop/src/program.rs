@@ -200,6 +200,16 @@ impl Finished {
         self.status.success()
     }
 
+    /// Its exit status.
+    ///
+    /// # Panics
+    ///
+    /// When a signal ended it.
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| panic!("it died: {self}"))
+    }
+
     /// The same, once it is certain that it succeeded.
     ///
     /// # Panics

@@ -1,41 +1,22 @@
 //! Peers that mean harm or know no better, as a command meets them: its own message, a status, and nothing left under the
 //! final name. What needs more than a script is with its protocol: `failures`, `wget`, `http_cache`, `sftp`, `dns`, `tls`.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::thread;
 
 use wharf_interop::dns::{Answers, Question, Scripted as Liar};
-use wharf_interop::{Finished, Line, Scripted, Tap, World, in_namespace};
+use wharf_interop::{Finished, Line, Scripted, in_namespace};
 
-/// A device, and a folder that has to stay empty.
-struct Site<'a> {
-    world: &'a World,
-    tap: Tap,
-    into: PathBuf,
-}
+use crate::site::Site;
 
-impl<'a> Site<'a> {
-    fn new(world: &'a World) -> Self {
-        Self { world, tap: world.tap(), into: world.make_directory("into") }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Finished {
-        let by_hand = self.tap.by_hand();
-        let by_hand: Vec<&str> = by_hand.iter().map(String::as_str).collect();
-        self.world.wharf(arguments).arguments(&by_hand).directory(&self.into.to_string_lossy()).run()
-    }
-
-    /// `wharf wget` of a server that says `script` fails with `status` and `words`, and leaves nothing.
-    fn refused(&self, script: &[Line], options: &[&str], status: i32, words: &[&str]) {
-        let server = Scripted::start(self.tap.address, vec![script.to_vec()]);
-        let url = format!("http://{}/file", server.address);
-        let run = self.run(&[&["wget", &url], options].concat()).failed_saying(words);
-        assert_eq!(run.status.code(), Some(status), "{run}");
-        assert_eq!(fs::read_dir(&self.into).unwrap().count(), 0, "something was left behind: {run}");
-    }
+/// `wharf wget` of a server that says `script` fails with `status` and `words`, and leaves nothing.
+fn refused(site: &Site<'_>, script: &[Line], options: &[&str], status: i32, words: &[&str]) {
+    let server = Scripted::start(site.tap.address, vec![script.to_vec()]);
+    let url = format!("http://{}/file", server.address);
+    let run = site.wget(&[&url]).arguments(options).run().failed_saying(words);
+    assert_eq!(run.status.code(), Some(status), "{run}");
+    assert_eq!(site.names().len(), 0, "something was left behind: {run}");
 }
 
 fn heard_and_said(text: &str) -> Vec<Line> {
@@ -51,7 +32,7 @@ fn a_body_longer_than_promised_is_told_whether_the_connection_stays_or_ends_and_
                 let head =
                     format!("HTTP/1.1 200 OK\r\nETag: \"a\"\r\nConnection: {connection}\r\nContent-Length: 5\r\n\r\n");
                 let script = heard_and_said(&format!("{head}hello, and more"));
-                site.refused(&script, options, 7, &["more than the 5 bytes"]);
+                refused(&site, &script, options, 7, &["more than the 5 bytes"]);
             }
         }
     });
@@ -69,7 +50,7 @@ fn heads_and_trailers_without_end_are_cut_off() {
             (format!("{head}Transfer-Encoding: chunked\r\n\r\n0\r\n"), "X-More: 1\r\n", "cut short"),
         ] {
             let script = [heard_and_said(&begin), vec![Line::SayForEver(again.to_owned())]].concat();
-            site.refused(&script, &[], 7, &[word]);
+            refused(&site, &script, &[], 7, &[word]);
         }
     });
 }
@@ -80,7 +61,7 @@ fn redirects_that_lead_back_are_given_up() {
         let site = Site::new(world);
         let script =
             heard_and_said("HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: /file?\r\nContent-Length: 0\r\n\r\n");
-        site.refused(&script, &[], 7, &["redirect"]);
+        refused(&site, &script, &[], 7, &["redirect"]);
     });
 }
 
@@ -89,16 +70,16 @@ fn a_server_that_stops_half_way_is_told_with_how_much_came() {
     in_namespace(|world| {
         let site = Site::new(world);
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf";
-        site.refused(&heard_and_said(head), &[], 7, &["4 of 10 bytes came"]);
+        refused(&site, &heard_and_said(head), &[], 7, &["4 of 10 bytes came"]);
         let held = [heard_and_said(head), vec![Line::Hold]].concat();
-        site.refused(&held, &["--timeout", "1"], 4, &["4 of 10 bytes came, then nothing"]);
+        refused(&site, &held, &["--timeout", "1"], 4, &["4 of 10 bytes came, then nothing"]);
     });
 }
 
 /// `wharf nslookup` of `name` at a server that answers so.
 fn looked_up(site: &Site<'_>, name: &str, answer: impl Fn(&Question) -> Answers + Send + 'static) -> Finished {
     let _server = Liar::start(site.tap.address, answer);
-    site.run(&["nslookup", name, "A"])
+    site.wharf(&["nslookup", name, "A"]).run()
 }
 
 #[test]

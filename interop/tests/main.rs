@@ -17,6 +17,7 @@ mod lossy;
 mod origin;
 mod queues;
 mod sftp;
+mod site;
 mod ssh;
 mod ssh_identities;
 mod tcp;

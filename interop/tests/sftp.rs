@@ -3,9 +3,12 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wharf_interop::{Finished, Payload, Program, Running, Sshd, Tap, Typist, World, in_namespace, sha256_of_file};
+
+use crate::site::names;
+use crate::ssh::wait_for;
 
 /// A server that lets one key in, a folder there and one here.
 struct Site<'a> {
@@ -63,28 +66,9 @@ impl<'a> Site<'a> {
     }
 }
 
-fn status(finished: &Finished) -> i32 {
-    finished.status.code().unwrap_or_else(|| panic!("it died: {finished}"))
-}
-
 /// So many bytes as a command tells them.
 fn told(bytes: u64) -> String {
     if bytes < 1_000_000 { format!("{:.1} kB", bytes as f64 / 1e3) } else { format!("{:.1} MB", bytes as f64 / 1e6) }
-}
-
-fn wait_for(mut condition: impl FnMut() -> bool, what: &str) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what} does not come about");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
 }
 
 #[test]
@@ -151,7 +135,7 @@ fn every_command_does_what_it_says_and_a_batch_stops_at_the_first_that_fails() {
         assert_eq!(fs::metadata(site.there.join("sub/b")).unwrap().permissions().mode() & 0o777, 0o640);
         // The second line fails, the third is not reached.
         let done = site.run("cd sub\nrmdir ../sub\nrm b").failed_saying(&["line 3", "sub"]);
-        assert_eq!(status(&done), 1);
+        assert_eq!(done.code(), 1);
         assert!(site.there.join("sub/b").exists());
         site.run("rm sub/*\nrmdir sub").expect_success();
         assert!(names(&site.there).is_empty());
@@ -165,7 +149,7 @@ fn every_command_does_what_it_says_and_a_batch_stops_at_the_first_that_fails() {
             ("chmod 999 x", "octal"),
             ("put /dev/null", "no plain file"),
         ] {
-            assert_eq!(status(&site.run(lines).failed_saying(&[said])), 1, "{lines}");
+            assert_eq!(site.run(lines).failed_saying(&[said]).code(), 1, "{lines}");
         }
         // A file named on the command line is fetched, and that is all.
         fs::write(site.there.join("wanted"), "here it is").unwrap();
@@ -203,7 +187,7 @@ fn folders_keep_their_shape_times_and_permissions_and_links_do_not_go_round() {
             .expect_success();
         // The circle fails, everything else arrives.
         let done = site.run("put -rp tree").failed_saying(&["circle", "one file was not moved"]);
-        assert_eq!(status(&done), 1);
+        assert_eq!(done.code(), 1);
         let copy = site.there.join("tree");
         assert_eq!(names(&copy), names(&tree));
         assert_eq!(fs::read(copy.join("deep/er/leaf")).unwrap(), b"leaf");
@@ -235,7 +219,7 @@ fn a_cable_pulled_during_put_leaves_nothing_under_the_name_and_reput_goes_on() {
         wait_for(|| length(&part) > (size >> 8).max(1 << 17), "the beginning of the file");
         world.ip(&["link", "set", "tap0", "down"]);
         let done = running.wait().failed_saying(&["gone"]);
-        assert_eq!(status(&done), 1, "{done}");
+        assert_eq!(done.code(), 1, "{done}");
         assert!(!site.there.join("big").exists());
         world.ip(&["link", "set", "tap0", "up"]);
         // The old session's server may still write what it has.
@@ -293,7 +277,7 @@ fn an_interrupted_get_leaves_a_part_that_reget_completes() {
         );
         Program::new(world, "kill").arguments(&["-INT", &running.id().to_string()]).run().expect_success();
         let done = running.wait().failed_saying(&["interrupted"]);
-        assert_eq!(status(&done), 1);
+        assert_eq!(done.code(), 1);
         assert_eq!(names(&site.here), ["big.part"]);
         let done = site.run("reget big").succeeded();
         assert!(!done.stdout.contains(&told(size)), "it began anew: {done}");
@@ -318,7 +302,7 @@ fn a_full_disk_on_either_side_has_its_own_message_and_leaves_no_name() {
         let _ = Payload::new(8).write_file(&site.there.join("big"), 4 << 20);
         let _ = Payload::new(8).write_file(&site.here.join("big"), 4 << 20);
         let done = site.run(&format!("lcd {}\nget big", disk.display())).failed_saying(&["disk is full", "big"]);
-        assert_eq!(status(&done), 1);
+        assert_eq!(done.code(), 1);
         assert!(!disk.join("big").exists());
         fs::remove_file(disk.join("big.part")).unwrap();
         // The server only says that it failed.
@@ -406,7 +390,7 @@ fn a_server_that_lies_about_names_and_sizes_is_not_followed() {
         let batch = site.batch("get -r /evil");
         let run = |batch: &str| site.program(&["-b", batch], Path::new("/evil")).run();
         let done = run(&batch).failed_saying(&["leads out of the folder", "it ended at byte 5, of 10"]);
-        assert_eq!(status(&done), 1);
+        assert_eq!(done.code(), 1);
         assert!(!done.stderr.contains('\u{1b}'));
         // The file that was cut short has no name yet, and nothing lies anywhere else.
         assert_eq!(

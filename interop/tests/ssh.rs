@@ -4,7 +4,30 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use wharf_interop::{Finished, PASSWORD, Payload, Program, Sshd, Tap, Typist, World, in_namespace};
+use wharf_interop::{PASSWORD, Payload, Program, Sshd, Tap, Typist, World, in_namespace};
+
+/// The options that every call has: the link, no configuration, the known hosts of the world.
+fn options_of(world: &World, tap: &Tap) -> Vec<String> {
+    let mut options = tap.by_hand().to_vec();
+    let known = format!("UserKnownHostsFile={}", world.path("known_hosts").display());
+    options.extend(["-F", "none", "-o", &known, "-o", "GlobalKnownHostsFile=none"].map(str::to_owned));
+    options
+}
+
+/// `wharf ssh` over `tap` with `options`, to `sshd`, and the command.
+pub(crate) fn ssh<'a>(world: &'a World, tap: &Tap, sshd: &Sshd<'_>, options: &[&str], command: &[&str]) -> Program<'a> {
+    let common = options_of(world, tap);
+    let (port, target) = (sshd.port(), sshd.target());
+    let mut arguments = vec!["ssh"];
+    arguments.extend(common.iter().map(String::as_str));
+    arguments.extend(["-p", &port]);
+    arguments.extend(options);
+    arguments.push(&target);
+    arguments.extend(command);
+    // Neither the agent nor the home of who runs the tests has a part in them.
+    let home = world.path("nobody");
+    world.wharf(&arguments).environment("SSH_AUTH_SOCK", "").environment("HOME", &home.to_string_lossy())
+}
 
 /// A world with a TAP device, a key that is let in, and a known_hosts file of its own.
 struct Site<'a> {
@@ -32,27 +55,9 @@ impl<'a> Site<'a> {
         Sshd::start(self.world, self.address(), 22, &[&key], more)
     }
 
-    /// The options that every call has: the link, no configuration, the known hosts.
-    fn options(&self) -> Vec<String> {
-        let mut options = self.tap.by_hand().to_vec();
-        let known = format!("UserKnownHostsFile={}", self.known_hosts.display());
-        options.extend(["-F", "none", "-o", &known, "-o", "GlobalKnownHostsFile=none"].map(str::to_owned));
-        options
-    }
-
     /// `wharf ssh` with `options`, to `sshd`, and the command.
     fn program(&self, sshd: &Sshd<'_>, options: &[&str], command: &[&str]) -> Program<'a> {
-        let common = self.options();
-        let (port, target) = (sshd.port(), sshd.target());
-        let mut arguments = vec!["ssh"];
-        arguments.extend(common.iter().map(String::as_str));
-        arguments.extend(["-p", &port]);
-        arguments.extend(options);
-        arguments.push(&target);
-        arguments.extend(command);
-        // Neither the agent nor the home of who runs the tests has a part in them.
-        let home = self.world.path("nobody");
-        self.world.wharf(&arguments).environment("SSH_AUTH_SOCK", "").environment("HOME", &home.to_string_lossy())
+        ssh(self.world, &self.tap, sshd, options, command)
     }
 
     /// The same with the key, believing a new host.
@@ -66,10 +71,6 @@ impl<'a> Site<'a> {
     fn know(&self, line: &str) {
         fs::write(&self.known_hosts, format!("{line}\n")).unwrap();
     }
-}
-
-fn status(finished: &Finished) -> i32 {
-    finished.status.code().unwrap_or_else(|| panic!("it died: {finished}"))
 }
 
 fn public(key: &Path) -> String {
@@ -93,7 +94,7 @@ fn a_command_has_its_three_streams_and_its_status_with_each_kind_of_host_key() {
                 // The first time the host is new, the second time it is known.
                 let command = ["cat; echo to the side >&2; exit 7"];
                 let done = site.trusting(&sshd, &[], &command).input(b"to be read\n").run();
-                assert_eq!(status(&done), 7, "{done}");
+                assert_eq!(done.code(), 7, "{done}");
                 assert_eq!(done.stdout, "to be read\n");
                 assert!(done.stderr.contains("to the side\n"));
             }
@@ -149,12 +150,12 @@ fn user_keys_of_every_kind_and_from_the_agent_open_the_door() {
         // No key at all.
         let failed =
             site.program(&sshd, &[], &["true"]).run().failed_saying(&["not let in", "publickey", "no key was found"]);
-        assert_eq!(status(&failed), 255);
+        assert_eq!(failed.code(), 255);
     });
 }
 
 /// Waits until `condition` holds.
-fn wait_for(mut condition: impl FnMut() -> bool, what: &str) {
+pub(crate) fn wait_for(mut condition: impl FnMut() -> bool, what: &str) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while !condition() {
         assert!(std::time::Instant::now() < deadline, "{what} does not come about");
@@ -173,7 +174,7 @@ fn an_unknown_host_is_asked_about_and_a_changed_or_revoked_key_stops_everything(
         // Nobody can be asked: what to do is said, and nothing is remembered.
         let failed = site.program(&sshd, &["-i", &key], &["true"]).run();
         let failed = failed.failed_saying(&["not known", &print, "--accept-new"]);
-        assert_eq!(status(&failed), 255);
+        assert_eq!(failed.code(), 255);
         assert!(!site.known_hosts.exists());
         // A person says no, then yes.
         for (answer, comes_in) in [("no", false), ("yes", true)] {
@@ -203,7 +204,7 @@ fn an_unknown_host_is_asked_about_and_a_changed_or_revoked_key_stops_everything(
         let failed = site.trusting(&sshd, &[], &["true"]).run();
         let place = format!("{}:2", site.known_hosts.display());
         let failed = failed.failed_saying(&["CHANGED", &print, &fingerprint(world, &other), &place]);
-        assert_eq!(status(&failed), 255);
+        assert_eq!(failed.code(), 255);
         // Revoked, though known as well.
         site.know(&format!("{} {}\n@revoked * {}", sshd.name(), public(&host), public(&host)));
         let _ = site.trusting(&sshd, &[], &["true"]).run().failed_saying(&["revoked", &print]);
@@ -329,7 +330,7 @@ fn no_kernel_socket_is_opened_for_ssh() {
         let sshd = site.sshd("");
         site.trusting(&sshd, &[], &["true"]).run().expect_success();
         let mut arguments = vec!["ssh".to_owned()];
-        arguments.extend(site.options());
+        arguments.extend(options_of(world, &site.tap));
         arguments.extend([
             "-i".to_owned(),
             site.key.to_string_lossy().into_owned(),
@@ -338,7 +339,7 @@ fn no_kernel_socket_is_opened_for_ssh() {
         ]);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let (program, trace) = world.wharf_traced("socket,socketpair", &arguments);
-        assert_eq!(status(&program.run()), 5);
+        assert_eq!(program.run().code(), 5);
         let trace = fs::read_to_string(trace).unwrap();
         assert!(!trace.contains("AF_INET"), "{trace}");
     });
@@ -388,19 +389,19 @@ fn signals_cross_and_a_death_by_signal_is_told() {
         let site = Site::new(world);
         let sshd = site.sshd("");
         let done = site.trusting(&sshd, &[], &["kill -TERM $$"]).run().failed_saying(&["SIGTERM"]);
-        assert_eq!(status(&done), 255);
+        assert_eq!(done.code(), 255);
         // An interrupt here is one there; what the program makes of it is its own affair.
         let command = "trap 'echo caught; exit 4' INT; echo ready; while :; do sleep 0.1; done";
         let running = site.trusting(&sshd, &[], &[command]).start();
         wait_for(|| running.stdout().contains("ready"), "the remote program");
         Program::new(world, "kill").arguments(&["-INT", &running.id().to_string()]).run().expect_success();
         let done = running.wait();
-        assert_eq!((status(&done), done.stdout.contains("caught")), (4, true), "{done}");
+        assert_eq!((done.code(), done.stdout.contains("caught")), (4, true), "{done}");
         // A server that goes away is no end of the program.
         let running = site.trusting(&sshd, &[], &["echo ready; exec sleep 1000"]).start();
         wait_for(|| running.stdout().contains("ready"), "the remote program");
         Program::new(world, "pkill").arguments(&["-KILL", "-x", "sshd"]).run().expect_success();
-        assert_eq!(status(&running.wait().failed_saying(&["gone"])), 255);
+        assert_eq!(running.wait().failed_saying(&["gone"]).code(), 255);
     });
 }
 
@@ -468,7 +469,7 @@ fn ports_lead_through_the_session_both_ways_and_by_socks() {
             }
         });
         Program::new(world, "kill").arguments(&["-TERM", &running.id().to_string()]).run().expect_success();
-        assert_eq!(status(&running.wait()), 143);
+        assert_eq!(running.wait().code(), 143);
         let running = site.trusting(&sshd, &["-N", "-L", "4001:10.9.0.1:4100"], &[]).start();
         wait_for(|| opens(4001), "the local port");
         let length = world.amount(32 << 20) / 8;
@@ -529,7 +530,7 @@ fn a_host_is_reached_through_others_and_by_its_entry_in_ssh_config() {
         // Twice through the gate, named on the command line.
         let target = "tester@127.0.0.1";
         let done = run(&["-J", "gate,tester@10.9.0.1", "-p", "2200", target, "exit 6"]);
-        assert_eq!(status(&done), 6, "{done}");
+        assert_eq!(done.code(), 6, "{done}");
         let known = fs::read_to_string(&site.known_hosts).unwrap();
         assert!(known.contains("[127.0.0.1]:2200 ") && known.contains("10.9.0.1 "), "{known}");
         let _ = run(&["-J", "gate", "-p", "9", target, "true"]).failed_saying(&["refused", "port 9"]);

@@ -5,9 +5,10 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use wharf_interop::{Finished, Program, Running, Sshd, Tap, World, in_namespace};
+use wharf_interop::{Program, Running, Sshd, Tap, World, in_namespace};
+
+use crate::ssh::{ssh, wait_for};
 
 /// A device, and an authority that the servers believe about users.
 struct Site<'a> {
@@ -40,38 +41,20 @@ impl<'a> Site<'a> {
     }
 
     fn ssh(&self, sshd: &Sshd<'_>, options: &[&str], command: &[&str]) -> Program<'a> {
-        let known = format!("UserKnownHostsFile={}", self.world.path("known_hosts").display());
-        let by_hand = self.tap.by_hand();
-        let (port, target) = (sshd.port(), sshd.target());
-        let mut arguments = vec!["ssh", "-F", "none", "-o", &known, "-o", "GlobalKnownHostsFile=none", "--accept-new"];
-        arguments.extend(by_hand.iter().map(String::as_str));
-        arguments.extend(["-p", &port]);
-        arguments.extend(options);
-        arguments.push(&target);
-        arguments.extend(command);
-        let home = self.world.path("nobody");
-        self.world.wharf(&arguments).environment("SSH_AUTH_SOCK", "").environment("HOME", &home.to_string_lossy())
+        ssh(self.world, &self.tap, sshd, &[&["--accept-new"], options].concat(), command)
     }
 
     /// An agent that holds `keys`, and its socket.
     fn agent(&self, keys: &[&Path]) -> (Running, String) {
         let socket = self.world.path("agent").to_string_lossy().into_owned();
         let agent = Program::new(self.world, "ssh-agent").arguments(&["-D", "-a", &socket]).start();
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while !Path::new(&socket).exists() {
-            assert!(Instant::now() < deadline, "the agent's socket does not come about");
-            thread::sleep(Duration::from_millis(5));
-        }
+        wait_for(|| Path::new(&socket).exists(), "the agent's socket");
         for key in keys {
             let add = Program::new(self.world, "ssh-add").arguments(&["-q", &key.to_string_lossy()]);
             add.environment("SSH_AUTH_SOCK", &socket).run().expect_success();
         }
         (agent, socket)
     }
-}
-
-fn status(finished: &Finished) -> i32 {
-    finished.status.code().unwrap_or_else(|| panic!("it died: {finished}"))
 }
 
 #[test]
@@ -97,7 +80,7 @@ fn users_come_in_by_certificates_from_files_and_from_the_agent() {
         // One for somebody else, and one of the past.
         let other = site.certified("other", "ed25519", "somebody", "-1h:+1d");
         let refused = site.ssh(&sshd, &["-i", &other.to_string_lossy()], &["true"]).run();
-        assert_eq!(status(&refused.failed_saying(&["with a certificate"])), 255);
+        assert_eq!(refused.failed_saying(&["with a certificate"]).code(), 255);
         let past = site.certified("past", "ed25519", "tester", "20200101:20210101");
         let _ = site.ssh(&sshd, &["-i", &past.to_string_lossy()], &["true"]).run().failed_saying(&["it has expired"]);
         // ssh-add takes the certificate along with its key.
@@ -132,7 +115,7 @@ fn an_agent_is_asked_from_there_only_if_it_was_forwarded() {
         assert!(done.stdout.contains("none") && done.stderr.contains("does not let programs there ask"), "{done}");
         // Without one there is nothing to forward.
         let done = site.ssh(&sshd, &["-A", "-i", &key.to_string_lossy()], &["true"]).run();
-        assert_eq!(status(&done.failed_saying(&["no agent to forward"])), 255);
+        assert_eq!(done.failed_saying(&["no agent to forward"]).code(), 255);
     });
 }
 
@@ -158,7 +141,7 @@ fn standard_input_and_output_are_joined_with_a_place_beyond_the_server() {
         let done = site.ssh(&sshd, &["-i", &key, "-W", &there], &[]).input(text.as_bytes()).run().succeeded();
         assert!(done.stdout == text, "{} of {} bytes came back", done.stdout.len(), text.len());
         let done = site.ssh(&sshd, &["-i", &key, "-W", "10.9.0.1:9"], &[]).run();
-        assert_eq!(status(&done.failed_saying(&["10.9.0.1 port 9", "refused"])), 255);
+        assert_eq!(done.failed_saying(&["10.9.0.1 port 9", "refused"]).code(), 255);
         // OpenSSH's own client goes through it, to a server behind.
         let inner = site.sshd(2201, "");
         let known = world.path("known_hosts").to_string_lossy().into_owned();
@@ -174,6 +157,6 @@ fn standard_input_and_output_are_joined_with_a_place_beyond_the_server() {
             .arguments(&[&inner.target(), "echo through; exit 6"])
             .environment("SSH_AUTH_SOCK", "")
             .run();
-        assert_eq!((status(&done), &*done.stdout), (6, "through\n"), "{done}");
+        assert_eq!((done.code(), &*done.stdout), (6, "through\n"), "{done}");
     });
 }

@@ -6,13 +6,13 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use wharf_interop::{Finished, Names, Payload, Program, Tap, Web, World, in_namespace, sha256_of_file, start_caddy};
 
 use crate::origin::{Heard, Origin, say};
+use crate::site::{Site, names};
 
 const GIB: u64 = 1 << 30;
 
@@ -158,47 +158,6 @@ fn every_mtu_from_576_to_9000_carries_a_file() {
     });
 }
 
-/// A device, and a folder of its own that downloads go into.
-struct Site<'a> {
-    world: &'a World,
-    tap: Tap,
-    into: PathBuf,
-}
-
-impl<'a> Site<'a> {
-    fn new(world: &'a World) -> Self {
-        Self { world, tap: world.tap(), into: world.make_directory("into") }
-    }
-
-    /// `wharf wget` with `arguments`, in that folder.
-    fn wget(&self, arguments: &[&str]) -> Program<'a> {
-        let (into, by_hand) = (self.into.to_string_lossy(), self.tap.by_hand());
-        let binary = self.world.wharf(&["wget"]).arguments(arguments);
-        let binary = binary.arguments(&by_hand.iter().map(String::as_str).collect::<Vec<_>>());
-        binary.directory(&into)
-    }
-
-    /// What is in the folder.
-    fn names(&self) -> Vec<String> {
-        names(&self.into)
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        fs::read(self.into.join(name)).unwrap()
-    }
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
-fn code(run: &Finished) -> i32 {
-    run.status.code().unwrap_or(-1)
-}
-
 fn noise(length: usize) -> Vec<u8> {
     (0..length as u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
 }
@@ -224,11 +183,11 @@ fn several_urls_at_once_and_those_of_a_list_are_saved_and_the_first_failure_is_t
 
         let missing = format!("http://{}/nothing-here", site.tap.address);
         let run = site.wget(&[&origin.url("/good"), &missing, &origin.url("/private"), &urls[0]]).run();
-        assert_eq!(code(&run), 8, "{run}");
+        assert_eq!(run.code(), 8, "{run}");
         let run = run.failed_saying(&["nothing-here: http: .* answered 404|answered 404", "answered 401"]);
         assert!(run.stdout.contains("saved good: ") && run.stdout.contains("saved file0.1: "), "{run}");
         let run = site.wget(&[&origin.url("/private"), &missing, "--quiet"]).run();
-        assert_eq!(code(&run), 6, "{run}");
+        assert_eq!(run.code(), 6, "{run}");
     });
 }
 
@@ -263,7 +222,7 @@ fn what_was_cut_short_is_gone_on_with_and_has_no_name_until_it_is_whole() {
         let origin = interrupted(&site.tap, body.clone(), 120_000);
         let url = origin.url("/big");
         let run = site.wget(&["-c", &url]).run();
-        assert_eq!(code(&run), 7, "{run}");
+        assert_eq!(run.code(), 7, "{run}");
         let _ = run.failed_saying(&["cut short", "of 300000 bytes", "kept in .*big.part|big.part", "-c goes on"]);
         assert_eq!(site.names(), ["big.part", "big.part.json"]);
         let run = site.wget(&["-c", &url, "-S"]).run().succeeded();
@@ -348,7 +307,7 @@ fn a_pulled_cable_is_told_and_after_it_is_back_the_download_goes_on() {
         }
         world.ip(&["link", "set", "tap0", "down"]);
         let run = running.wait();
-        assert!(matches!(code(&run), 4 | 7), "{run}");
+        assert!(matches!(run.code(), 4 | 7), "{run}");
         let _ = run.failed_saying(&["file.part", "-c goes on"]);
         assert_eq!(site.names(), ["file.part", "file.part.json"]);
         world.ip(&["link", "set", "tap0", "up"]);
@@ -369,7 +328,7 @@ fn on_a_disk_that_fills_the_part_stays_and_goes_on_when_there_is_room() {
         fs::write(&ballast, vec![1; 4 << 20]).unwrap();
         let into = disk.join("file").to_string_lossy().into_owned();
         let run = site.wget(&["-c", &origin.url("/file"), "-O", &into]).run();
-        assert_eq!(code(&run), 3, "{run}");
+        assert_eq!(run.code(), 3, "{run}");
         let _ = run.failed_saying(&["the disk is full", "-c goes on"]);
         assert_eq!(names(&disk), ["ballast", "file.part", "file.part.json"]);
         fs::remove_file(ballast).unwrap();
@@ -421,7 +380,7 @@ fn cookies_are_kept_from_one_command_to_the_next_in_a_file_of_their_owners() {
         assert_eq!(said(&[&url, "--header", "Cookie: mine=1"]), "mine=1; session=abc");
         fs::write(&jar, "not cookies\n").unwrap();
         let run = site.wget(&[&url, "-O", "-", "--cookies", &file]).run();
-        assert_eq!(code(&run), 3, "{run}");
+        assert_eq!(run.code(), 3, "{run}");
         let _ = run.failed_saying(&["cookies.txt is not a file of cookies", "line 1"]);
         assert_eq!((fs::read_to_string(&jar).unwrap(), origin.asked("/")), ("not cookies\n".to_owned(), 3));
     });
@@ -476,7 +435,7 @@ fn coded_bodies_are_undone_if_that_was_asked_for_and_a_bomb_is_told() {
         assert_eq!((site.read("raw"), origin.heard("/page")[1].field("accept-encoding")), (coded, None));
         for (path, words) in [("/bomb", "a decompression bomb"), ("/cut", "cut short")] {
             let run = site.wget(&[&origin.url(path), "--compressed"]).run();
-            assert_eq!(code(&run), 7, "{run}");
+            assert_eq!(run.code(), 7, "{run}");
             let _ = run.failed_saying(&[words]);
         }
         assert_eq!(site.names(), ["page", "raw"]);
@@ -506,7 +465,7 @@ fn method_and_body_are_sent_as_given_and_the_answer_is_shown() {
             assert!(run.stdout.contains(word), "{word}: {run}");
         }
         let missing = site.wget(&[&url, "--body-file", "/nowhere"]).run();
-        assert_eq!(code(&missing), 3, "{missing}");
+        assert_eq!(missing.code(), 3, "{missing}");
     });
 }
 
@@ -547,7 +506,7 @@ fn a_proxy_is_taken_from_the_option_or_from_the_environment_as_curl_does() {
         assert_eq!(said(&[], &[("http_proxy", &by), ("no_proxy", &host)]), "itself");
         assert_eq!(said(&["--proxy", &by], &[("NO_PROXY", &host)]), "itself");
         let run = site.wget(&[&url, "--proxy", "carrier-pigeon://h"]).run();
-        assert_eq!(code(&run), 2, "{run}");
+        assert_eq!(run.code(), 2, "{run}");
     });
 }
 
@@ -570,7 +529,7 @@ fn the_version_of_http_is_the_servers_choice_or_the_commands() {
         let _ = run.failed_saying(&["http/3", "https"]);
         for contradiction in [["--http1", "--http2"], ["--http2", "--http3"]] {
             let run = site.wget(&["http://files.test/", contradiction[0], contradiction[1]]).run();
-            assert_eq!(code(&run), 2, "{run}");
+            assert_eq!(run.code(), 2, "{run}");
         }
     });
 }

@@ -3,47 +3,17 @@
 use std::fs;
 use std::io::Write;
 use std::net::{IpAddr, Shutdown};
-use std::path::PathBuf;
 
-use wharf_interop::{Finished, Identity, Program, Secure, SecureServer, Tap, World, in_namespace};
+use wharf_interop::{Identity, Secure, SecureServer, World, in_namespace};
 
 use crate::origin::{Origin, say};
+use crate::site::Site;
 
-/// A device, and a folder of its own that downloads go into.
-struct Site<'a> {
-    world: &'a World,
-    tap: Tap,
-    into: PathBuf,
-}
-
-impl<'a> Site<'a> {
-    fn new(world: &'a World) -> Self {
-        Self { world, tap: world.tap(), into: world.make_directory("into") }
-    }
-
-    fn wget(&self, arguments: &[&str]) -> Program<'a> {
-        let (into, by_hand) = (self.into.to_string_lossy(), self.tap.by_hand());
-        let run = self.world.wharf(&["wget"]).arguments(arguments);
-        run.arguments(&by_hand.iter().map(String::as_str).collect::<Vec<_>>()).directory(&into)
-    }
-
-    fn file(&self, name: &str, text: &str) -> String {
-        let path = self.world.path(name);
-        fs::write(&path, text).unwrap();
-        path.to_string_lossy().into_owned()
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        fs::read(self.into.join(name)).unwrap()
-    }
-
-    fn left(&self) -> usize {
-        fs::read_dir(&self.into).unwrap().count()
-    }
-}
-
-fn code(run: &Finished) -> i32 {
-    run.status.code().unwrap_or(-1)
+/// A file of `text`, and where it stands.
+fn file(world: &World, name: &str, text: &str) -> String {
+    let path = world.path(name);
+    fs::write(&path, text).unwrap();
+    path.to_string_lossy().into_owned()
 }
 
 #[test]
@@ -73,11 +43,11 @@ fn a_body_that_breaks_off_is_gone_on_with_by_the_next_tries() {
         // Without -c each try begins anew; when they are used up, the last failure is told, and nothing stays.
         let run = site.wget(&["--tries", "2", &origin.url("/other")]).run();
         let run = run.failed_saying(&["cut short: 100000 of 300000 bytes"]);
-        assert_eq!((code(&run), origin.asked("/other"), site.left()), (7, 2, 1), "{run}");
+        assert_eq!((run.code(), origin.asked("/other"), site.names().len()), (7, 2, 1), "{run}");
         assert!(origin.heard("/other").iter().all(|heard| heard.range().is_none()));
         // What went to standard output cannot be taken back.
         let run = site.wget(&["--tries", "5", "-O", "-", &origin.url("/piped")]).run();
-        assert_eq!((code(&run), origin.asked("/piped")), (7, 1));
+        assert_eq!((run.code(), origin.asked("/piped")), (7, 1));
     });
 }
 
@@ -98,15 +68,15 @@ fn only_what_may_pass_is_tried_again_and_not_what_was_posted() {
         // A page that is not there, a server that wants a day, and a body that may have been taken.
         for (path, more) in [("/gone", &[][..]), ("/long", &[]), ("/asked", &["--method", "POST"])] {
             let run = site.wget(&["--tries", "0", &origin.url(path)]).arguments(more).run();
-            assert_eq!((code(&run), origin.asked(path)), (8, 1), "{run}");
+            assert_eq!((run.code(), origin.asked(path)), (8, 1), "{run}");
         }
         // Nobody listens: that is an answer.
         let closed = format!("http://{}:9/", site.tap.address);
         let run = site.wget(&["--tries", "0", &closed]).run().failed_saying(&["refused the connection"]);
-        assert_eq!(code(&run), 4, "{run}");
+        assert_eq!(run.code(), 4, "{run}");
         // The time for the whole is for all tries.
         let run = site.wget(&["--tries", "0", "--max-time", "2", &origin.url("/ever")]).run();
-        assert_eq!(code(&run), 8, "{run}");
+        assert_eq!(run.code(), 8, "{run}");
         assert!(origin.asked("/ever") <= 2, "{run}");
         // A server that is silent, and one that falls silent.
         let silent = Origin::start(&site.tap, |heard, stream| {
@@ -117,10 +87,10 @@ fn only_what_may_pass_is_tried_again_and_not_what_was_posted() {
         });
         for (path, words) in [("/none", "did not answer the request in 1 s"), ("/half", "then nothing for 1 s")] {
             let run = site.wget(&["--timeout", "600", "--read-timeout", "1", &silent.url(path)]).run();
-            assert_eq!(code(&run.failed_saying(&[words])), 4);
+            assert_eq!(run.failed_saying(&[words]).code(), 4);
         }
         let run = site.wget(&["--tries", "2", "--body-file", "-", &origin.url("/x")]).run();
-        assert_eq!((code(&run), origin.asked("/x")), (2, 0), "{run}");
+        assert_eq!((run.code(), origin.asked("/x")), (2, 0), "{run}");
     });
 }
 
@@ -129,7 +99,7 @@ fn certificates_of_clients_and_what_is_believed_are_chosen_as_for_tls() {
     in_namespace(|world| {
         let site = Site::new(world);
         let authority = world.authority();
-        let known = site.file("known.pem", &authority.certificate_pem());
+        let known = file(world, "known.pem", &authority.certificate_pem());
         let address = site.tap.address.to_string();
         let clients = format!("ssl_verify_client on; ssl_client_certificate {known};");
         let server = |port, identity, settings| SecureServer { port, identity, settings };
@@ -142,21 +112,21 @@ fn certificates_of_clients_and_what_is_believed_are_chosen_as_for_tls() {
         let url = |port: u16| format!("https://{address}:{port}/");
 
         let mine = authority.issue(&["me.test"]);
-        let (cert, key) = (site.file("me.pem", &mine.certificate_pem), site.file("me.key", &mine.key_pem));
+        let (cert, key) = (file(world, "me.pem", &mine.certificate_pem), file(world, "me.key", &mine.key_pem));
         let run = site.wget(&[&url(443), "-O", "-", "--ca", &known, "--cert", &cert, "--key", &key]).run().succeeded();
         assert_eq!(run.stdout, "secure", "{run}");
         assert!(nginx.sessions(1)[0].ends_with("client=SUCCESS"));
         let run = site.wget(&[&url(443), "-O", "-", "--ca", &known]).run();
-        assert_eq!(code(&run), 8, "nginx answers 400 to who shows none: {run}");
+        assert_eq!(run.code(), 8, "nginx answers 400 to who shows none: {run}");
 
         let run = site.wget(&[&url(4432), "-O", "-"]).run();
-        assert_eq!(code(&run), 5, "{run}");
+        assert_eq!(run.code(), 5, "{run}");
         let run = site.wget(&[&url(4432), "-O", "-", "--insecure"]).run().succeeded();
         assert_eq!(run.stdout, "secure");
         assert!(run.stderr.contains("warning: certificates are not checked"), "{run}");
 
         let run = site.wget(&[&url(4433), "-O", "-", "--ca", &known, "--tls13"]).run();
-        assert_eq!(code(&run), 5, "{run}");
+        assert_eq!(run.code(), 5, "{run}");
         let run = site.wget(&[&url(4433), "-O", "-", "--system-roots"]).environment("SSL_CERT_FILE", &known).run();
         run.expect_success();
         let secrets = world.path("secrets.log");
