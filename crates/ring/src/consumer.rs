@@ -85,7 +85,13 @@ impl Consumer {
     }
 
     /// Copies and consumes as much as there is and `to` holds; returns how much that was.
+    #[inline]
     pub fn read(&mut self, to: &mut [u8]) -> usize {
+        if let Some(span) = self.span(0, to.len()) {
+            span.copy_to(to);
+            self.consume(to.len());
+            return to.len();
+        }
         let n = self.copy_at(0, to);
         self.consume(n);
         n

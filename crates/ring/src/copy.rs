@@ -10,6 +10,9 @@ use wire::checksum::Sum;
 
 use crate::kernels::{self, BLOCK};
 
+/// So few bytes are summed before a vector kernel has been chosen and its lanes are gathered.
+const FEW: usize = 128;
+
 /// Copies `len` bytes.
 ///
 /// # Safety
@@ -46,8 +49,13 @@ pub(crate) unsafe fn sum(from: *const u8, len: usize) -> Sum {
 unsafe fn run<const COPY: bool>(from: *const u8, to: *mut u8, len: usize) -> Sum {
     let rest_len = len % BLOCK;
     let mut offset = len - rest_len;
-    // SAFETY: the caller's promise, for fewer bytes.
-    let mut total = if offset == 0 { 0 } else { unsafe { kernels::blocks::<COPY>(from, to, offset) } };
+    let mut total = if len <= FEW {
+        // SAFETY: the caller's promise, for fewer bytes.
+        unsafe { words::<COPY>(from, to, offset) }
+    } else {
+        // SAFETY: likewise.
+        unsafe { kernels::blocks::<COPY>(from, to, offset) }
+    };
     // Fewer than 32 bytes remain: what the bits of the length say, the largest first.
     if rest_len & 16 != 0 {
         // SAFETY: 16 bytes remain.
@@ -77,6 +85,23 @@ unsafe fn run<const COPY: bool>(from: *const u8, to: *mut u8, len: usize) -> Sum
     }
     // RFC 1071 section 2 (B): the sum does not depend on byte order, so memory's order serves until the end.
     Sum::of_words(total)
+}
+
+/// Copies, if COPY, and sums `len` bytes, a multiple of [`BLOCK`], word by word.
+///
+/// # Safety
+/// As for [`run`].
+#[inline(always)]
+unsafe fn words<const COPY: bool>(from: *const u8, to: *mut u8, len: usize) -> u64 {
+    let mut total = 0;
+    let mut offset = 0;
+    while offset < len {
+        // SAFETY: a block remains.
+        let block: [u64; BLOCK / 8] = unsafe { step::<COPY, _>(from, to, offset) };
+        total = block.into_iter().fold(total, add);
+        offset += BLOCK;
+    }
+    total
 }
 
 /// Reads a value of plain bytes at an offset, and writes it if COPY.

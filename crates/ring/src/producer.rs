@@ -104,7 +104,22 @@ impl Producer {
     }
 
     /// Copies as much of `bytes` as there is room for, publishes it, and returns how much that was.
+    #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> usize {
+        if let Some(to) = self.next_piece(0, bytes.len()) {
+            // SAFETY: as in `place`, for one piece.
+            unsafe { copy::copy(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
+            #[cfg(loom)]
+            self.shadow(self.tail, bytes.len());
+            self.advance(bytes.len());
+            return bytes.len();
+        }
+        self.write_some(bytes)
+    }
+
+    /// [`Producer::write`] where there may not be room for all.
+    #[inline(never)]
+    fn write_some(&mut self, bytes: &[u8]) -> usize {
         let n = self.make_room(bytes.len());
         if n > 0 {
             self.place(self.tail, Span::from_slice(&bytes[..n]));
