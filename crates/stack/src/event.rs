@@ -118,12 +118,40 @@ impl BitOrAssign for Readiness {
 /// changes), interface events come from timers and commands.
 #[derive(Default)]
 pub struct Events {
-    queue: VecDeque<Event>,
+    queue: VecDeque<Entry>,
+    /// Those that are more than a name, in their order.
+    others: VecDeque<Event>,
 }
 
+/// A place in the queue. What happened to a socket is found with it, so its name is all that waits: by far the most events
+/// are of this kind, and the largest kind is many times as large.
+enum Entry {
+    Tcp(ConnectionId),
+    Udp(UdpId),
+    /// The first of `others`.
+    Other,
+}
+
+/// Room that is kept when the queue is empty.
+const KEPT: usize = 1_024;
+
 impl Events {
+    #[inline]
     pub(crate) fn push(&mut self, event: Event) {
-        self.queue.push_back(event);
+        match event {
+            Event::Tcp(id, _) => self.push_tcp(id),
+            Event::Udp(id, _) => self.queue.push_back(Entry::Udp(id)),
+            other => {
+                self.others.push_back(other);
+                self.queue.push_back(Entry::Other);
+            }
+        }
+    }
+
+    /// Something has happened to a connection.
+    #[inline]
+    pub(crate) fn push_tcp(&mut self, id: ConnectionId) {
+        self.queue.push_back(Entry::Tcp(id));
     }
 
     #[inline]
@@ -131,20 +159,27 @@ impl Events {
         self.queue.is_empty()
     }
 
-    /// Takes the next event if it is a connection's: by far the most frequent, and one that need not be carried around
-    /// whole.
+    /// Takes the next event if it is a connection's.
     #[inline]
     pub(crate) fn take_tcp(&mut self) -> Option<ConnectionId> {
-        let &Event::Tcp(id, _) = self.queue.front()? else { return None };
+        let &Entry::Tcp(id) = self.queue.front()? else { return None };
         self.queue.pop_front();
         Some(id)
     }
 
     pub(crate) fn pop(&mut self) -> Option<Event> {
-        let event = self.queue.pop_front();
-        if self.queue.is_empty() && self.queue.capacity() > 1_024 {
+        let entry = self.queue.pop_front();
+        if self.queue.is_empty() && self.queue.capacity() > KEPT {
             // A burst's room is not needed until the next one.
             self.queue = VecDeque::new();
+        }
+        let event = match entry? {
+            Entry::Tcp(id) => return Some(Event::Tcp(id, Readiness::NONE)),
+            Entry::Udp(id) => return Some(Event::Udp(id, Readiness::NONE)),
+            Entry::Other => self.others.pop_front(),
+        };
+        if self.others.is_empty() && self.others.capacity() > KEPT {
+            self.others = VecDeque::new();
         }
         event
     }
