@@ -28,6 +28,7 @@ mod tcp_info;
 mod tcp_isn_and_ports;
 mod tcp_keep_alive;
 mod tcp_listener;
+mod tcp_lone;
 mod tcp_memory;
 mod tcp_nagle;
 mod tcp_options;

@@ -10,7 +10,7 @@ use wire::icmpv4::{Icmpv4Message, TimeExceededCode, UnreachableCode};
 use wire::protocol::Protocol;
 
 /// An error that quotes the IP packet in `frame`, with its TCP sequence number moved by `shift`.
-fn quoting(frame: &[u8], shift: u32, message: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
+pub(crate) fn quoting(frame: &[u8], shift: u32, message: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
     let mut quoted = frame[14..14 + 28].to_vec();
     let seq = u32::from_be_bytes([quoted[24], quoted[25], quoted[26], quoted[27]]).wrapping_add(shift);
     quoted[24..28].copy_from_slice(&seq.to_be_bytes());
@@ -23,7 +23,7 @@ fn emitted(message: &Icmpv4Message<'_>) -> Vec<u8> {
     bytes
 }
 
-fn unreachable(code: UnreachableCode, next_hop_mtu: u16) -> impl Fn(&[u8]) -> Vec<u8> {
+pub(crate) fn unreachable(code: UnreachableCode, next_hop_mtu: u16) -> impl Fn(&[u8]) -> Vec<u8> {
     move |quoted| emitted(&Icmpv4Message::DestinationUnreachable { code, next_hop_mtu, quoted })
 }
 

@@ -131,11 +131,10 @@ impl Stack {
     pub fn poll_transmit(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
         self.end_train();
         self.settle(now);
-        if !self.has_output(interface) {
-            device.flush();
-            return true;
-        }
-        let done = self.transmit(now, interface, device);
+        let done = match self.transmit_alone(now, interface, device) {
+            Some(done) => done,
+            None => self.transmit(now, interface, device),
+        };
         device.flush();
         self.settle(now);
         done
@@ -236,27 +235,44 @@ impl Stack {
         self.net.report(now, delivery.interface, &delivery.packet, delivery.link_multicast, report);
     }
 
-    /// Whether [`transmit`](Self::transmit) would have something to do.
+    /// Whether nobody but TCP has anything to send.
     #[inline]
-    fn has_output(&self, interface: InterfaceId) -> bool {
-        self.tcp.has_output(interface)
-            || self.udp.is_blocked()
-            || self.net.interfaces.get(interface).is_some_and(|link| !link.is_idle())
+    fn is_for_tcp_alone(&self, interface: InterfaceId) -> bool {
+        !self.udp.is_blocked()
+            && self.net.interfaces.get(interface).is_some_and(|link| link.is_idle() && !link.transports_first)
     }
 
+    /// [`transmit`](Self::transmit) in the usual case that it is all done after TCP's turn, or there is nothing to do; `None`
+    /// where it is not.
+    #[inline]
+    fn transmit_alone(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> Option<bool> {
+        if !self.is_for_tcp_alone(interface) {
+            return None;
+        }
+        if self.tcp.has_output(interface) {
+            if !self.transmit_tcp(now, interface, device) {
+                return Some(false);
+            }
+            if self.tcp.has_output(interface) || !self.is_for_tcp_alone(interface) {
+                return None;
+            }
+        }
+        Some(true)
+    }
+
+    #[inline(never)]
     fn transmit(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
         for _ in 0..TRANSMIT_ROUNDS {
-            let Some(link) = self.net.interfaces.get_mut(interface) else { return true };
-            if link.is_idle() && !link.transports_first && !self.udp.is_blocked() {
-                // The usual case: TCP has something to send and nobody else.
+            if self.is_for_tcp_alone(interface) {
+                if !self.tcp.has_output(interface) {
+                    return true;
+                }
                 if !self.transmit_tcp(now, interface, device) {
                     return false;
                 }
-                if !self.has_output(interface) {
-                    return true;
-                }
                 continue;
             }
+            let Some(link) = self.net.interfaces.get_mut(interface) else { return true };
             // Whoever was cut off by a full device goes first the next time: neither starves the other.
             let transports_first = core::mem::take(&mut link.transports_first);
             if transports_first && !self.transmit_tcp(now, interface, device) {

@@ -16,7 +16,8 @@ use wire::tcp::{CHECKSUM_OFFSET, HEADER_LEN as TCP_LEN, SeqNum, TcpFlags, Timest
 
 use super::InterfaceId;
 use crate::discard::Discard;
-use crate::network::{Network, Transmitted};
+use crate::network::Network;
+use crate::tcp::Flow;
 
 /// Where TCP's header begins.
 const TCP: usize = ETHERNET_LEN + IP_LEN;
@@ -28,10 +29,7 @@ const TIMESTAMPS_LEN: usize = 12;
 /// A segment that fits a template.
 pub(crate) struct PlainSegment<'a> {
     pub interface: InterfaceId,
-    pub source: IpAddr,
-    pub destination: IpAddr,
-    pub source_port: u16,
-    pub destination_port: u16,
+    pub flow: &'a Flow,
     pub hop_limit: u8,
     /// DSCP and ECN bits.
     pub tos: u8,
@@ -43,6 +41,17 @@ pub(crate) struct PlainSegment<'a> {
     pub timestamps: Option<Timestamps>,
     /// One segment's at most.
     pub payload: Span<'a>,
+}
+
+/// What became of a segment that fits a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plainly {
+    /// The device has it, or it was lost on the way down and counted.
+    Sent,
+    /// The device's queue is full: nothing was sent, offer it again when the device can take more.
+    DeviceFull,
+    /// Nothing was done: there is no template for it, or the path has become too small.
+    NotSo,
 }
 
 /// Ethernet's and IPv4's headers of a path, apart from what differs from packet to packet: TOS, total length, TTL and
@@ -97,16 +106,21 @@ impl Headers {
         to[ETHERNET_LEN + 8] = hop_limit;
         to[ETHERNET_LEN + 10..ETHERNET_LEN + 12].copy_from_slice(&ip_sum.finish().to_be_bytes());
 
-        let [s0, s1] = segment.source_port.to_be_bytes();
-        let [d0, d1] = segment.destination_port.to_be_bytes();
-        let [q0, q1, q2, q3] = segment.seq.0.to_be_bytes();
-        let [a0, a1, a2, a3] = segment.ack.0.to_be_bytes();
-        let [w0, w1] = segment.window.to_be_bytes();
-        let [c0, c1] = if partial { (!pseudo_sum.finish()).to_be_bytes() } else { [0, 0] };
-        let offset = ((TCP_LEN + option_len) as u8 / 4) << 4;
-        let header = [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, segment.flags.0, w0, w1, c0, c1, 0, 0];
-        to[TCP..PLAIN_LEN].copy_from_slice(&header);
-        let mut sum = pseudo_sum + sum_array(&header);
+        // RFC 9293 section 3.1, by words: ports, numbers, length with flags and window, checksum with no urgent pointer.
+        let Flow { local_port, remote_port, .. } = *segment.flow;
+        let offset = (TCP_LEN + option_len) as u32 / 4;
+        let words = [
+            u32::from(local_port) << 16 | u32::from(remote_port),
+            segment.seq.0,
+            segment.ack.0,
+            offset << 28 | u32::from(segment.flags.0) << 16 | u32::from(segment.window),
+            if partial { u32::from(!pseudo_sum.finish()) << 16 } else { 0 },
+        ];
+        let mut sum = pseudo_sum;
+        for (word, place) in words.iter().zip(to[TCP..PLAIN_LEN].as_chunks_mut::<4>().0) {
+            *place = word.to_be_bytes();
+            sum = sum.add_u32(*word);
+        }
         if let Some(option) = segment.timestamps {
             let [v0, v1, v2, v3] = option.value.to_be_bytes();
             let [e0, e1, e2, e3] = option.echo.to_be_bytes();
@@ -119,16 +133,16 @@ impl Headers {
 }
 
 impl Network {
-    /// Hands a segment that fits the template of its path to the device; `None`, with nothing done, where there is no
-    /// template, or the path has become too small.
+    /// Hands a segment that fits the template of its path to the device.
     #[inline(never)]
-    pub(crate) fn transmit_plain(
-        &mut self,
-        device: &mut dyn Device,
-        segment: &PlainSegment<'_>,
-    ) -> Option<Transmitted> {
-        let PlainSegment { interface, source, destination, payload, .. } = *segment;
-        let path = self.hot_paths.find(self.generation, interface, source, destination)?;
+    pub(crate) fn transmit_plain(&mut self, device: &mut dyn Device, segment: &PlainSegment<'_>) -> Plainly {
+        self.try_transmit_plain(device, segment).unwrap_or(Plainly::NotSo)
+    }
+
+    #[inline(always)]
+    fn try_transmit_plain(&mut self, device: &mut dyn Device, segment: &PlainSegment<'_>) -> Option<Plainly> {
+        let PlainSegment { interface, flow, payload, .. } = *segment;
+        let path = self.hot_paths.find(self.generation, interface, flow.local, flow.remote)?;
         let template = path.template.as_ref()?;
         let mut bytes = [0; PLAIN_LEN + TIMESTAMPS_LEN];
         let option_len = if segment.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 };
@@ -165,12 +179,12 @@ impl Network {
                     link.stats.tx_packets += 1;
                     link.stats.tx_bytes += frame_len as u64;
                 }
-                Some(Transmitted::Sent)
+                Some(Plainly::Sent)
             }
-            Err(TransmitError::Full) => Some(Transmitted::DeviceFull),
+            Err(TransmitError::Full) => Some(Plainly::DeviceFull),
             Err(TransmitError::Lost) => {
                 self.discard(Discard::LinkLost);
-                Some(Transmitted::Sent)
+                Some(Plainly::Sent)
             }
         }
     }

@@ -39,6 +39,7 @@ impl Connection {
     /// An acknowledgement while nothing is outstanding: what it says of duplicates is about what was sent last.
     fn on_late_report(&mut self, env: &Env<'_>, segment: &Incoming<'_>, window_changed: bool) {
         let ack = segment.header.ack;
+        self.flags.clear(Flags::CALM);
         let mut raw = [(SeqNum(0), SeqNum(0)); SackBlocks::MAX];
         let blocks = raw_blocks(&segment.header.options.sack, &mut raw);
         let duplicate = segment.payload.is_empty() && !window_changed;
@@ -148,6 +149,7 @@ impl Connection {
     /// way.
     #[inline(never)]
     pub(crate) fn on_untroubled_ack(&mut self, env: &mut Env<'_>, ack: SeqNum, timestamps: Option<TimestampsOption>) {
+        self.end_solitude();
         let (mss, srtt) = (self.segment_size(), self.rtt.smoothed().unwrap_or_default());
         let (now, una, nxt) = (env.now, self.snd.una, self.snd.nxt);
         let feedback =
@@ -168,13 +170,21 @@ impl Connection {
         self.on_new_ack(env, ack);
         if self.flight() == 0 {
             self.set_alarm(Instant::NEVER);
+            self.find_calm();
         } else {
             self.watch_tail(env.now);
         }
     }
 
     fn take_in_feedback(&mut self, env: &mut Env<'_>, feedback: &Feedback<'_>, timestamps: Option<TimestampsOption>) {
-        let Feedback { ack, una, .. } = *feedback;
+        let Feedback { now, ack, una, nxt, .. } = *feedback;
+        let alone = ack == nxt && feedback.blocks.is_empty() && !feedback.echo && feedback.may_be_short;
+        if alone && self.flags.has(Flags::LONE) {
+            self.on_lone_ack(now, ack);
+            self.on_new_ack(env, ack);
+            return;
+        }
+        self.end_solitude();
         let sample = match &mut self.recovery {
             Some(recovery) => recovery.on_feedback(feedback, &mut self.congestion),
             None => None,
@@ -191,10 +201,21 @@ impl Connection {
             self.on_new_ack(env, ack);
         }
         self.watch_tail(env.now);
+        if feedback.may_be_short && self.flight() == 0 {
+            self.find_calm();
+        }
+    }
+
+    /// Nothing is in flight any more: whether a segment may go alone.
+    fn find_calm(&mut self) {
+        if self.recovery.as_ref().is_some_and(|recovery| recovery.is_calm()) {
+            self.flags.set(Flags::CALM);
+        }
     }
 
     /// Something new was acknowledged.
-    fn on_new_ack(&mut self, env: &mut Env<'_>, ack: SeqNum) {
+    #[inline]
+    pub(super) fn on_new_ack(&mut self, env: &mut Env<'_>, ack: SeqNum) {
         let fin_acked = self.fin().is_some_and(|fin| ack.after(fin));
         let freed = ack - self.snd.una - u32::from(fin_acked);
         self.send.consume(freed as usize);

@@ -67,7 +67,8 @@ impl Connection {
     }
 
     /// The window's size before anything is known: what is configured, as far as the ring goes.
-    fn receive_start(&self, config: &TcpConfig) -> u32 {
+    #[inline]
+    pub(super) fn receive_start(&self, config: &TcpConfig) -> u32 {
         config.receive_start.min(self.receive_most())
     }
 

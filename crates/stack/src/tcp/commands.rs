@@ -124,7 +124,7 @@ impl Stack {
         if entry.may_say_at_once() {
             // What there is to send is planned when the device asks for it, and what follows from it then.
             entry.restart_if_idle(now, &tcp.config);
-            tcp.enqueue(connection.index());
+            tcp.ready.enter(entry, connection.index());
             return;
         }
         self.change_connection(now, connection, |connection, config| {
@@ -174,6 +174,9 @@ impl Stack {
         let Some(entry) = tcp.connections.get_mut(connection) else { return };
         let before = entry.phase;
         if matches!(before, Phase::Closed | Phase::TimeWait) {
+            return;
+        }
+        if entry.has_read_little(&tcp.config, &tcp.memory.budget) {
             return;
         }
         entry.resize_receive_buffer(now, &tcp.config, &tcp.memory.budget);

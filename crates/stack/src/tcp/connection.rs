@@ -124,6 +124,11 @@ impl Flags {
     pub(crate) const SYN_TEXT: Self = Self(1 << 25);
     /// Our FIN was sent, and is not acknowledged.
     pub(crate) const FIN_SENT: Self = Self(1 << 26);
+    /// What was sent has all arrived, each part of it once and in its order: the scoreboard is empty, and recovery has nothing
+    /// to repair, to take back or to doubt.
+    pub(crate) const CALM: Self = Self(1 << 27);
+    /// One segment is in flight, of which the scoreboard has not been told (`lone`).
+    pub(crate) const LONE: Self = Self(1 << 28);
 
     /// Both sets together.
     pub(crate) const fn and(self, other: Self) -> Self {
@@ -313,6 +318,9 @@ impl Connection {
 
     /// Bytes believed to be in the network.
     pub(crate) fn pipe(&self) -> u32 {
+        if self.flags.has(Flags::LONE) {
+            return self.flight();
+        }
         self.recovery.as_ref().map_or(0, |recovery| recovery.pipe(self.segment_size()))
     }
 
@@ -321,8 +329,12 @@ impl Connection {
         self.recovery.as_ref().map_or(0, |recovery| recovery.lost())
     }
 
-    /// The scoreboard, made when the first byte is sent.
+    /// The scoreboard, made when the first byte is sent, for a change.
     pub(crate) fn recovery_mut(&mut self) -> &mut Recovery {
+        if self.flags.has(Flags::LONE) {
+            self.end_solitude();
+        }
+        self.flags.clear(Flags::CALM);
         let (una, sack, model) = (self.snd.una, self.flags.has(Flags::SACK), self.congestion.has_model());
         self.recovery.get_or_insert_with(|| Box::new(Recovery::new(una, sack, model)))
     }

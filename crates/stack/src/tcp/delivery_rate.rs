@@ -174,6 +174,26 @@ impl DeliveryRate {
         self.first_sent_at = latest.sent_at;
     }
 
+    /// Whether no departure is followed, and the application is what limits the next one: then nothing has to be noted of it
+    /// when it leaves.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.app_limited_until > 0 && self.single.is_none() && self.followed.is_none()
+    }
+
+    /// [`on_delivered_seldom`](Self::on_delivered_seldom) for what left at `sent_at` when nothing was in flight, of which
+    /// [`on_sent`](Self::on_sent) was not told: its departure began the clocks anew, and is over. No round trip took less than
+    /// `least` nanoseconds.
+    #[inline]
+    pub(crate) fn on_lone_delivered(&mut self, now: Instant, sent_at: Instant, bytes: u32, least: u64) {
+        self.count(now, bytes);
+        self.first_sent_at = sent_at;
+        let nanos = now.as_nanos().saturating_sub(sent_at.as_nanos());
+        if nanos > 0 && nanos >= least {
+            self.last = Some(Last { bytes: u64::from(bytes), nanos, app_limited: true });
+        }
+    }
+
     /// Section 3.3: keeps the rate since `departure`, unless it says nothing.
     fn keep(&mut self, now: Instant, departure: &Departure, min_rtt: Duration) {
         let sending = departure.at.as_nanos().saturating_sub(departure.first_sent_at.as_nanos());

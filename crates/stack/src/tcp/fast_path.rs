@@ -240,7 +240,7 @@ impl Tcp {
             return false;
         };
         let index = expected.index;
-        let Some(connection) = self.connections.at_mut(index) else { return false };
+        let Some((id, connection)) = self.connections.named_at(index) else { return false };
         let mut env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
         let Some(effect) = connection.take_expected(&mut env, frame, &expected) else { return false };
         if let Some(link) = context.net.interfaces.get_mut(interface) {
@@ -272,16 +272,9 @@ impl Tcp {
                 return true;
             }
         };
-        let queues = sends && !connection.flags.has(Flags::QUEUED);
-        if !connection.news.is_empty()
-            && !connection.flags.has(Flags::EVENT_QUEUED)
-            && let Some(id) = self.connections.handle_at(index)
-            && let Some(connection) = self.connections.at_mut(index)
-        {
-            announce(connection, context.events, id);
-        }
-        if queues {
-            self.enqueue(index);
+        announce(connection, context.events, id);
+        if sends {
+            self.ready.enter(connection, index);
         }
         true
     }
@@ -347,7 +340,7 @@ impl Connection {
             // What brings nothing may be a duplicate acknowledgement, a keep-alive, or an update of the window.
             && (len > 0 || expected.ack != una)
             && self.aside.reassembly().is_none()
-            && self.recovery.as_ref().is_none_or(|recovery| recovery.is_untroubled())
+            && (self.flags.has(Flags::CALM) || self.recovery.as_ref().is_none_or(|recovery| recovery.is_untroubled()))
             && match expected.timestamps {
                 // RFC 7323 section 3.2: every segment has the option, or none.
                 Some(option) => self.timestamps.is_agreed() && !self.timestamps.is_old(now, option.value),
@@ -367,7 +360,8 @@ impl Connection {
     }
 
     /// Takes the segment if it is foreseen and its checksum is right, doing what [`on_segment`](Self::on_segment) would do.
-    #[inline(always)]
+    /// A function of its own, so that what the look-up needs does not take its registers.
+    #[inline(never)]
     fn take_expected(&mut self, env: &mut Env<'_>, frame: &RxFrame<'_>, expected: &Expected<'_>) -> Option<Effect> {
         if !self.foresees(env.now, expected) || !self.store_expected(frame, expected) {
             return None;
@@ -376,7 +370,12 @@ impl Connection {
         self.last_heard = env.now;
         let mut sends_more = self.update_window(seq, ack, window);
         if ack.after(self.snd.una) {
-            self.on_untroubled_ack(env, ack, timestamps);
+            if self.flags.has(Flags::LONE) && ack == self.snd.nxt {
+                self.on_lone_ack(env.now, ack);
+                self.on_new_ack(env, ack);
+            } else {
+                self.on_untroubled_ack(env, ack, timestamps);
+            }
             sends_more = true;
         }
         if let Some(option) = timestamps {

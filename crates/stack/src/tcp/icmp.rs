@@ -58,6 +58,7 @@ impl Tcp {
                 connection.path_is_told(now, mss);
                 context.net.lower_path_mtu(now, flow.remote, mtu);
                 // RFC 1191 section 6.4: send again at once what was too big; no congestion is meant.
+                connection.end_solitude();
                 if let Some(recovery) = &mut connection.recovery {
                     recovery.on_path_shrunk();
                 }

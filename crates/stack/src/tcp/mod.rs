@@ -12,6 +12,7 @@
 //! | text, FIN, the receive window, when to acknowledge | `receive`, `reassembly` |
 //! | what to send next, Nagle, silly windows | `output`, `ready` |
 //! | loss: what is in flight, what is lost, what to do about it | `scoreboard`, `rack`, `recovery`, `retransmit`, `rtt` |
+//! | a message that is all there is in flight | `lone` |
 //! | the flight's last segments; the rate of repair; losses that were none | `tail_probe`, `reduction`, `undo` |
 //! | how much may be in flight, and how fast it leaves | `congestion`, `delivery_rate`, `pacing` |
 //! | what the path carries | `path_search`, `icmp` |
@@ -52,6 +53,7 @@ mod isn;
 mod keep_alive;
 mod ledger;
 mod listener;
+mod lone;
 mod memory;
 mod options;
 mod output;
@@ -110,7 +112,8 @@ use crate::link::InterfaceId;
 use crate::network::Network;
 use crate::tcp::challenge::ChallengeLimit;
 use crate::tcp::connection::{Connection, Flags};
-use crate::tcp::demux::{Demux, Flow};
+use crate::tcp::demux::Demux;
+pub(crate) use crate::tcp::demux::Flow;
 use crate::tcp::fast_open::{Baker, Cookies};
 use crate::tcp::isn::IsnGenerator;
 use crate::tcp::listener::Listeners;
@@ -427,16 +430,14 @@ impl Tcp {
 }
 
 /// Queues an event for the connection, unless one stands there already or nobody owns it.
+#[inline]
 fn announce(connection: &mut Connection, events: &mut Events, id: ConnectionId) {
-    if connection.news.is_empty()
-        || !connection.flags.has(Flags::OWNED)
-        || connection.flags.has(Flags::ORPHANED)
-        || connection.flags.has(Flags::EVENT_QUEUED)
-    {
+    const TOLD: Flags = Flags::ORPHANED.and(Flags::EVENT_QUEUED);
+    if connection.news.is_empty() || !connection.flags.has(Flags::OWNED) || connection.flags.has(TOLD) {
         return;
     }
     connection.flags.set(Flags::EVENT_QUEUED);
-    events.push(Event::Tcp(id, Readiness::NONE));
+    events.push_tcp(id);
 }
 
 /// The segment size that a link of `mtu` bytes carries to `remote`: what is left of the IP packet after both headers

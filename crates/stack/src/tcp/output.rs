@@ -9,6 +9,7 @@ use wire::tcp::{MAX_HEADER_LEN, SeqNum, TcpFlags, TcpHeader, TcpOptions};
 
 use crate::config::TcpConfig;
 use crate::link::InterfaceId;
+use crate::link::template::Plainly;
 use crate::network::{Network, Segment, Transmitted, Unroutable};
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::error::TcpError;
@@ -40,6 +41,9 @@ pub(super) enum Kind {
     Ack,
 }
 
+/// What may be owed beside the stream.
+pub(super) const OWED: Flags = Flags::SYN_DUE.and(Flags::ACK_NOW).and(Flags::KEEP_ALIVE_DUE);
+
 /// What there is to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outlook {
@@ -59,6 +63,13 @@ pub(super) struct Plan {
     /// Payload bytes.
     pub len: u32,
     pub fin: bool,
+}
+
+impl Plan {
+    /// One past the last sequence number that it takes.
+    pub(super) fn end(&self) -> SeqNum {
+        self.seq + self.len + u32::from(self.fin)
+    }
 }
 
 impl Connection {
@@ -271,7 +282,10 @@ impl Connection {
             return None;
         }
         let left = self.unsent();
-        (left > 0 && left <= pacing::LONGEST_TRAIN && left <= self.sendable()).then_some(left)
+        // Of nothing in flight, something may be lost still.
+        let pipe = if self.flags.has(Flags::CALM) { 0 } else { self.pipe() };
+        let sendable = self.snd.wnd.min(self.congestion.window().saturating_sub(pipe));
+        (left > 0 && left <= pacing::LONGEST_TRAIN && left <= sendable).then_some(left)
     }
 
     /// Whether the stream goes on with text that no rule holds back, and nothing else has to be seen to.
@@ -279,14 +293,20 @@ impl Connection {
     pub(crate) fn may_say_at_once(&self) -> bool {
         self.phase == Phase::Established
             && !self.send.is_producer_finished()
-            && self.free_text().is_some()
+            && (self.is_at_leisure() || self.free_text().is_some())
             && !self.is_corrupt()
+    }
+
+    /// Nothing is in flight and the peer's window is open: what has been written will find out by itself, when it is planned,
+    /// whether it may go.
+    #[inline]
+    fn is_at_leisure(&self) -> bool {
+        self.flags.has(Flags::CALM) && self.flight() == 0 && self.snd.wnd > 0
     }
 
     /// Whether anything may have to be sent that is no part of the stream.
     #[inline]
     fn owes_beside_stream(&self) -> bool {
-        const OWED: Flags = Flags::SYN_DUE.and(Flags::ACK_NOW).and(Flags::KEEP_ALIVE_DUE);
         self.flags.has(OWED) || self.duplicate_acks_owed != 0
     }
 
@@ -309,7 +329,26 @@ impl Connection {
     }
 
     /// Puts the timers right after something has changed. Returns whether there is something to send.
+    #[inline]
     pub(crate) fn prepare(&mut self, now: Instant, index: u32, config: &TcpConfig, wheel: &mut Wheel<u32>) -> bool {
+        const BUSY: Flags = Flags::FINISHED.and(Flags::PROBE_DUE).and(OWED);
+        let calm = self.flags.has(Flags::CALM) && !self.flags.has(BUSY) && self.duplicate_acks_owed == 0;
+        if calm && self.unsent() == 0 {
+            // Everything that was written has been sent, at most a lone segment is under way: nothing has to be decided.
+            self.arm(index, wheel);
+            if self.flight() == 0 {
+                self.note_idle(now);
+            } else {
+                self.note_all_sent(now);
+            }
+            return false;
+        }
+        self.prepare_anew(now, index, config, wheel)
+    }
+
+    /// [`prepare`](Self::prepare) for a connection of which nothing is known.
+    #[inline(never)]
+    fn prepare_anew(&mut self, now: Instant, index: u32, config: &TcpConfig, wheel: &mut Wheel<u32>) -> bool {
         let streams = self.phase.sends() && self.stream_waits();
         let sends = (streams || self.owes_beside_stream()) && self.prepare_to_send(now, streams, config);
         self.arm(index, wheel);
@@ -317,6 +356,17 @@ impl Connection {
             self.note_waiting(now);
         }
         sends
+    }
+
+    /// [`prepare`](Self::prepare) after something was sent.
+    #[inline]
+    fn after_output(&mut self, now: Instant, index: u32, config: &TcpConfig, wheel: &mut Wheel<u32>) -> bool {
+        if !self.says_no_more() {
+            return self.prepare(now, index, config, wheel);
+        }
+        self.arm(index, wheel);
+        self.note_all_sent(now);
+        false
     }
 
     /// The part of [`prepare`](Self::prepare) for a connection that may have something to send.
@@ -436,24 +486,12 @@ impl Connection {
 
     /// A segment has gone out.
     pub(super) fn on_sent(&mut self, now: Instant, plan: Plan, edge: SeqNum, config: &TcpConfig) {
-        if plan.kind == Kind::Ack && self.duplicate_acks_owed > 0 {
-            self.duplicate_acks_owed -= 1;
-        } else {
-            // Any segment carries the acknowledgement.
-            self.duplicate_acks_owed = 0;
+        self.on_acknowledgement_sent(plan.kind, edge);
+        if config.fast_path && self.goes_alone(&plan) {
+            self.on_lone_sent(now, plan, config);
+            return;
         }
-        // Blocks find no room beside a full segment's text: an acknowledgement of their own carries them.
-        let blocks_wait = self.aside.duplicate().is_some() || self.aside.reassembly().is_some();
-        if plan.kind == Kind::Ack || !blocks_wait {
-            self.flags.clear(Flags::ACK_NOW);
-            self.aside.forget_duplicate();
-        }
-        self.deadlines.ack = Instant::NEVER;
-        self.rcv.acked = self.rcv.nxt;
-        if edge.after(self.rcv.edge) && !(plan.kind == Kind::Syn && self.phase == Phase::SynSent) {
-            self.rcv.edge = edge;
-        }
-        let end = plan.seq + plan.len + u32::from(plan.fin);
+        let end = plan.end();
         match plan.kind {
             Kind::Ack => return,
             Kind::KeepAlive => {
@@ -529,16 +567,45 @@ impl Connection {
         }
     }
 
+    /// Every segment carries the acknowledgement that is owed, and a window up to `edge`.
+    #[inline]
+    pub(super) fn on_acknowledgement_sent(&mut self, kind: Kind, edge: SeqNum) {
+        if kind == Kind::Ack && self.duplicate_acks_owed > 0 {
+            self.duplicate_acks_owed -= 1;
+        } else {
+            self.duplicate_acks_owed = 0;
+        }
+        // Blocks find no room beside a full segment's text: an acknowledgement of their own carries them.
+        let blocks_wait = self.aside.duplicate().is_some() || self.aside.reassembly().is_some();
+        if kind == Kind::Ack || !blocks_wait {
+            self.flags.clear(Flags::ACK_NOW);
+            self.aside.forget_duplicate();
+        }
+        self.deadlines.ack = Instant::NEVER;
+        self.rcv.acked = self.rcv.nxt;
+        if edge.after(self.rcv.edge) && !(kind == Kind::Syn && self.phase == Phase::SynSent) {
+            self.rcv.edge = edge;
+        }
+    }
+
     /// New text, or the FIN, has gone out.
     fn on_text_sent(&mut self, now: Instant, plan: Plan, end: SeqNum) {
-        if !plan.len.is_multiple_of(self.segment_size()) {
+        self.recovery_mut().on_sent(now, end, end - plan.seq);
+        self.advance_to(plan, end);
+    }
+
+    /// New text up to `end`, or the FIN, has gone out.
+    #[inline]
+    pub(super) fn advance_to(&mut self, plan: Plan, end: SeqNum) {
+        let full = self.segment_size();
+        // Most often the length alone tells, without a division.
+        if plan.len != full && plan.len != 0 && (plan.len < full || !plan.len.is_multiple_of(full)) {
             self.flags.set(Flags::SMALL_SENT);
             self.snd.small = end;
         }
         if plan.fin {
             self.flags.set(Flags::FIN_SENT);
         }
-        self.recovery_mut().on_sent(now, end, end - plan.seq);
         self.snd.nxt = end;
     }
 
@@ -580,8 +647,16 @@ impl Tcp {
                 continue;
             };
             let transmitted = match connection.send_plain(now, context.net, device, plan, &self.config) {
-                Some(transmitted) => transmitted,
-                None => connection.send_segment(now, context.net, device, plan, &self.config),
+                Plainly::Sent if !connection.send.is_poisoned() => {
+                    // The usual case.
+                    if connection.after_output(now, index, &self.config, &mut self.wheel) {
+                        self.ready.enter(connection, index);
+                    }
+                    continue;
+                }
+                Plainly::Sent => Transmitted::Sent,
+                Plainly::DeviceFull => Transmitted::DeviceFull,
+                Plainly::NotSo => connection.send_segment(now, context.net, device, plan, &self.config),
             };
             match transmitted {
                 Transmitted::Sent if connection.send.is_poisoned() => {
@@ -617,8 +692,8 @@ impl Tcp {
     /// Puts a connection that has sent something in order again: its place in the queue, its timers.
     fn after_output(&mut self, now: Instant, index: u32) {
         let Some(connection) = self.connections.at_mut(index) else { return };
-        if connection.prepare(now, index, &self.config, &mut self.wheel) {
-            self.enqueue(index);
+        if connection.after_output(now, index, &self.config, &mut self.wheel) {
+            self.ready.enter(connection, index);
         }
     }
 
@@ -642,11 +717,8 @@ impl Tcp {
 
     /// The queue of connections on its interface that have something to send.
     pub(crate) fn enqueue(&mut self, index: u32) {
-        let Some(connection) = self.connections.at_mut(index) else { return };
-        if connection.flags.has(Flags::QUEUED) || connection.flags.has(Flags::RESOLVING) {
-            return;
+        if let Some(connection) = self.connections.at_mut(index) {
+            self.ready.enter(connection, index);
         }
-        connection.flags.set(Flags::QUEUED);
-        self.ready.push(connection.interface, index);
     }
 }

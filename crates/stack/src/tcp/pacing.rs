@@ -48,6 +48,8 @@ fn duration(bytes: u32, rate: u64) -> Duration {
 impl Connection {
     /// Another algorithm from now on.
     pub(crate) fn set_congestion(&mut self, algorithm: Algorithm) {
+        self.end_solitude();
+        self.flags.clear(Flags::CALM);
         self.congestion.set_algorithm(algorithm);
         let model = self.congestion.has_model();
         if let Some(recovery) = &mut self.recovery {

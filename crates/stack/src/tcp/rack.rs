@@ -6,7 +6,7 @@ use core::time::Duration;
 use wire::tcp::SeqNum;
 
 use crate::tcp::scoreboard::{Arrival, Delivered, Judgement, Scoreboard, sent_after};
-use crate::time::Instant;
+use crate::time::{Instant, nanos_of};
 
 /// RFC 8985 section 6.2 step 4: recoveries after which a widened window is narrowed again.
 const PERSIST: u8 = 16;
@@ -17,7 +17,8 @@ pub(crate) struct Rack {
     /// The latest-sent run that has arrived; meaningful once `rtt` is not zero.
     sent_at: Instant,
     end: SeqNum,
-    rtt: Duration,
+    /// RACK.rtt in nanoseconds.
+    rtt: u64,
     reordering_seen: bool,
     /// RACK.reo_wnd_mult.
     multiple: u8,
@@ -27,14 +28,7 @@ pub(crate) struct Rack {
 
 impl Rack {
     pub(crate) const fn new(isn: SeqNum) -> Self {
-        Self {
-            sent_at: Instant::ZERO,
-            end: isn,
-            rtt: Duration::ZERO,
-            reordering_seen: false,
-            multiple: 1,
-            persist: PERSIST,
-        }
+        Self { sent_at: Instant::ZERO, end: isn, rtt: 0, reordering_seen: false, multiple: 1, persist: PERSIST }
     }
 
     /// Whether the network was seen to reorder.
@@ -48,7 +42,7 @@ impl Rack {
         // A run sent twice may have arrived by its first copy: not if the round trip is shorter than any.
         let plausible = |arrival: &Arrival| !arrival.resent || now.since(arrival.sent_at) >= min_rtt;
         let Some(latest) = delivered.latest.filter(plausible).or(delivered.unambiguous) else { return };
-        self.rtt = now.since(latest.sent_at).max(Duration::from_nanos(1));
+        self.rtt = nanos_of(now.since(latest.sent_at)).max(1);
         if sent_after(&latest, self.sent_at, self.end) {
             self.sent_at = latest.sent_at;
             self.end = latest.end;
@@ -82,13 +76,14 @@ impl Rack {
     /// Whether [`detect`](Self::detect) would find nothing: everything in flight was sent after what has arrived.
     #[inline]
     pub(crate) fn finds_nothing(&self, board: &Scoreboard) -> bool {
-        self.rtt.is_zero() || board.is_all_later(self.sent_at, self.end)
+        self.rtt == 0 || board.is_all_later(self.sent_at, self.end)
     }
 
-    /// RFC 8985 section 6.2 steps 1 to 3 for a run that was sent once, of a flight without gaps.
+    /// RFC 8985 section 6.2 steps 1 to 3 for a run that was sent once, of a flight without gaps and took
+    /// `nanos` nanoseconds.
     #[inline]
-    pub(crate) fn on_arrival_in_order(&mut self, latest: &Arrival, rtt: Duration) {
-        self.rtt = rtt.max(Duration::from_nanos(1));
+    pub(crate) fn on_arrival_in_order(&mut self, latest: &Arrival, nanos: u64) {
+        self.rtt = nanos.max(1);
         if sent_after(latest, self.sent_at, self.end) {
             self.sent_at = latest.sent_at;
             self.end = latest.end;
@@ -108,12 +103,12 @@ impl Rack {
         board: &mut Scoreboard,
         conditions: &Conditions,
     ) -> (u32, Option<Duration>) {
-        if self.rtt.is_zero() {
+        if self.rtt == 0 {
             return (0, None);
         }
         let Conditions { in_recovery, many_sacked, min_rtt, srtt } = *conditions;
         let window = self.window(in_recovery, many_sacked, min_rtt, srtt);
-        let patience = self.rtt + window;
+        let patience = Duration::from_nanos(self.rtt) + window;
         let mut again: Option<Duration> = None;
         let marked = board.mark_lost(|run| {
             if !sent_after(&Arrival { sent_at: self.sent_at, end: self.end, resent: false }, run.sent_at, run.end) {
@@ -135,7 +130,7 @@ impl Rack {
     pub(crate) fn mark_on_timeout(&self, now: Instant, board: &mut Scoreboard, conditions: &Conditions) {
         let Conditions { in_recovery, many_sacked, min_rtt, srtt } = *conditions;
         // Where nothing was measured yet, everything is older than the nothing that is known.
-        let patience = self.rtt + self.window(in_recovery, many_sacked, min_rtt, srtt);
+        let patience = Duration::from_nanos(self.rtt) + self.window(in_recovery, many_sacked, min_rtt, srtt);
         board.mark_lost(|run| if now.since(run.sent_at) >= patience { Judgement::Lost } else { Judgement::Waits });
     }
 }

@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::link::InterfaceId;
+use crate::tcp::connection::{Connection, Flags};
 
 /// Queues of connection indices, each at its interface's place. An index stands in at most one, once (`Flags::QUEUED`).
 #[derive(Default)]
@@ -20,7 +21,17 @@ impl Ready {
         &mut self.queues[at]
     }
 
-    pub(crate) fn push(&mut self, interface: InterfaceId, index: u32) {
+    /// A connection has something to send, and has the next hop's address to send it to, or else waits for that elsewhere.
+    #[inline]
+    pub(crate) fn enter(&mut self, connection: &mut Connection, index: u32) {
+        const STANDS: Flags = Flags::QUEUED.and(Flags::RESOLVING);
+        if !connection.flags.has(STANDS) {
+            connection.flags.set(Flags::QUEUED);
+            self.push(connection.interface, index);
+        }
+    }
+
+    fn push(&mut self, interface: InterfaceId, index: u32) {
         self.queue(interface).push_back(index);
     }
 

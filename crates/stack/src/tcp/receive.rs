@@ -1,12 +1,15 @@
 //! What a segment brings (RFC 9293 section 3.10.7.4, steps seven and eight): text in order or not, the FIN, and when
 //! to acknowledge.
 
+use ring::Budget;
 use wire::tcp::{SackBlocks, TcpFlags};
 
 use crate::Discard;
+use crate::config::TcpConfig;
 use crate::event::Readiness;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::input::{Env, Incoming};
+use crate::tcp::memory;
 use crate::tcp::phase::Phase;
 use crate::time::Instant;
 
@@ -179,6 +182,20 @@ impl Connection {
         if self.phase.receives() && self.window_step(self.room()) > 0 {
             self.flags.set(Flags::ACK_NOW);
         }
+    }
+
+    /// Whether nothing follows from what the application has read: the window that the peer knows of is so wide still that
+    /// none is worth telling, no round trip of reading is measured, and an acknowledgement that was put off will say the rest.
+    #[inline]
+    pub(crate) fn has_read_little(&self, config: &TcpConfig, budget: &Budget) -> bool {
+        let limit = self.rcv.limit;
+        limit - self.receive_window().min(limit) < (limit / 2).min(self.segment_size())
+            && !self.deadlines.ack.is_never()
+            && limit >= self.receive_start(config)
+            && self.aside.measurement().is_none()
+            && !self.flags.has(Flags::ACK_NOW.and(Flags::READ_SHUT))
+            && !memory::is_short(budget)
+            && !self.is_corrupt()
     }
 
     /// Bytes that can be taken now.

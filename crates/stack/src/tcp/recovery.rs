@@ -24,7 +24,7 @@ use crate::tcp::reduction::Reduction;
 use crate::tcp::scoreboard::{Arrival, Delivered, Scoreboard};
 use crate::tcp::tail_probe::TailProbe;
 use crate::tcp::undo::Undo;
-use crate::time::Instant;
+use crate::time::{Instant, nanos_of};
 pub(crate) use alarm::Alarm;
 
 /// Duplicate ACKs that mean a loss (RFC 5681 section 3.2).
@@ -69,8 +69,8 @@ pub(crate) struct Recovery {
     pub alarm_at: Instant,
     /// A tail-loss probe is to be sent now.
     pub probe_due: bool,
-    /// The smallest round trip of the last minutes, and when it was measured.
-    min_rtt: Option<(Duration, Instant)>,
+    /// The smallest round trip of the last minutes in nanoseconds, and when it was measured.
+    min_rtt: Option<(u64, Instant)>,
     /// RFC 8985 section 6.2 step 4: reports of duplicates count once a round trip.
     duplicate_round: SeqNum,
     /// The window was reduced, which a peer that agreed to ECN has not been told yet.
@@ -210,7 +210,7 @@ impl Recovery {
 
     /// The smallest round trip of the last minutes.
     pub(crate) fn min_rtt(&self) -> Option<Duration> {
-        self.min_rtt.map(|(rtt, _)| rtt)
+        self.min_rtt.map(|(nanos, _)| Duration::from_nanos(nanos))
     }
 
     /// Nothing is in flight and nothing is being repaired: an idle connection needs none of this.
@@ -291,7 +291,7 @@ impl Recovery {
 
         let rtt = delivered.unambiguous.map(|arrival| now.since(arrival.sent_at));
         if let Some(rtt) = rtt {
-            self.note_min_rtt(now, rtt);
+            self.note_min_rtt(now, nanos_of(rtt));
         }
         let min_rtt = self.min_rtt().unwrap_or(srtt);
         self.rack.update(now, &delivered, min_rtt);
@@ -378,14 +378,31 @@ impl Recovery {
         let latest = self.board.on_ack_in_order(ack);
         let rtt = latest.map(|arrival| now.since(arrival.sent_at));
         if let (Some(latest), Some(rtt)) = (latest, rtt) {
-            self.note_min_rtt(now, rtt);
-            self.rack.on_arrival_in_order(&latest, rtt);
+            self.note_min_rtt(now, nanos_of(rtt));
+            self.rack.on_arrival_in_order(&latest, nanos_of(rtt));
         }
         self.timeouts = 0;
         congestion.on_ack(&Ack { now, acked: ack - una, flight, mss, rtt, srtt, una: ack, nxt });
         let learnt = Learnt { bytes: ack - una, latest, rtt, before: flight, marked: false };
         self.learn(feedback, &learnt, congestion);
         rtt
+    }
+
+    /// What [`on_feedback_in_order`](Self::on_feedback_in_order) comes to for a segment of which nothing was known (`lone`),
+    /// `bytes` long, sent at `sent_at` and acknowledged up to `end`. Returns whether the next one may go alone, too.
+    #[inline]
+    pub(crate) fn on_lone_arrival(&mut self, now: Instant, sent_at: Instant, end: SeqNum, bytes: u32) -> bool {
+        let nanos = now.as_nanos().saturating_sub(sent_at.as_nanos());
+        self.board.pass(end);
+        self.note_min_rtt(now, nanos);
+        self.rack.on_arrival_in_order(&Arrival { sent_at, end, resent: false }, nanos);
+        self.rate.on_lone_delivered(now, sent_at, bytes, self.min_rtt.map_or(0, |(least, _)| least));
+        self.rate.is_settled()
+    }
+
+    /// Whether nothing is in flight, and all that ever was has arrived in its order: then a segment may go alone.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.board.is_empty() && self.is_untroubled() && self.board.is_in_order() && self.rate.is_settled()
     }
 
     /// What the acknowledgement says of the path's rate, and of the path to an algorithm that keeps a model of it.
@@ -417,12 +434,6 @@ impl Recovery {
             marked,
             salt: nxt.0,
         });
-    }
-
-    /// The application has nothing more to send, and the windows would allow it.
-    pub(crate) fn on_app_limited(&mut self, mss: u32) {
-        let pipe = self.pipe(mss);
-        self.rate.on_app_limited(pipe);
     }
 
     /// Enters what the peer has into the scoreboard. Returns whether that shows the last time-out to have been spurious.
@@ -461,9 +472,10 @@ impl Recovery {
         }
     }
 
-    fn note_min_rtt(&mut self, now: Instant, rtt: Duration) {
-        if self.min_rtt.is_none_or(|(min, at)| rtt <= min || now.since(at) > MIN_RTT_AGE) {
-            self.min_rtt = Some((rtt, now));
+    #[inline]
+    fn note_min_rtt(&mut self, now: Instant, nanos: u64) {
+        if self.min_rtt.is_none_or(|(min, at)| nanos <= min || now.since(at) > MIN_RTT_AGE) {
+            self.min_rtt = Some((nanos, now));
         }
     }
 

@@ -11,6 +11,7 @@ use crate::time::Instant;
 impl Connection {
     /// The retransmission timer has expired.
     pub(crate) fn on_retransmission_timeout(&mut self, now: Instant, config: &TcpConfig) {
+        self.end_solitude();
         self.deadlines.retransmit = Instant::NEVER;
         self.set_alarm(Instant::NEVER);
         if matches!(self.phase, Phase::SynSent | Phase::SynReceived) {
@@ -63,6 +64,9 @@ impl Connection {
     /// When RACK's reordering timer or the next tail-loss probe is due.
     #[inline]
     pub(crate) fn alarm_at(&self) -> Instant {
+        if self.flags.has(Flags::LONE) {
+            return self.lone_alarm_at();
+        }
         self.recovery.as_ref().map_or(Instant::NEVER, |recovery| recovery.alarm_at)
     }
 

@@ -36,8 +36,14 @@ impl RttEstimator {
 
     /// Takes a sample (RFC 6298 sections 2.2 and 2.3), and forgets the back-off.
     pub(crate) fn sample(&mut self, rtt: Duration) {
+        self.sample_nanos(nanos_of(rtt));
+    }
+
+    /// The same, in nanoseconds.
+    #[inline]
+    pub(crate) fn sample_nanos(&mut self, nanos: u64) {
         // A sample of zero would read as "no sample yet".
-        let rtt = (nanos_of(rtt) / 1_000).clamp(1, 1 << 28) as u32;
+        let rtt = (nanos / 1_000).clamp(1, 1 << 28) as u32;
         if self.srtt == 0 {
             // RFC 6298 section 2.2: SRTT <- R, RTTVAR <- R/2.
             self.srtt = rtt;
@@ -100,6 +106,12 @@ impl RttEstimator {
     /// SRTT, once there is one.
     pub(crate) fn smoothed(&self) -> Option<Duration> {
         (self.srtt > 0).then(|| Duration::from_micros(u64::from(self.srtt)))
+    }
+
+    /// SRTT in nanoseconds; zero before the first sample.
+    #[inline]
+    pub(crate) fn smoothed_nanos(&self) -> u64 {
+        u64::from(self.srtt) * 1_000
     }
 
     /// RTTVAR.

@@ -191,6 +191,13 @@ impl Scoreboard {
         latest
     }
 
+    /// Nothing is in flight that is known here, and all before `una` has arrived.
+    #[inline]
+    pub(crate) fn pass(&mut self, una: SeqNum) {
+        self.start = una;
+        self.forward = una;
+    }
+
     /// Whether nothing that is in flight was sent before a run that has arrived, as [`sent_after`] has it.
     #[inline]
     pub(crate) fn is_all_later(&self, sent_at: Instant, end: SeqNum) -> bool {

@@ -17,15 +17,15 @@ const LEAST: Duration = Duration::from_millis(2);
 /// How long to wait for an acknowledgement before a probe (RFC 8985 section 7.2, TLP_calc_PTO), the retransmission timer
 /// apart. `alone`: no more than one segment is in flight.
 ///
-/// In nanoseconds; an SRTT of zero: nothing was measured yet.
+/// Both in nanoseconds; an SRTT of zero: nothing was measured yet.
 #[inline]
-pub(crate) fn patience(srtt: Duration, alone: bool) -> u64 {
-    if srtt.is_zero() {
+pub(crate) fn patience(srtt: u64, alone: bool) -> u64 {
+    if srtt == 0 {
         // RFC 8985 section 7.2: one second while nothing was measured.
         return 1_000_000_000;
     }
     // RFC 8985 section 7.2: PTO = 2 * SRTT, and the peer's delayed acknowledgement for a segment alone.
-    (2 * nanos_of(srtt)).max(nanos_of(LEAST)) + if alone { nanos_of(WORST_DELAYED_ACK) } else { 0 }
+    (2 * srtt).max(nanos_of(LEAST)) + if alone { nanos_of(WORST_DELAYED_ACK) } else { 0 }
 }
 
 /// A probe whose answer is awaited.

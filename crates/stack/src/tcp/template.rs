@@ -9,14 +9,15 @@ use device::Device;
 use wire::tcp::TcpFlags;
 
 use crate::config::TcpConfig;
-use crate::link::template::PlainSegment;
-use crate::network::{Network, Transmitted};
+use crate::link::template::{PlainSegment, Plainly};
+use crate::network::Network;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::output::{Kind, Plan};
 use crate::time::Instant;
 
 impl Connection {
-    /// Sends `plan` from the template, if there is one for it; otherwise nothing has happened.
+    /// Sends `plan` from the template, if there is one for it.
+    #[inline]
     pub(super) fn send_plain(
         &mut self,
         now: Instant,
@@ -24,7 +25,7 @@ impl Connection {
         device: &mut dyn Device,
         plan: Plan,
         config: &TcpConfig,
-    ) -> Option<Transmitted> {
+    ) -> Plainly {
         let is_plain = match plan.kind {
             Kind::Text => plan.len <= self.segment_size(),
             // An acknowledgement may have gaps and duplicates to report.
@@ -34,11 +35,11 @@ impl Connection {
             _ => false,
         };
         if !is_plain || !config.fast_path || self.flags.has(Flags::ECN.and(Flags::URGENT)) {
-            return None;
+            return Plainly::NotSo;
         }
         let offset = self.send_offset(plan.seq);
         let len = plan.len as usize;
-        let payload = self.send.span(offset, len)?;
+        let Some(payload) = self.send.span(offset, len) else { return Plainly::NotSo };
         let mut flags = TcpFlags::ACK;
         if plan.fin {
             flags |= TcpFlags::FIN;
@@ -50,10 +51,7 @@ impl Connection {
         let (window, edge) = self.offer_window();
         let segment = PlainSegment {
             interface: self.interface,
-            source: self.flow.local,
-            destination: self.flow.remote,
-            source_port: self.flow.local_port,
-            destination_port: self.flow.remote_port,
+            flow: &self.flow,
             hop_limit: self.options.hop_limit,
             tos: self.tos(false),
             seq: plan.seq,
@@ -63,10 +61,16 @@ impl Connection {
             timestamps: self.timestamps.is_agreed().then(|| self.timestamps.option(now)),
             payload,
         };
-        let transmitted = net.transmit_plain(device, &segment)?;
-        if transmitted == Transmitted::Sent {
+        let became = net.transmit_plain(device, &segment);
+        if became != Plainly::Sent {
+            return became;
+        }
+        if self.goes_alone(&plan) {
+            self.on_acknowledgement_sent(plan.kind, edge);
+            self.on_lone_sent(now, plan, config);
+        } else {
             self.on_sent(now, plan, edge, config);
         }
-        Some(transmitted)
+        became
     }
 }

@@ -104,6 +104,7 @@ impl Connection {
                 self.flags.set(Flags::CWR_DUE);
             }
             self.recovery = None;
+            self.flags.clear(Flags::CALM);
         }
         if self.aside.reassembly().is_none() {
             self.receive.release();
@@ -114,6 +115,9 @@ impl Connection {
     /// Acts on every deadline that has passed. The wheel's entry is gone already.
     pub(crate) fn on_timer(&mut self, now: Instant, config: &TcpConfig) {
         self.timer = TimerId::NONE;
+        if self.deadlines.retransmit.min(self.alarm_at()) <= now {
+            self.end_solitude();
+        }
         if self.deadlines.ack <= now {
             self.deadlines.ack = Instant::NEVER;
             self.flags.set(Flags::ACK_NOW);

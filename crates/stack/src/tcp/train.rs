@@ -253,7 +253,7 @@ impl Tcp {
             link.stats.rx_packets += frames;
             link.stats.rx_bytes += bytes;
         }
-        let Some(connection) = self.connections.at_mut(index) else { return };
+        let Some((id, connection)) = self.connections.named_at(index) else { return };
         let env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
         let ack_was_due = connection.deadlines.ack;
         // The window is the first one's, which was taken; only the number by which the next one is judged moves on.
@@ -266,16 +266,9 @@ impl Tcp {
         if connection.deadlines.ack != ack_was_due {
             connection.arm(index, &mut self.wheel);
         }
-        let queues = connection.flags.has(Flags::ACK_NOW) && !connection.flags.has(Flags::QUEUED);
-        if !connection.news.is_empty()
-            && !connection.flags.has(Flags::EVENT_QUEUED)
-            && let Some(id) = self.connections.handle_at(index)
-            && let Some(connection) = self.connections.at_mut(index)
-        {
-            announce(connection, context.events, id);
-        }
-        if queues {
-            self.enqueue(index);
+        announce(connection, context.events, id);
+        if connection.flags.has(Flags::ACK_NOW) {
+            self.ready.enter(connection, index);
         }
     }
 }

@@ -58,13 +58,34 @@ impl Connection {
         }
         let waiting = if idle { Waiting::Idle } else { self.waits_for() };
         if waiting == Waiting::Application {
-            let mss = self.segment_size();
+            let pipe = self.pipe();
             if let Some(recovery) = &mut self.recovery {
-                recovery.on_app_limited(mss);
+                recovery.rate.on_app_limited(pipe);
             }
         }
         if known != waiting {
             self.ledger_mut().wait_for(now, waiting);
+        }
+    }
+
+    /// Everything that was written has arrived.
+    #[inline]
+    pub(super) fn note_idle(&mut self, now: Instant) {
+        if self.aside.ledger().is_some_and(|ledger| ledger.waiting != Waiting::Idle) {
+            self.ledger_mut().wait_for(now, Waiting::Idle);
+        }
+    }
+
+    /// Everything that was written is on its way, in a lone segment.
+    #[inline]
+    pub(super) fn note_all_sent(&mut self, now: Instant) {
+        let flight = self.flight();
+        if let Some(recovery) = &mut self.recovery {
+            recovery.rate.on_app_limited(flight);
+        }
+        let ledger = self.ledger_mut();
+        if ledger.waiting != Waiting::Application {
+            ledger.wait_for(now, Waiting::Application);
         }
     }
 }

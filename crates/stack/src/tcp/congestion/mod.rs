@@ -227,6 +227,12 @@ impl Congestion {
         Some(per_second(u64::from(self.cwnd) * percent / 100, srtt))
     }
 
+    /// Whether an acknowledgement of all `flight` bytes that were in flight means nothing to [`on_ack`](Self::on_ack).
+    #[inline]
+    pub(crate) fn has_room_for(&self, flight: u32) -> bool {
+        self.working.is_none() && flight < self.cwnd / 2 && self.in_slow_start()
+    }
+
     /// New data was acknowledged outside of recovery.
     pub(crate) fn on_ack(&mut self, ack: &Ack) {
         if self.has_model() {

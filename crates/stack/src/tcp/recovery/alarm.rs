@@ -8,7 +8,7 @@ use wire::tcp::SeqNum;
 use super::{Feedback, Mode, Recovery};
 use crate::tcp::congestion::Congestion;
 use crate::tcp::tail_probe::{self, Answer};
-use crate::time::Instant;
+use crate::time::{Instant, nanos_of};
 
 /// What the probe timer stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Recovery {
             return Instant::NEVER;
         }
         self.alarm = Alarm::Probe;
-        let patience = tail_probe::patience(srtt, self.board.outstanding() <= mss);
+        let patience = tail_probe::patience(nanos_of(srtt), self.board.outstanding() <= mss);
         // RFC 8985 section 7.2: no later than the retransmission timer, in whose place the probe then goes.
         now.after_nanos(patience).min(rto_at)
     }

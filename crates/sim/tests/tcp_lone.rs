@@ -1,0 +1,283 @@
+//! A message alone in flight: the engine does not enter it in its scoreboard until it has to, and nobody can tell.
+//!
+//! The scripts have a first message answered, after which the next one goes alone. Every round trip is 100 ms, so that
+//! RFC 6298's time-out is 300 ms and less later.
+
+#![expect(clippy::print_stdout, reason = "a failing conversation is told to whoever replays it")]
+
+use sim::puppet::seg;
+use sim::{Chance, Puppet};
+use stack::tcp::{Algorithm, ConnectOptions, Phase, SocketOption, TcpInfo, Waiting};
+use stack::{Config, Instant};
+use wire::icmpv4::UnreachableCode;
+use wire::tcp::TcpFlags;
+
+use crate::tcp_icmp::{quoting, unreachable};
+use crate::tcp_script::{MSS, RTT, end, established, millis};
+
+/// A connection whose first message of a full segment was answered after a round trip.
+fn talking() -> Puppet {
+    let mut puppet = established(Algorithm::NewReno, RTT);
+    puppet.write(&[1; MSS as usize]);
+    puppet.run_for(RTT);
+    puppet.send(&seg(1).ack(end(1)));
+    puppet.take();
+    puppet
+}
+
+#[test]
+fn a_lone_message_that_is_lost_is_probed_for_and_then_sent_again_when_a_message_in_company_would_be() {
+    // RFC 8985 section 7.2: PTO = 2 * SRTT + TLP.max_ack_delay is later than RFC 6298's time-out, in whose place the probe
+    // goes: SRTT = 100 ms, RTTVAR = 3/4 * 3/4 * 50 ms after three samples.
+    let mut puppet = talking();
+    let rto = puppet.info().rto;
+    puppet.write(&[2; 100]);
+    puppet.take();
+    puppet.run_for(rto - millis(1));
+    assert_eq!(puppet.lines(), [""; 0]);
+    puppet.run_for(millis(1));
+    let probe = puppet.take();
+    assert_eq!((probe.len(), probe[0].seq, probe[0].text.len()), (1, end(1), 100));
+    assert_eq!((puppet.info().timeouts, puppet.info().retransmissions), (0, 1));
+    puppet.run_for(rto);
+    assert_eq!(puppet.take().len(), 1);
+    assert_eq!((puppet.info().timeouts, puppet.info().congestion_window), (1, MSS));
+}
+
+#[test]
+fn a_lone_message_without_sack_waits_for_the_retransmission_timer_alone() {
+    let mut puppet = Puppet::established(Config::default(), seg(0).mss(1460));
+    for _ in 0..2 {
+        puppet.write(&[1; 10]);
+        puppet.take();
+        let (una, flight) = (1 + puppet.info().bytes_acked as u32, puppet.info().in_flight);
+        puppet.send(&seg(1).ack(una + flight));
+    }
+    puppet.write(&[1; 10]);
+    puppet.take();
+    let rto = puppet.info().rto;
+    puppet.run_for(rto);
+    assert_eq!(puppet.take().len(), 1);
+    assert_eq!(puppet.info().timeouts, 1);
+}
+
+#[test]
+fn a_lone_message_whose_successor_is_reported_is_found_lost_by_time() {
+    // RFC 8985 section 6.2: the scoreboard must know when it left, which was before the second one.
+    let mut puppet = talking();
+    puppet.write(&[2; MSS as usize]);
+    puppet.run_for(millis(10));
+    puppet.write(&[3; MSS as usize]);
+    puppet.take();
+    puppet.run_for(RTT);
+    puppet.send(&seg(1).ack(end(1)).sack(&[(end(2), end(3))]));
+    // The first left 110 ms ago, the second's round trip was 100 ms: the reordering window of a quarter of the smallest round
+    // trip has 15 ms to go.
+    assert_eq!(puppet.lines(), [""; 0]);
+    puppet.run_for(millis(14));
+    assert_eq!(puppet.lines(), [""; 0]);
+    puppet.run_for(millis(1));
+    let again = puppet.take();
+    assert_eq!((again.len(), again[0].seq), (1, end(1)));
+    assert!(puppet.info().recovering);
+}
+
+#[test]
+fn an_acknowledgement_of_a_part_leaves_the_rest_in_flight_under_the_same_time() {
+    let mut puppet = talking();
+    puppet.write(&[2; 1_000]);
+    puppet.take();
+    puppet.run_for(RTT);
+    puppet.send(&seg(1).ack(end(1) + 400));
+    assert_eq!((puppet.info().in_flight, puppet.info().send_queue), (600, 600));
+    puppet.run_for(puppet.info().rto);
+    let probe = puppet.take();
+    assert_eq!((probe[0].seq, probe[0].text.len()), (end(1) + 400, 600));
+}
+
+#[test]
+fn a_lone_message_too_large_for_the_path_is_sent_again_in_smaller_ones_at_once() {
+    // RFC 1191 section 6.4.
+    let mut puppet = talking();
+    puppet.write(&[2; 1_400]);
+    let frame = puppet.take_frames().remove(0);
+    puppet.send_frame(&quoting(&frame, 0, unreachable(UnreachableCode::FRAGMENTATION_NEEDED, 1_000)));
+    let lens: Vec<usize> = puppet.take().iter().map(|seen| seen.text.len()).collect();
+    assert_eq!(lens, [960, 440]);
+}
+
+#[test]
+fn a_fin_that_is_all_a_connection_ever_sent_is_probed_for_and_acknowledged() {
+    let mut puppet = established(Algorithm::NewReno, RTT);
+    puppet.finish();
+    assert_eq!(puppet.take().len(), 1);
+    let rto = puppet.info().rto;
+    puppet.run_for(rto - millis(1));
+    assert_eq!(puppet.lines(), [""; 0]);
+    puppet.run_for(millis(1));
+    let again = puppet.take();
+    assert_eq!(again.len(), 1);
+    assert!(again[0].flags.contains(TcpFlags::FIN));
+    puppet.send(&seg(1).ack(2));
+    assert_eq!(puppet.phase(), Phase::FinWait2);
+}
+
+#[test]
+fn a_lone_message_counts_as_on_its_way_and_its_round_trip_is_measured() {
+    let mut puppet = talking();
+    puppet.run_for(millis(20));
+    let before = puppet.info();
+    puppet.write(&[2; 300]);
+    let info = puppet.info();
+    assert_eq!((info.in_flight, info.waiting, info.waiting_since), (300, Waiting::Application, puppet.instant()));
+    puppet.run_for(millis(40));
+    puppet.send(&seg(1).ack(end(1) + 300));
+    let info = puppet.info();
+    assert_eq!(info.waiting, Waiting::Idle);
+    assert_eq!(info.busy, before.busy + millis(40));
+    assert_eq!(info.min_rtt, Some(millis(40)));
+    // RFC 6298 section 2.3.
+    assert_eq!(info.srtt, Some(millis(100) * 7 / 8 + millis(40) / 8));
+    // 300 bytes in 40 ms.
+    assert_eq!((info.delivery_rate, info.delivery_rate_app_limited), (Some(7_500), true));
+}
+
+#[test]
+fn a_lone_message_on_a_connection_of_a_small_window_lets_the_window_grow() {
+    // RFC 5681 section 3.1: after a time-out the window is one segment, and a message of that size fills it.
+    let mut puppet = talking();
+    puppet.write(&[2; MSS as usize]);
+    puppet.run_for(millis(2_000));
+    puppet.take();
+    puppet.send(&seg(1).ack(end(2)));
+    let window = puppet.info().congestion_window;
+    assert!(window <= 2 * MSS, "{window}");
+    for n in 3..6 {
+        puppet.write(&[2; MSS as usize]);
+        puppet.run_for(RTT);
+        puppet.send(&seg(1).ack(end(n)));
+    }
+    assert!(puppet.info().congestion_window > window, "{} after {window}", puppet.info().congestion_window);
+}
+
+/// One engine of two that are told the same, and what it did.
+struct Told {
+    puppet: Puppet,
+    /// Text that the puppet has sent.
+    said: u32,
+}
+
+impl Told {
+    fn new(fast_path: bool) -> Self {
+        let mut config = Config::default();
+        config.tcp.fast_path = fast_path;
+        let syn = seg(0).mss(1460).sack_permitted().scale(7);
+        let puppet = Puppet::established_with(config, syn, &ConnectOptions::default(), 1 << 20, 1 << 16);
+        let mut told = Self { puppet, said: 0 };
+        told.exchange();
+        told
+    }
+
+    /// What the peer sends: an acknowledgement of `ack`, with text.
+    fn answer(&mut self, ack: u32, text: usize, blocks: &[(u32, u32)], window: u16, flags: TcpFlags) {
+        let segment = seg(1 + self.said).ack(ack).text(&vec![7; text]).window(window).flags(flags).sack(blocks);
+        self.said += text as u32;
+        self.puppet.send(&segment);
+    }
+
+    /// A message and its acknowledgement, after which the next one goes alone.
+    fn exchange(&mut self) {
+        self.puppet.write(&[1; 50]);
+        self.puppet.run_for(millis(3));
+        let (una, nxt) = self.space();
+        assert_eq!(nxt - una, 50);
+        self.answer(nxt, 0, &[], 1_000, TcpFlags::ACK);
+    }
+
+    /// SND.UNA and SND.NXT.
+    fn space(&self) -> (u32, u32) {
+        let info = self.puppet.info();
+        let una = 1 + info.bytes_acked as u32 + u32::from(matches!(info.phase, Phase::FinWait2));
+        (una, una + info.in_flight)
+    }
+
+    /// One thing that happens, which chance decides.
+    fn step(&mut self, chance: &mut Chance) {
+        let (una, nxt) = self.space();
+        let flight = nxt - una;
+        match chance.below(16) {
+            0..=4 => {
+                let len = [1, 64, 900, 1_460, 4_000][chance.below(5) as usize];
+                self.puppet.write(&vec![2; len]);
+            }
+            // All of it, most often with an answer.
+            5..=8 => {
+                let text = [0, 1, 64, 1_460][chance.below(4) as usize];
+                self.answer(nxt, text, &[], 1_000, TcpFlags::ACK);
+            }
+            9 => self.answer(una + chance.below(u64::from(flight) + 1) as u32, 0, &[], 1_000, TcpFlags::ACK),
+            10 => self.answer(una, 0, &[], 1_000 + chance.below(2) as u16, TcpFlags::ACK),
+            11 if flight > 1 => {
+                let from = una + 1 + chance.below(u64::from(flight) - 1) as u32;
+                self.answer(una, 0, &[(from, nxt)], 1_000, TcpFlags::ACK);
+            }
+            12 => {
+                let window = [0, 1, 300][chance.below(3) as usize];
+                self.answer(nxt, 0, &[], window, TcpFlags::ACK);
+            }
+            13 => {
+                let algorithm = [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Bbr][chance.below(3) as usize];
+                let option = match chance.below(4) {
+                    0 => SocketOption::NoDelay(chance.below(2) > 0),
+                    1 => SocketOption::Pacing(chance.below(2) > 0),
+                    _ => SocketOption::Congestion(algorithm),
+                };
+                let (id, now) = (self.puppet.id(), self.puppet.instant());
+                self.puppet.stack.tcp_set_option(now, id, option);
+                self.puppet.drain();
+            }
+            14 => {
+                self.puppet.read(1 << 16);
+            }
+            _ => self.puppet.run_for(millis([0, 1, 3, 50, 250, 1_500][chance.below(6) as usize])),
+        }
+    }
+
+    fn seen(&mut self) -> (Instant, Vec<String>, TcpInfo) {
+        let lines = self.puppet.lines();
+        (self.puppet.instant(), lines, self.puppet.info())
+    }
+}
+
+/// Conversations in the comparison.
+const CONVERSATIONS: u64 = 1_000;
+/// Things that happen in each.
+const STEPS: u32 = 40;
+
+#[test]
+fn no_conversation_shows_whether_the_scoreboard_was_told_at_once_or_later() {
+    let seeds = match std::env::var("WHARF_SEED") {
+        Ok(seed) => {
+            let seed = seed.parse().expect("WHARF_SEED is a number");
+            seed..seed + 1
+        }
+        Err(_) => 0..CONVERSATIONS,
+    };
+    for seed in seeds {
+        let mut told = [Told::new(true), Told::new(false)];
+        let mut chances = [Chance::new(seed), Chance::new(seed)];
+        for step in 0..STEPS {
+            let [short, whole] = [0, 1].map(|at| {
+                told[at].step(&mut chances[at]);
+                told[at].seen()
+            });
+            if short != whole {
+                println!("replay: WHARF_SEED={seed} cargo test -p wharf-sim tcp_lone");
+                assert_eq!(short, whole, "seed {seed}, step {step}: told later, told at once");
+            }
+            if short.2.phase == Phase::Closed {
+                break;
+            }
+        }
+    }
+}

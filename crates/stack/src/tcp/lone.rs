@@ -1,0 +1,95 @@
+//! The lone segment: a message on its way, and nothing else.
+//!
+//! A request or a response is most often one segment that goes out when nothing is in flight, and the next thing that
+//! happens to it is that all of it is acknowledged. Nothing can be missing behind it, nothing is sent twice, and the
+//! scoreboard, RACK and the delivery rate would take note of it only to forget it again. So they are not told: when it
+//! was sent and how long it is stands in the connection anyway (`last_sent`, SND.UNA, SND.NXT), and its alarm follows
+//! from that. **Whatever else happens, they are told first** ([`Connection::end_solitude`]): a second segment
+//! goes out, an alarm rings, an acknowledgement comes that is not just of all of it, the path shrinks. From there on
+//! everything is as if they had known all the time.
+//!
+//! A FIN that is all a connection ever sent needs no scoreboard either, and none is made for it.
+//!
+//! `template` sends a lone segment, `fast_path` and `acknowledge` see it answered.
+
+use wire::tcp::SeqNum;
+
+use crate::config::TcpConfig;
+use crate::tcp::congestion::Ack;
+use crate::tcp::connection::{Connection, Flags};
+use crate::tcp::output::{Kind, OWED, Plan};
+use crate::tcp::tail_probe;
+use crate::time::Instant;
+
+impl Connection {
+    /// Whether `plan`, one segment at most, would be all there is in flight, and nothing is known that it could matter to.
+    #[inline]
+    pub(super) fn goes_alone(&self, plan: &Plan) -> bool {
+        const UNUSUAL: Flags = Flags::PACED.and(Flags::PERSISTING);
+        // Without a scoreboard there is nothing that could be out of date; but text is measured from the first on.
+        let calm = self.flags.has(Flags::CALM) || (self.recovery.is_none() && plan.len == 0);
+        calm && plan.kind == Kind::Text
+            && plan.len <= self.segment_size()
+            && self.flight() == 0
+            && !self.flags.has(UNUSUAL)
+            && self.aside.path().is_none()
+    }
+
+    /// It has gone out.
+    #[inline]
+    pub(super) fn on_lone_sent(&mut self, now: Instant, plan: Plan, config: &TcpConfig) {
+        self.advance_to(plan, plan.end());
+        self.flags.set(Flags::LONE);
+        self.last_sent = now;
+        self.unanswered_since = now;
+        // RFC 6298 section 5.1.
+        self.deadlines.retransmit = self.rtt.rto_at(now, config.rto_min, config.rto_max);
+    }
+
+    /// Whether a lone segment is all that the stream has to say for now, and nothing else is owed: what `prepare` would find
+    /// right after it has gone out.
+    #[inline]
+    pub(super) fn says_no_more(&self) -> bool {
+        const MORE: Flags = Flags::FINISHED.and(Flags::PROBE_DUE).and(OWED);
+        self.flags.has(Flags::LONE) && !self.flags.has(MORE) && self.duplicate_acks_owed == 0 && self.seen_unsent() == 0
+    }
+
+    /// The scoreboard is told what is in flight, as if it had been when it went out.
+    #[cold]
+    pub(super) fn end_solitude(&mut self) {
+        if !self.flags.take(Flags::LONE) {
+            return;
+        }
+        let (sent_at, end, len) = (self.last_sent, self.snd.nxt, self.flight());
+        self.recovery_mut().on_sent(sent_at, end, len);
+        self.watch_tail(sent_at);
+    }
+
+    /// When a lone segment's tail-loss probe is due: what `Recovery::next_alarm` says of it.
+    pub(super) fn lone_alarm_at(&self) -> Instant {
+        if !self.flags.has(Flags::SACK) {
+            return Instant::NEVER;
+        }
+        let patience = tail_probe::patience(self.rtt.smoothed_nanos(), true);
+        // RFC 8985 section 7.2: no later than the retransmission timer, in whose place the probe then goes.
+        self.last_sent.after_nanos(patience).min(self.deadlines.retransmit)
+    }
+
+    /// All of a lone segment is acknowledged: what `Recovery::on_feedback_in_order` comes to for it.
+    #[inline]
+    pub(super) fn on_lone_ack(&mut self, now: Instant, ack: SeqNum) {
+        self.flags.clear(Flags::LONE);
+        let (sent_at, flight) = (self.last_sent, self.flight());
+        if let Some(recovery) = &mut self.recovery
+            && !recovery.on_lone_arrival(now, sent_at, ack, flight)
+        {
+            self.flags.clear(Flags::CALM);
+        }
+        if !self.congestion.has_room_for(flight) {
+            let (mss, srtt) = (self.segment_size(), self.rtt.smoothed().unwrap_or_default());
+            let rtt = Some(now.since(sent_at));
+            self.congestion.on_ack(&Ack { now, acked: flight, flight, mss, rtt, srtt, una: ack, nxt: ack });
+        }
+        self.rtt.sample_nanos(now.as_nanos().saturating_sub(sent_at.as_nanos()));
+    }
+}
