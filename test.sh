@@ -85,7 +85,8 @@ step_clippy() { .ci/checks clippy; }
 step_features() { .ci/checks features; }
 step_doc() { .ci/checks doc; }
 
-# Everything that needs no peer: unit tests, each crate's integration tests, documentation examples, the simulator.
+# Everything that needs no peer, wharf-bench with its own excepted: unit tests, each crate's integration tests, documentation
+# examples, the simulator.
 step_unit() { cargo test --workspace --exclude wharf-interop --exclude wharf-packetdrill --locked; }
 
 # Our scripts in packetdrill's language against the engine as a shared library. packetdrill itself is not needed.

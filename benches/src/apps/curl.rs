@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::kernel::{Kernel, SERVER};
+use super::kernel::{Kernel, Path};
 use super::servers::{SMALL, Servers};
 use super::{AT_ONCE, Load, Version, url};
 
@@ -13,7 +13,7 @@ const CONNECTIONS: usize = 6;
 
 /// curl in its namespace.
 pub(super) struct Curl<'a> {
-    kernel: &'a Kernel,
+    kernel: &'a Kernel<'a>,
     /// Whether this curl speaks HTTP/3.
     http_3: bool,
 }
@@ -23,15 +23,10 @@ impl<'a> Curl<'a> {
     ///
     /// # Errors
     /// When it is missing.
-    pub(super) fn new(kernel: &'a Kernel) -> Result<Self> {
+    pub(super) fn new(kernel: &'a Kernel<'a>) -> Result<Self> {
         let version = Command::new("curl").arg("--version").output().context("starting curl (apt install curl)")?;
         let http_3 = String::from_utf8_lossy(&version.stdout).contains("HTTP3");
         Ok(Self { kernel, http_3 })
-    }
-
-    /// Where it runs.
-    pub(super) fn kernel(&self) -> &'a Kernel {
-        self.kernel
     }
 
     /// Whether it speaks `version`. Where it does not, it fetches by HTTP/2.
@@ -40,7 +35,13 @@ impl<'a> Curl<'a> {
     }
 
     /// Fetches, and gives the bytes that came.
-    pub(super) fn fetch(&self, servers: &Servers, version: Version, load: Load, requests: u64) -> Result<u64> {
+    pub(super) fn fetch(
+        &self,
+        servers: &Servers,
+        path: Path,
+        (version, load): (Version, Load),
+        requests: u64,
+    ) -> Result<u64> {
         let authority = servers.authority().to_string_lossy().into_owned();
         let how = match version {
             Version::One => "--http1.1",
@@ -50,8 +51,8 @@ impl<'a> Curl<'a> {
         let (at_once, url) = (
             if version == Version::One { CONNECTIONS } else { AT_ONCE }.to_string(),
             match load {
-                Load::Bulk => url(SERVER, version, load),
-                Load::Small => format!("{}?[1-{requests}]", url(SERVER, version, load)),
+                Load::Bulk => url(path.server(), version, load),
+                Load::Small => format!("{}?[1-{requests}]", url(path.server(), version, load)),
             },
         );
         let mut words = vec!["curl", "-sS", "-f", "--cacert", &authority, how, "-o", "/dev/null"];

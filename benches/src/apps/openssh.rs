@@ -5,14 +5,14 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 
-use super::kernel::{Kernel, SERVER};
+use super::kernel::{Kernel, Path};
 use super::sshd::{PORT, Sshd, USER, Way};
 
 /// Moves the server's file, with the defaults of sftp.
 ///
 /// # Errors
 /// What sftp complains about.
-pub(super) fn sftp(kernel: &Kernel, server: &Sshd, way: Way) -> Result<()> {
+pub(super) fn sftp(kernel: &Kernel<'_>, path: Path, server: &Sshd, way: Way) -> Result<()> {
     let options = [
         "StrictHostKeyChecking=yes".to_owned(),
         format!("UserKnownHostsFile={}", server.known_hosts().display()),
@@ -25,7 +25,7 @@ pub(super) fn sftp(kernel: &Kernel, server: &Sshd, way: Way) -> Result<()> {
         words.extend(["-o", option.as_str()]);
     }
     let port = PORT.to_string();
-    let target = format!("{USER}@{SERVER}");
+    let target = format!("{USER}@{}", path.server());
     words.extend(["-P", &port, &target]);
     let mut sftp = kernel.inside(&words);
     let sftp = sftp.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());

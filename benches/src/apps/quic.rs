@@ -2,13 +2,11 @@
 //! of the kernel's in the peers' namespace. What is left between the two is the way of the datagrams.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -16,15 +14,13 @@ use bytes::{Buf, Bytes};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
 use quinn::{AsyncTimer, AsyncUdpSocket, ClientConfig, Endpoint, EndpointConfig, TransportConfig, UdpPoller, VarInt};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::io::Interest;
-use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
-use super::kernel::{Kernel, SERVER};
+use super::kernel::{Kernel, Path};
 use super::servers::Servers;
 use super::{AT_ONCE, Load, Version, url};
 
@@ -40,22 +36,18 @@ type Sender = h3::client::SendRequest<h3_quinn::OpenStreams, Bytes>;
 ///
 /// # Errors
 /// When the connection or a request fails.
-pub(super) fn fetch(kernel: &Kernel, servers: &Servers, load: Load, requests: u64) -> Result<u64> {
+pub(super) fn fetch(kernel: &Kernel<'_>, servers: &Servers, path: Path, load: Load, requests: u64) -> Result<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    fetch_on(&runtime, kernel, servers, load, requests)
-}
-
-fn fetch_on(runtime: &Runtime, kernel: &Kernel, servers: &Servers, load: Load, requests: u64) -> Result<u64> {
-    let socket = socket_in(kernel)?;
+    let socket = kernel.within(|| Ok(std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?))?;
     let config = config(servers)?;
-    let target = url(SERVER, Version::Three, load).parse::<http::Uri>()?;
+    let target = url(path.server(), Version::Three, load).parse::<http::Uri>()?;
     let port = target.port_u16().context("the URL names a port")?;
     runtime.block_on(async {
         let socket = Arc::new(Socket::new(socket)?);
         let mut endpoint =
             Endpoint::new_with_abstract_socket(EndpointConfig::default(), None, socket, Arc::new(OnTokio))?;
         endpoint.set_default_client_config(config);
-        let connection = endpoint.connect((SERVER, port).into(), &SERVER.to_string())?.await?;
+        let connection = endpoint.connect((path.server(), port).into(), &path.server().to_string())?.await?;
         let (mut driver, sender) =
             h3::client::builder().send_grease(false).build(h3_quinn::Connection::new(connection.clone())).await?;
         let driving = tokio::spawn(async move { std::future::poll_fn(|context| driver.poll_close(context)).await });
@@ -113,17 +105,6 @@ fn config(servers: &Servers) -> Result<ClientConfig> {
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW));
     config.transport_config(Arc::new(transport));
     Ok(config)
-}
-
-/// A socket of the peers' namespace: it stays there, whoever uses it.
-fn socket_in(kernel: &Kernel) -> Result<std::net::UdpSocket> {
-    let namespace = File::open(kernel.namespace())?;
-    let made = thread::spawn(move || -> Result<std::net::UdpSocket> {
-        // Only this thread moves, and ends there.
-        move_into_link_name_space(std::os::fd::AsFd::as_fd(&namespace), Some(LinkNameSpaceType::Network))?;
-        Ok(std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?)
-    });
-    made.join().map_err(|_| anyhow!("making a socket in the peers' namespace"))?
 }
 
 struct Socket {

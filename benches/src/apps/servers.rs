@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
+use super::cable::SERVER as OVER_TAP;
 use super::directory::Directory;
-use super::kernel::SERVER as OVER_VETH;
-use super::wharf::SERVER as OVER_TAP;
+use super::kernel::SERVER_OVER_VETH as OVER_VETH;
 
 /// HTTP/1.1 alone.
 pub(super) const PORT_1: u16 = 8441;

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::cable::SERVER as OVER_TAP;
 use super::directory::Directory;
-use super::kernel::SERVER as OVER_VETH;
-use super::wharf::SERVER as OVER_TAP;
+use super::kernel::SERVER_OVER_VETH as OVER_VETH;
 
 pub(super) const PORT: u16 = 8422;
 pub(super) const USER: &str = "tester";

@@ -18,15 +18,12 @@ use wharf::ssh::{self, Credentials, HostKeyPolicy, Nobody, Session};
 use wharf::tls::Trust;
 use wharf::{AddressCheck, Cidr, Net};
 
+use super::cable::{self, Cable, SERVER};
 use super::servers::Servers;
 use super::sshd::{self, Sshd, Way};
 use super::{AT_ONCE, Load, Version, url};
-use crate::namespace;
 
-/// The servers' end of the cable.
-pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 11, 1);
 const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 11, 2);
-const DEVICE: &str = "apps0";
 
 /// How long the address may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,33 +31,27 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Requests of SFTP under way at once, as by default in `wharf sftp`.
 const REQUESTS: usize = 128;
 
-/// Wharf on its cable.
+/// Wharf on the cable.
 pub(super) struct Guest {
     net: Net,
     runtime: Runtime,
 }
 
 impl Guest {
-    /// Makes the cable and takes its end.
+    /// Takes the cable's end, until it is dropped.
     ///
     /// # Errors
-    /// When the device cannot be made or opened.
-    pub(super) fn new() -> Result<Self> {
-        namespace::add_tap(DEVICE, SERVER, 24)?;
-        let address = Cidr::new(GUEST.into(), 24).context("a prefix of an IPv4 address")?;
-        let net = Net::builder()
-            .link(links::tap::Tap::open(DEVICE)?)
-            .address(address)
-            .address_check(AddressCheck::OFF)
-            .build()?;
+    /// When the engine cannot be started.
+    pub(super) fn new(cable: &Cable) -> Result<Self> {
+        let address = Cidr::new(GUEST.into(), cable::PREFIX).context("a prefix of an IPv4 address")?;
+        let net = Net::builder().link(cable.link()?).address(address).address_check(AddressCheck::OFF).build()?;
         net.wait_configured(PATIENCE)?;
-        namespace::wait_for_carrier(DEVICE)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         Ok(Self { net, runtime })
     }
 
     /// Fetches, and gives the bytes that came.
-    pub(super) fn fetch(&self, servers: &Servers, version: Version, load: Load, requests: u64) -> Result<u64> {
+    pub(super) fn fetch(&self, servers: &Servers, (version, load): (Version, Load), requests: u64) -> Result<u64> {
         let versions = match version {
             Version::One => Versions::Http1,
             Version::Two => Versions::Http2,
