@@ -204,7 +204,8 @@ impl Link {
             kind,
             flows,
             buffer: buffer(self.rate, self.round_trip, queue),
-            throws: match self.forth.loss {
+            // Whether it is data or acknowledgements that are lost: a SYN-ACK is one of these, and costs a second.
+            throws: match if self.forth.loss == Loss::Never { self.back.loss } else { self.forth.loss } {
                 Loss::Never => 1,
                 // The fewer losses, the more one of them decides: the slowest link sees a dozen in a run.
                 Loss::Random(p) if p < 0.01 && self.round_trip >= ms(100) && self.rate <= 1_000_000 => 24,

@@ -138,7 +138,7 @@ percentage of segments that had been sent before. Every figure follows from a fi
 
 A single flow carries 64 MiB, or as much as 200 s or 2,000 round trips allow, from its SYN on. Buffers on both sides hold twice what link and queue hold,
 between 256 KiB and 32 MiB. Unless the cell says otherwise the queue holds the bandwidth-delay product, or 64 frames if that
-is more, and drops what comes beyond it. Loss strikes data alone, and its cells are the sum of two seeds or, where losses are few, of six, or of two dozen. smoltcp 0.14 runs with its default of four gaps in the receiver's
+is more, and drops what comes beyond it. Loss strikes data alone where the cell does not say otherwise, and its cells are the sum of two seeds or, where losses are few, of six, or of two dozen. smoltcp 0.14 runs with its default of four gaps in the receiver's
 reassembly; it has CUBIC and Reno, no SACK for its sender, no RACK.
 ";
 
