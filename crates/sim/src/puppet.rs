@@ -393,6 +393,11 @@ impl Puppet {
         self.engine_isn
     }
 
+    /// Takes the engine's sequence numbers relative to `isn` from now on: those of a connection that is not the last one.
+    pub fn count_from(&mut self, isn: SeqNum) {
+        self.engine_isn = isn;
+    }
+
     /// The connection's state.
     #[must_use]
     pub fn phase(&self) -> Phase {

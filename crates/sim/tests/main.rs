@@ -33,6 +33,7 @@ mod tcp_memory;
 mod tcp_nagle;
 mod tcp_options;
 mod tcp_pacing;
+mod tcp_path_probes;
 mod tcp_path_search;
 mod tcp_persist;
 mod tcp_prr;

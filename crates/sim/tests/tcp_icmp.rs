@@ -27,6 +27,11 @@ pub(crate) fn unreachable(code: UnreachableCode, next_hop_mtu: u16) -> impl Fn(&
     move |quoted| emitted(&Icmpv4Message::DestinationUnreachable { code, next_hop_mtu, quoted })
 }
 
+/// "Fragmentation needed": the next hop takes packets of `mtu` bytes.
+pub(crate) fn fragmentation_needed(mtu: u16) -> impl Fn(&[u8]) -> Vec<u8> {
+    unreachable(UnreachableCode::FRAGMENTATION_NEEDED, mtu)
+}
+
 fn connecting() -> (Puppet, Vec<u8>) {
     let mut puppet = Puppet::new(Config::default());
     puppet.connect(&ConnectOptions::default());
@@ -115,12 +120,12 @@ fn fragmentation_needed_makes_smaller_segments_and_sends_again_at_once() {
     let mut puppet = Puppet::established(Config::default(), seg(0).mss(1460));
     puppet.write(&[1; 2_920]);
     let frames = puppet.take_frames();
-    puppet.send_frame(&quoting(&frames[0], 0, unreachable(UnreachableCode::FRAGMENTATION_NEEDED, 1_000)));
+    puppet.send_frame(&quoting(&frames[0], 0, fragmentation_needed(1_000)));
     let sizes: Vec<usize> = puppet.take().iter().map(|seen| seen.text.len()).collect();
     assert_eq!(sizes, [960, 960, 960, 40]);
     assert_eq!(puppet.info().slow_start_threshold, u32::MAX, "no congestion");
     // The second packet's error comes too: it says nothing new.
-    puppet.send_frame(&quoting(&frames[1], 0, unreachable(UnreachableCode::FRAGMENTATION_NEEDED, 1_000)));
+    puppet.send_frame(&quoting(&frames[1], 0, fragmentation_needed(1_000)));
     assert_eq!(puppet.lines(), [""; 0]);
     // The next connection there begins with what was learnt.
     puppet.connect(&ConnectOptions::default());
@@ -134,14 +139,14 @@ fn a_forged_path_mtu_makes_no_tiny_segments_and_never_raises_anything() {
     // RFC 1191 section 3, RFC 5927 section 7.2.
     for mtu in [0, 1, 68, 100] {
         let (mut puppet, data) = sending();
-        puppet.send_frame(&quoting(&data, 0, unreachable(UnreachableCode::FRAGMENTATION_NEEDED, mtu)));
+        puppet.send_frame(&quoting(&data, 0, fragmentation_needed(mtu)));
         assert!(puppet.info().mss >= 512, "{mtu}: {}", puppet.info().mss);
     }
     let (mut puppet, data) = sending();
-    puppet.send_frame(&quoting(&data, 0, unreachable(UnreachableCode::FRAGMENTATION_NEEDED, 9_000)));
+    puppet.send_frame(&quoting(&data, 0, fragmentation_needed(9_000)));
     assert_eq!(puppet.info().mss, 1_460);
     let (mut puppet, data) = sending();
-    puppet.send_frame(&quoting(&data, 77_777, unreachable(UnreachableCode::FRAGMENTATION_NEEDED, 600)));
+    puppet.send_frame(&quoting(&data, 77_777, fragmentation_needed(600)));
     assert_eq!(puppet.info().mss, 1_460, "not in flight");
 }
 
@@ -151,7 +156,7 @@ fn a_flood_of_guesses_does_nothing() {
     for n in 0..20_000_u32 {
         let shift = 1_460 + n * 200_003 % 4_000_000_000;
         puppet.send_frame(&quoting(&data, shift, unreachable(UnreachableCode::PORT, 0)));
-        puppet.send_frame(&quoting(&data, shift, unreachable(UnreachableCode::FRAGMENTATION_NEEDED, 552)));
+        puppet.send_frame(&quoting(&data, shift, fragmentation_needed(552)));
     }
     assert_eq!(puppet.info().mss, 1_460);
     assert_eq!(puppet.phase(), Phase::Established);
