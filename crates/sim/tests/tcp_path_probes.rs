@@ -144,6 +144,18 @@ fn a_probe_of_which_a_byte_is_missing_has_not_arrived() {
 }
 
 #[test]
+fn others_learn_of_the_smaller_size_when_it_arrives_and_of_each_larger_one_that_does() {
+    // RFC 8899 section 3 item 8: what one connection found is shared with the others to the same destination.
+    let mut search = Search::begun();
+    assert_eq!(search.size_for_others(), 984);
+    search.puppet.write(&[1; 200_000]);
+    search.probe();
+    assert_eq!(search.size_for_others(), 984, "it has not arrived");
+    search.acknowledge();
+    assert_eq!(search.size_for_others(), 1_222);
+}
+
+#[test]
 fn what_a_router_said_holds_for_ten_minutes_and_then_the_largest_is_tried() {
     // RFC 1191 section 6.3, RFC 8899 section 5.1.1.
     let mut puppet = Puppet::established(Config::default(), seg(0).mss(1_460).sack_permitted());

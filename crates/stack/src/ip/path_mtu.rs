@@ -78,7 +78,10 @@ impl Network {
     /// Packets of `mtu` bytes were seen to arrive at `destination`, larger ones perhaps not.
     pub(crate) fn learn_path_mtu(&mut self, now: Instant, destination: IpAddr, mtu: u32) {
         match self.path_mtus.paths.get_mut(&destination) {
-            Some(path) if path.mtu < mtu => path.mtu = mtu,
+            Some(path) if path.mtu < mtu => {
+                path.mtu = mtu;
+                self.generation += 1;
+            }
             _ => {
                 self.lower_path_mtu(now, destination, mtu);
             }
