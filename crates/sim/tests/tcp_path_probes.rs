@@ -240,3 +240,54 @@ fn when_the_largest_arrives_the_search_is_over_and_a_loss_is_a_sign_of_congestio
     search.puppet.send(&seg(1).ack(una).sack(&[(una + 1_460, search.sent)]));
     assert!(search.puppet.info().recovering, "RFC 5681 section 3.2");
 }
+
+#[test]
+fn the_text_of_a_lost_probe_that_is_lost_once_more_is_a_sign_of_congestion() {
+    // RFC 4821 section 7.5: only the probe's own loss says nothing of it.
+    let mut search = Search::begun();
+    search.puppet.write(&[1; 200_000]);
+    let probe = search.probe();
+    search.puppet.run_for(Duration::from_millis(10));
+    search.watch();
+    search.puppet.send(&seg(1).ack(probe.start).sack(&[(probe.end, search.sent)]));
+    assert!(!search.puppet.info().recovering);
+    let again = search.puppet.take();
+    assert_eq!(again[0].seq, probe.start);
+    let news = search.sent;
+    search.sent = again.iter().map(|seen| seen.seq + seen.text.len() as u32).fold(search.sent, u32::max);
+    assert!(search.sent > news, "something new follows what was sent again");
+    for _ in 0..3 {
+        search.puppet.run_for(Duration::from_millis(10));
+        search.watch();
+        search.puppet.send(&seg(1).ack(probe.start).sack(&[(probe.end, search.sent)]));
+    }
+    assert!(search.puppet.info().recovering);
+}
+
+#[test]
+fn the_text_of_a_probe_that_arrived_in_smaller_segments_says_nothing_of_its_size() {
+    // RFC 8899 section 5.3: only an acknowledged probe packet confirms a size. After a time-out:
+    let mut search = Search::begun();
+    search.puppet.write(&[1; 200_000]);
+    let probe = search.probe();
+    search.puppet.send(&seg(1).ack(probe.start));
+    search.watch();
+    search.puppet.run_for(Duration::from_secs(1));
+    assert!(search.watch().iter().all(|&len| len <= 984));
+    assert_eq!(search.puppet.info().timeouts, 2);
+    search.acknowledge();
+    assert_eq!(search.puppet.info().mss, 984);
+    assert_eq!(len(&search.probe()), 1_222, "and it is tried again");
+
+    // With something else that was lost:
+    let mut search = Search::begun();
+    search.puppet.write(&[1; 200_000]);
+    let probe = search.probe();
+    search.puppet.run_for(Duration::from_millis(10));
+    search.watch();
+    search.puppet.send(&seg(1).ack(probe.start).sack(&[(probe.end + 984, search.sent)]));
+    assert!(search.puppet.info().recovering, "RFC 4821 section 7.5: more was lost than the probe");
+    search.acknowledge();
+    assert_eq!(search.puppet.info().mss, 984);
+    assert_eq!(len(&search.probe()), 1_222);
+}

@@ -122,11 +122,17 @@ impl Connection {
             path.search_at = now;
             path.news = true;
         }
-        if path.probe.is_some_and(|(_, end)| ack.at_or_after(end)) {
+        if let Some((_, end)) = path.probe
+            && ack.at_or_after(end)
+        {
+            // What was sent again meanwhile, in smaller segments, says nothing of the size.
+            let whole = self.recovery.as_mut().and_then(|recovery| recovery.spare.take()) == path.probe;
             path.probe = None;
-            path.failures = 0;
-            path.news = true;
-            self.mss = path.size;
+            if whole {
+                path.failures = 0;
+                path.news = true;
+                self.mss = path.size;
+            }
         }
         path.next_size(now, self.mss);
     }

@@ -246,6 +246,11 @@ impl Recovery {
         self.board.on_resent(now, start, end);
         self.rate.on_sent(now, before, self.board.pipe());
         self.count_out(end - start);
+        let overlaps = |(from, to): (SeqNum, SeqNum)| start.before(to) && end.after(from);
+        if self.spare.is_some_and(overlaps) && self.board.lost() == 0 {
+            // From here on it is text like any other: lost once more, it is not the probe's size that is to blame.
+            self.spare = None;
+        }
         if let Some(undo) = &mut self.undo
             && self.mode != Mode::Open
         {
