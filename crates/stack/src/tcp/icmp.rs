@@ -48,7 +48,8 @@ impl Tcp {
                     IpAddr::V4(_) => SMALLEST_PATH_MTU_V4,
                     IpAddr::V6(_) => SMALLEST_PATH_MTU_V6,
                 };
-                let mtu = if mtu == 0 { least } else { mtu.max(least) };
+                // RFC 1191 section 5: a router of before says nothing, which is zero.
+                let mtu = mtu.max(least);
                 let mss = mss_of(mtu, flow.remote);
                 // RFC 5927 section 7.2: an error never raises the path MTU.
                 if mss >= connection.mss {

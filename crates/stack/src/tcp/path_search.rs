@@ -164,11 +164,9 @@ impl Connection {
         if !calm || !enough || !self.flags.has(Flags::SACK) {
             return None;
         }
-        if self.sendable() >= len {
-            return Some(ProbePlan::Send(len));
-        }
-        // RFC 4821 section 7.4: what is in flight makes room for it soon.
-        (self.pipe() > 0).then_some(ProbePlan::Wait)
+        // RFC 4821 section 7.4: what is in flight makes room for it soon. With nothing in flight there is room: the windows
+        // hold four.
+        Some(if self.sendable() >= len { ProbePlan::Send(len) } else { ProbePlan::Wait })
     }
 
     /// The probe has gone out.
@@ -186,7 +184,7 @@ impl Connection {
         path.news = false;
         let headers = if matches!(self.flow.remote, IpAddr::V4(_)) { 40 } else { 60 };
         let mtu = u32::from(self.mss) + headers;
-        if self.mss >= path.top && path.probe.is_none() {
+        if self.mss >= path.top {
             self.aside.end_path_search();
         }
         Some(mtu)
