@@ -291,3 +291,26 @@ fn the_text_of_a_probe_that_arrived_in_smaller_segments_says_nothing_of_its_size
     assert_eq!(search.puppet.info().mss, 984);
     assert_eq!(len(&search.probe()), 1_222);
 }
+
+#[test]
+fn nothing_larger_is_tried_than_the_peer_takes() {
+    // RFC 9293 section 3.7.1: the peer's MSS option bounds what is sent, whatever the path carried before it was known.
+    for (announced, largest) in [(1_000, 1_000), (900, 900)] {
+        let mut puppet = Puppet::new(Config::default());
+        puppet.connect(&ConnectOptions::default());
+        let syn = puppet.take_frames().remove(0);
+        puppet.send_frame(&quoting(&syn, 0, fragmentation_needed(1_000)));
+        puppet.send(&seg(0).flags(TcpFlags::SYN).ack(1).mss(announced).sack_permitted());
+        assert_eq!(puppet.info().mss, u32::from(announced).min(960));
+        puppet.take();
+        puppet.run_for(Duration::from_secs(601));
+        let mut search = Search { puppet, sent: 1 };
+        search.puppet.write(&[1; 200_000]);
+        let mut sizes = Vec::new();
+        for _ in 0..20 {
+            sizes.extend(search.watch());
+            search.acknowledge();
+        }
+        assert_eq!(sizes.iter().max(), Some(&largest), "{announced}");
+    }
+}

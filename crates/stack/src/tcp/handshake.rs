@@ -101,6 +101,7 @@ impl Connection {
     /// Takes the peer's SYN: its number, its options and its window, which a SYN never scales.
     pub(crate) fn on_peer_syn(&mut self, now: Instant, syn: &PeerSyn, config: &TcpConfig) {
         self.mss = self.mss.min(syn.mss);
+        self.bound_path_search(syn.mss);
         match syn.scale {
             Some(shift) => {
                 self.flags.set(Flags::SCALED);

@@ -115,6 +115,16 @@ impl Connection {
         self.aside.make().path = Some(Box::new(search));
     }
 
+    /// The peer has said that it takes segments of `most`: RFC 9293 section 3.7.1, nothing larger is ever tried.
+    pub(crate) fn bound_path_search(&mut self, most: u16) {
+        let Some(path) = self.aside.path_mut() else { return };
+        path.top = path.top.min(most);
+        path.ceiling = path.ceiling.min(path.top + 1);
+        if self.mss >= path.top {
+            self.aside.end_path_search();
+        }
+    }
+
     /// `ack` acknowledges something new.
     pub(crate) fn on_path_ack(&mut self, now: Instant, ack: SeqNum) {
         let Some(path) = self.aside.path_mut() else { return };
