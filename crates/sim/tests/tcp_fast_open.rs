@@ -11,6 +11,8 @@ use stack::{Config, Discard};
 use wire::protocol::Protocol;
 use wire::tcp::{FastOpen, FastOpenCookie, SeqNum, TcpFlags, TcpHeader, TcpOptions};
 
+use crate::tcp_icmp::{fragmentation_needed, quoting};
+
 const SYN: TcpFlags = TcpFlags::SYN;
 /// The puppet's initial sequence number on the wire.
 const ISN: SeqNum = SeqNum(u32::MAX - 700);
@@ -316,6 +318,66 @@ fn a_syn_takes_along_no_more_than_one_segment() {
     puppet.send(&seg(0).flags(SYN).ack(1 + text.len() as u32).mss(1460));
     let rest: usize = puppet.take().iter().map(|seen| seen.text.len()).sum();
     assert_eq!(rest, 5_000 - text.len());
+}
+
+#[test]
+fn a_syn_whose_text_a_router_finds_too_large_goes_again_at_once_with_less() {
+    // RFC 1191 section 6.4, RFC 4821 section 7.
+    let mut puppet = acquainted();
+    connecting(&mut puppet, &[7; 5_000]);
+    let syn = puppet.take_frames().remove(0);
+    puppet.run_for(Duration::from_millis(30));
+    // RFC 5927 section 4.1: only about what is in flight.
+    for shift in [u32::MAX, 1 << 31, 5_000] {
+        puppet.send_frame(&quoting(&syn, shift, fragmentation_needed(1_000)));
+        assert_eq!(puppet.lines(), [""; 0], "{shift}");
+    }
+    puppet.send_frame(&quoting(&syn, 0, fragmentation_needed(1_000)));
+    let mut packets = Vec::new();
+    let seen = puppet.take_with_frames(|frame| packets.push((frame.len() - 14, option_in(frame))));
+    assert_eq!((seen.len(), seen[0].line().as_str()), (1, "0.030 S 0:920 ack 0"));
+    assert!(packets[0].0 <= 1_000 && packets[0].1 == Some(cookie(&[3; 8])), "{packets:?}");
+    // It says nothing new a second time, nor does one that names a larger size.
+    puppet.send_frame(&quoting(&syn, 0, fragmentation_needed(1_000)));
+    puppet.send_frame(&quoting(&syn, 0, fragmentation_needed(1_400)));
+    assert_eq!(puppet.lines(), [""; 0]);
+    puppet.run_for(Duration::from_millis(70));
+    puppet.send(&seg(0).flags(SYN).ack(921).mss(1460));
+    let seen = puppet.take();
+    assert_eq!((seen[0].seq, seen.iter().map(|seen| seen.text.len()).max()), (921, Some(960)));
+    let info = puppet.info();
+    assert_eq!((info.mss, info.srtt, info.retransmissions), (960, Some(Duration::from_millis(70)), 1));
+    assert_eq!(info.congestion_window, 9_600, "no congestion: RFC 6928 section 2");
+}
+
+#[test]
+fn a_syn_that_was_made_smaller_for_a_router_is_repeated_in_time_as_any_other() {
+    // RFC 6298 section 5.1, RFC 7413 section 4.2.1.
+    let mut puppet = acquainted();
+    connecting(&mut puppet, &[7; 5_000]);
+    let syn = puppet.take_frames().remove(0);
+    puppet.run_for(Duration::from_millis(600));
+    puppet.send_frame(&quoting(&syn, 0, fragmentation_needed(1_000)));
+    puppet.run_for(secs(2));
+    let sent: Vec<(u128, usize)> = puppet.take().iter().map(|seen| (seen.at.as_millis(), seen.text.len())).collect();
+    assert_eq!(sent, [(600, 920), (1_600, 0)]);
+    // An error about the first one is too late to change anything.
+    puppet.send_frame(&quoting(&syn, 0, fragmentation_needed(900)));
+    assert_eq!(puppet.lines(), [""; 0]);
+    // The first one has arrived after all.
+    puppet.send(&seg(0).flags(SYN).ack(1_421).mss(1460));
+    assert_eq!(puppet.take()[0].seq, 1_421);
+}
+
+#[test]
+fn a_syn_that_fits_what_a_router_carries_is_not_sent_again_for_it() {
+    for text in [&b""[..], &b"GET /"[..]] {
+        let mut puppet = acquainted();
+        connecting(&mut puppet, text);
+        let syn = puppet.take_frames().remove(0);
+        puppet.send_frame(&quoting(&syn, 0, fragmentation_needed(1_000)));
+        assert_eq!(puppet.lines(), [""; 0]);
+    }
 }
 
 #[test]

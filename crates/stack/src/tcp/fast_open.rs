@@ -15,6 +15,7 @@ use core::time::Duration;
 use wire::tcp::{FastOpen, FastOpenCookie, SeqNum, TcpFlags, TcpHeader};
 
 use crate::Discard;
+use crate::config::TcpConfig;
 use crate::entropy::{Entropy, Key};
 use crate::event::Readiness;
 use crate::stack::Stack;
@@ -140,6 +141,20 @@ impl Connection {
             }
             _ => 0,
         }
+    }
+
+    /// The path carries less than was thought: our SYN, if it took along more text than fits, goes again at once with less
+    /// (RFC 1191 section 6.4). The first one did not arrive, so the answer measures the round trip of the second, and
+    /// neither the window nor the trust in the server suffers.
+    pub(crate) fn shrink_syn(&mut self, now: Instant, config: &TcpConfig) {
+        let carried = (self.snd.nxt - self.snd.una).saturating_sub(1);
+        if self.syn_offer().is_none() || carried <= self.syn_text() {
+            return;
+        }
+        self.flags.set(Flags::SYN_DUE);
+        self.ledger_mut().retransmissions += 1;
+        // RFC 6298 section 5.1: timed from now on.
+        self.deadlines.retransmit = self.rtt.rto_at(now, config.rto_min, config.rto_max);
     }
 
     /// Appends the option to the header of our SYN, if it has one, and returns the header's length.

@@ -63,6 +63,7 @@ impl Tcp {
                 if let Some(recovery) = &mut connection.recovery {
                     recovery.on_path_shrunk();
                 }
+                connection.shrink_syn(now, &self.config);
             }
             // RFC 5461 section 4.1 and RFC 5927 section 6.2: errors abort a connection only before it is established.
             kind if before == Phase::SynSent && is_hard(kind) => connection.fail(TcpError::from(kind)),
