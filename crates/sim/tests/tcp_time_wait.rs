@@ -1,11 +1,12 @@
 //! TIME-WAIT (RFC 9293 sections 3.6.1 and 3.10.7.4, RFC 1337, RFC 6191).
 
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use sim::Puppet;
 use sim::puppet::{ENGINE, PUPPET, PUPPET_PORT, Seg, seg};
-use stack::Config;
-use stack::tcp::{ConnectError, ConnectOptions, ListenOptions, Phase, heap_rings};
+use stack::tcp::{ConnectError, ConnectOptions, ListenOptions, ListenerId, Phase, SynCookies, heap_rings};
+use stack::{Config, Discard};
 use wire::tcp::TcpFlags;
 
 const FIN: TcpFlags = TcpFlags::FIN;
@@ -145,8 +146,8 @@ fn a_syn_that_finds_the_backlog_full_leaves_it_as_it_was() {
     puppet.accept(listener);
     puppet.close();
     puppet.send(&seg(1).ack(2).flags(FIN));
-    let from = std::net::SocketAddrV4::new(PUPPET, 1_024);
-    let to = std::net::SocketAddrV4::new(ENGINE, 80);
+    let from = SocketAddrV4::new(PUPPET, 1_024);
+    let to = SocketAddrV4::new(ENGINE, 80);
     puppet.send_frame(&puppet.frame_between(from, to, &seg(0).flags(SYN).mss(1460)));
     puppet.send_frame(&puppet.frame_between(from, to, &seg(1).ack(1)));
     puppet.take_frames();
@@ -182,8 +183,8 @@ fn at_the_limit_the_oldest_goes() {
     let mut puppet = Puppet::new(config);
     let listener = puppet.listen(ListenOptions::default());
     for port in 1..=5 {
-        let from = std::net::SocketAddrV4::new(PUPPET, port);
-        let to = std::net::SocketAddrV4::new(ENGINE, 80);
+        let from = SocketAddrV4::new(PUPPET, port);
+        let to = SocketAddrV4::new(ENGINE, 80);
         puppet.send_frame(&puppet.frame_between(from, to, &seg(0).flags(SYN).mss(1460)));
         puppet.send_frame(&puppet.frame_between(from, to, &seg(1).ack(1)));
         puppet.accept(listener);
@@ -194,4 +195,85 @@ fn at_the_limit_the_oldest_goes() {
     assert_eq!(puppet.stack.tcp_counts(), (0, 3));
     puppet.run_for(secs(58));
     assert_eq!(puppet.stack.tcp_counts(), (0, 1));
+}
+
+/// An engine with one connection in TIME-WAIT, the puppet's, and the listener that it came in by.
+fn waiting_at(config: Config, handshakes: usize) -> (Puppet, ListenerId) {
+    let mut puppet = Puppet::new(config);
+    let mut options = ListenOptions::default();
+    options.handshakes = handshakes;
+    let listener = puppet.listen(options);
+    puppet.send(&seg(0).flags(SYN).mss(1460));
+    puppet.send(&seg(1).ack(1));
+    puppet.accept(listener);
+    puppet.close();
+    puppet.send(&seg(1).ack(2).flags(FIN));
+    assert_eq!(puppet.stack.tcp_counts(), (0, 1));
+    puppet.take();
+    (puppet, listener)
+}
+
+/// A SYN from another port of the puppet's, which stays unanswered.
+fn occupy(puppet: &mut Puppet) {
+    let (from, to) = (SocketAddrV4::new(PUPPET, 9), SocketAddrV4::new(ENGINE, 80));
+    puppet.send_frame(&puppet.frame_between(from, to, &seg(0).flags(SYN).mss(1460)));
+    assert_eq!(puppet.take().len(), 1);
+}
+
+#[test]
+fn who_takes_the_place_is_never_answered_with_a_cookie() {
+    // RFC 6191 section 2: the new numbers lie above the old ones, which a cookie's would not, and the old connection would
+    // stand in the way of the third segment.
+    for (cookies, sent_before) in [(SynCookies::WhenFull, 0), (SynCookies::Always, 1)] {
+        let mut config = Config::default();
+        config.tcp.syn_cookies = cookies;
+        let (mut puppet, listener) = waiting_at(config, 1);
+        let old = puppet.engine_isn();
+        if cookies == SynCookies::WhenFull {
+            occupy(&mut puppet);
+        }
+        let others = puppet.stack.tcp_counts().0;
+        puppet.send(&seg(100_000).flags(SYN).mss(1460));
+        assert_eq!(puppet.lines(), ["0.000 S. 0:0 ack 100001"]);
+        assert!(puppet.engine_isn().after(old + 2));
+        assert_eq!(puppet.stack.tcp_counts(), (others + 1, 0));
+        assert_eq!(puppet.stack.tcp_counters().cookies_sent, sent_before);
+        puppet.send(&seg(100_001).ack(1));
+        puppet.accept(listener);
+        assert_eq!(puppet.phase(), Phase::Established);
+    }
+}
+
+#[test]
+fn where_the_engine_has_no_room_for_its_handshake_it_takes_the_place_later() {
+    for cookies in [SynCookies::Never, SynCookies::WhenFull] {
+        let mut config = Config::default();
+        config.tcp.half_open_limit = 1;
+        config.tcp.syn_cookies = cookies;
+        let (mut puppet, listener) = waiting_at(config, 10);
+        occupy(&mut puppet);
+        puppet.send(&seg(100_000).flags(SYN).mss(1460));
+        assert_eq!(puppet.lines(), [""; 0], "{cookies:?}");
+        assert_eq!(puppet.stack.tcp_counts(), (1, 1));
+        assert_eq!(puppet.stack.discards().of(Discard::TcpBacklog), 1);
+        let (from, to) = (SocketAddrV4::new(PUPPET, 9), SocketAddrV4::new(ENGINE, 80));
+        puppet.send_frame(&puppet.frame_between(from, to, &seg(1).flags(TcpFlags::RST)));
+        puppet.send(&seg(100_000).flags(SYN).mss(1460));
+        puppet.send(&seg(100_001).ack(1));
+        puppet.accept(listener);
+        assert_eq!(puppet.phase(), Phase::Established);
+    }
+}
+
+#[test]
+fn its_answers_to_what_does_not_belong_to_it_are_limited_and_the_fins_are_not() {
+    // RFC 5961 section 7, RFC 9293 section 3.10.7.4.
+    let mut puppet = waiting(without);
+    for _ in 0..5_000 {
+        puppet.send(&seg(70_000).ack(2).text(b"x"));
+    }
+    let answers = puppet.take().len();
+    assert!((500..=1_500).contains(&answers), "{answers}");
+    puppet.send(&seg(1).ack(2).flags(FIN));
+    assert_eq!(puppet.lines(), ["0.000 . 2:2 ack 2"]);
 }

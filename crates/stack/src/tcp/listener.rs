@@ -306,9 +306,9 @@ impl Tcp {
             }
         }
         match self.config.syn_cookies {
-            SynCookies::Never if crowded => Err(Discard::TcpBacklog),
-            SynCookies::WhenFull if crowded => self.answer_with_cookie(now, context.net, half),
+            SynCookies::WhenFull if crowded && above.is_none() => self.answer_with_cookie(now, context.net, half),
             SynCookies::Always if above.is_none() => self.answer_with_cookie(now, context.net, half),
+            _ if crowded => Err(Discard::TcpBacklog),
             _ => {
                 let isn = self.isn_above(now, &flow, above);
                 self.begin_handshake(HalfOpen { isn, ..half });
