@@ -8,10 +8,11 @@ use sim::world::{A, B, Setup};
 use sim::{LinkModel, Loss, Puppet, Stream, World};
 use stack::tcp::{ConnectOptions, ListenOptions, ListenerId, Phase, TcpError, heap_rings};
 use stack::{Config, Discard};
+use wire::icmpv4::UnreachableCode;
 use wire::protocol::Protocol;
 use wire::tcp::{FastOpen, FastOpenCookie, SeqNum, TcpFlags, TcpHeader, TcpOptions};
 
-use crate::tcp_icmp::{fragmentation_needed, quoting};
+use crate::tcp_icmp::{fragmentation_needed, quoting, unreachable};
 
 const SYN: TcpFlags = TcpFlags::SYN;
 /// The puppet's initial sequence number on the wire.
@@ -165,6 +166,22 @@ fn an_answer_that_nobody_acknowledges_ends_the_connection_in_time() {
     assert_eq!(puppet.error(), Some(TcpError::TimedOut));
     puppet.close();
     assert_eq!(puppet.stack.tcp_counts(), (0, 0));
+}
+
+#[test]
+fn an_icmp_error_about_the_answer_does_not_end_what_the_application_has_already() {
+    // RFC 5461 section 4.1: to the application it is established.
+    let (mut puppet, listener) = serving(10);
+    let option = granted(&mut puppet);
+    open(&mut puppet, option, b"GET /");
+    let answer = puppet.take_frames().remove(0);
+    puppet.send_frame(&quoting(&answer, 0, unreachable(UnreachableCode::HOST, 0)));
+    puppet.accept(listener);
+    puppet.run_for(secs(1));
+    assert_eq!(puppet.lines(), ["1.000 S. 0:0 ack 6"], "it is still sent again");
+    puppet.send(&seg(6).ack(1));
+    assert_eq!((puppet.phase(), puppet.error()), (Phase::Established, None));
+    assert_eq!(puppet.read(50), b"GET /");
 }
 
 #[test]

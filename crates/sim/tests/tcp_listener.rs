@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
+use device::RxFrame;
 use sim::Puppet;
 use sim::puppet::{ENGINE, PUPPET, Seg, seg};
 use stack::ip::routes::Route;
@@ -247,4 +248,42 @@ fn port_zero_listens_on_a_free_port() {
     ports.sort_unstable();
     ports.dedup();
     assert_eq!(ports.len(), 20);
+}
+
+#[test]
+fn an_owner_that_has_not_looked_yet_is_told_once() {
+    let (mut puppet, listener) = listening(|_| {});
+    let numbers: Vec<(u16, SeqNum)> = (1..=3).map(|port| (port, request(&mut puppet, port))).collect();
+    puppet.events.clear();
+    for (port, isn) in numbers {
+        let ack = isn + 1 - puppet.engine_isn();
+        let from = SocketAddrV4::new(PUPPET, port);
+        let frame = puppet.frame_between(from, SocketAddrV4::new(ENGINE, 80), &seg(1).ack(ack));
+        puppet.stack.handle_frame(puppet.instant(), puppet.interface, &RxFrame::plain(&frame));
+    }
+    puppet.drain();
+    assert_eq!(Vec::from_iter(puppet.events.drain(..)), [Event::Accept(listener)]);
+    // Having looked, it is told of what comes then.
+    handshake(&mut puppet, 4);
+    assert_eq!(Vec::from_iter(puppet.events.drain(..)), [Event::Accept(listener)]);
+}
+
+#[test]
+fn the_handshakes_of_an_address_that_went_take_up_no_room_when_it_is_back() {
+    let mut config = Config::default();
+    config.tcp.syn_cookies = SynCookies::Never;
+    let mut puppet = Puppet::new(config);
+    let mut options = ListenOptions::default();
+    options.handshakes = 1;
+    let listener = puppet.listen(options);
+    request(&mut puppet, 1);
+    let now = puppet.instant();
+    puppet.stack.remove_address(now, puppet.interface, IpAddr::V4(ENGINE));
+    let cidr = Cidr::new(IpAddr::V4(ENGINE), 24).expect("24 bits of 32");
+    puppet.stack.add_address(now, puppet.interface, cidr).expect("an address for a host");
+    puppet.drain();
+    puppet.take_frames();
+    handshake(&mut puppet, 2);
+    puppet.accept(listener);
+    assert_eq!(puppet.phase(), Phase::Established);
 }

@@ -1,14 +1,18 @@
 //! One budget for all connections: what is refused, what goes on, and that it is never exceeded.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
-use sim::puppet::seg;
+use device::RxFrame;
+use ring::Budget;
+use sim::puppet::{ENGINE, PUPPET, PUPPET_PORT, seg};
 use sim::world::{A, B, HostId, Setup};
 use sim::{LinkModel, Puppet, Stream, World};
-use stack::tcp::{ConnectError, ConnectOptions, ListenOptions, ListenerId, MemoryState, Phase};
+use stack::tcp::{ConnectError, ConnectOptions, ListenOptions, ListenerId, MemoryState, Phase, heap_rings};
 use stack::{Config, Discard, Event};
 use wire::tcp::TcpFlags;
+
+use crate::heap;
 
 /// What a connection reserves for itself and the first 2 KiB of its rings.
 const CONNECTION: usize = 5 << 10;
@@ -198,4 +202,109 @@ fn ten_thousand_connections_with_full_buffers_stay_within_the_budget_and_all_go_
         world.run_for(Duration::from_millis(100));
     }
     assert_eq!(read, CONNECTIONS * EACH);
+}
+
+fn told(puppet: &mut Puppet) -> Vec<MemoryState> {
+    let events = puppet.events.drain(..);
+    events.filter_map(|event| if let Event::TcpMemory(state) = event { Some(state) } else { None }).collect()
+}
+
+/// A SYN from a port of the puppet's.
+fn request(puppet: &Puppet, port: u16) -> Vec<u8> {
+    let from = SocketAddrV4::new(PUPPET, port);
+    puppet.frame_between(from, SocketAddrV4::new(ENGINE, 80), &seg(0).flags(TcpFlags::SYN).mss(1_460))
+}
+
+/// An engine with memory for one connection, which waits to be accepted, and whose owner has not looked.
+fn full() -> (Puppet, ListenerId) {
+    let mut config = Config::default();
+    config.tcp.memory_budget = CONNECTION + 1_000;
+    let mut puppet = Puppet::new(config);
+    let listener = puppet.listen(ListenOptions::default());
+    puppet.send(&seg(0).mss(1_460).flags(TcpFlags::SYN));
+    puppet.take();
+    assert_eq!(told(&mut puppet), []);
+    let ack = puppet.frame(&seg(1).ack(1));
+    puppet.stack.handle_frame(puppet.instant(), puppet.interface, &RxFrame::plain(&ack));
+    (puppet, listener)
+}
+
+#[test]
+fn a_syn_that_there_is_no_memory_for_is_not_answered() {
+    let (mut puppet, listener) = full();
+    puppet.accept(listener);
+    let syn = request(&puppet, 9);
+    puppet.send_frame(&syn);
+    assert_eq!(puppet.lines(), [""; 0]);
+    assert_eq!(puppet.stack.tcp_counts().0, 1);
+    assert_eq!(puppet.stack.discards().of(Discard::TcpMemory), 1);
+    assert_eq!(puppet.stack.tcp_memory().refused_connections, 1);
+}
+
+#[test]
+fn an_owner_that_does_not_look_is_told_once_and_costs_nothing() {
+    let (mut puppet, listener) = full();
+    let syn = request(&puppet, 9);
+    let before = heap::held();
+    for _ in 0..20_000 {
+        puppet.stack.handle_frame(puppet.instant(), puppet.interface, &RxFrame::plain(&syn));
+    }
+    let more = heap::held() - before;
+    assert!(more < 4_096, "{more} bytes");
+    puppet.drain();
+    assert_eq!(told(&mut puppet), [MemoryState::Limit]);
+    // It has looked: it is told when that changes, and not again while it does not.
+    for _ in 0..10 {
+        puppet.send_frame(&syn);
+    }
+    assert_eq!(told(&mut puppet), []);
+    puppet.accept(listener);
+    puppet.stack.tcp_abort(puppet.instant(), puppet.id());
+    puppet.rings = None;
+    puppet.send_frame(&syn);
+    puppet.run_for(Duration::from_secs(1));
+    assert_eq!(told(&mut puppet), [MemoryState::Normal]);
+}
+
+#[test]
+fn pressure_ends_only_when_a_good_deal_less_is_in_use() {
+    // From five eighths to a half: what comes and goes in between tells nobody anything.
+    let mut config = Config::default();
+    config.tcp.memory_budget = 10 * CONNECTION;
+    let mut puppet = Puppet::new(config);
+    let mut open = Vec::new();
+    let mut states = Vec::new();
+    for wanted in [6, 7, 6, 7, 6, 5, 6, 7] {
+        while open.len() < wanted {
+            puppet.connect(&ConnectOptions::default());
+            open.push((puppet.id(), puppet.rings.take()));
+        }
+        while open.len() > wanted {
+            let now = puppet.instant();
+            open.pop().into_iter().for_each(|(id, _)| puppet.stack.tcp_abort(now, id));
+        }
+        assert_eq!(puppet.stack.tcp_memory().used, wanted * CONNECTION);
+        puppet.jump_to(puppet.now());
+        states.push((wanted, told(&mut puppet).pop()));
+    }
+    let (pressure, normal) = (Some(MemoryState::Pressure), Some(MemoryState::Normal));
+    let expected = [(6, None), (7, pressure), (6, None), (7, None), (6, None), (5, normal), (6, None), (7, pressure)];
+    assert_eq!(states, expected);
+}
+
+#[test]
+fn rings_that_are_paid_for_elsewhere_cost_the_connection_nothing() {
+    let budget = Budget::new(1 << 20);
+    let mut puppet = Puppet::new(Config::default());
+    let (engine, rings) = heap_rings(65_535, 65_535);
+    assert!(budget.reserve(2 * Budget::RESERVED));
+    assert!(engine.send.set_budget(&budget) && engine.receive.set_budget(&budget));
+    let remote = SocketAddr::new(IpAddr::V4(PUPPET), PUPPET_PORT);
+    let now = puppet.instant();
+    let id = puppet.stack.tcp_connect(now, remote, &ConnectOptions::default(), engine).expect("a route");
+    assert_eq!(puppet.stack.tcp_memory().used, CONNECTION - 2 * Budget::RESERVED);
+    assert_eq!(budget.used(), 2 * Budget::RESERVED);
+    puppet.stack.tcp_abort(now, id);
+    drop(rings);
+    assert_eq!((puppet.stack.tcp_memory().used, budget.used()), (0, 0));
 }

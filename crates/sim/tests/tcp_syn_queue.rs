@@ -304,3 +304,101 @@ fn a_listener_announces_the_segment_size_that_it_was_told_to() {
     puppet.send(&seg(0).flags(SYN).mss(1460));
     assert_eq!(puppet.take()[0].options.mss, Some(500));
 }
+
+#[test]
+fn after_a_lost_syn_ack_the_first_text_has_three_seconds() {
+    // RFC 6298 section 5.7.
+    for (wait, at) in [(70, [70, 280]), (1_070, [1_070, 4_070])] {
+        let mut puppet = Puppet::new(Config::default());
+        let listener = puppet.listen(ListenOptions::default());
+        puppet.send(&seg(0).flags(SYN).mss(1460));
+        puppet.run_for(Duration::from_millis(wait));
+        puppet.send(&seg(1).ack(1));
+        puppet.accept(listener);
+        puppet.take();
+        puppet.write(b"hello");
+        puppet.run_for(Duration::from_millis(at[1] - wait));
+        let sent: Vec<u64> = puppet.take().iter().map(|seen| seen.at.as_millis() as u64).collect();
+        assert_eq!(sent, at);
+    }
+}
+
+#[test]
+fn a_reset_needs_no_timestamp() {
+    // RFC 7323 section 3.2: RST segments are judged without.
+    let mut puppet = Puppet::new(Config::default());
+    puppet.listen(ListenOptions::default());
+    puppet.send(&seg(0).flags(SYN).mss(1460).timestamps(1_000, 0));
+    assert_eq!(puppet.stack.tcp_counts().0, 1);
+    puppet.send(&seg(1).flags(RST));
+    assert_eq!(puppet.stack.tcp_counts().0, 0);
+}
+
+#[test]
+fn the_window_of_a_challenge_is_scaled_if_both_sides_scale() {
+    // RFC 7323 section 2.3: every window but a SYN's.
+    for (syn, window) in [(seg(0), 65_535), (seg(0).scale(2), 65_535 >> 7)] {
+        let mut puppet = Puppet::new(Config::default());
+        puppet.listen(ListenOptions::default());
+        puppet.send(&syn.flags(SYN).mss(1460));
+        puppet.take();
+        puppet.send(&seg(2).flags(RST));
+        let challenge = puppet.take().pop().expect("RFC 5961 section 3.2");
+        assert_eq!((challenge.line().as_str(), challenge.window), ("0.000 . 1:1 ack 1", window));
+    }
+}
+
+#[test]
+fn the_third_segment_counts_although_there_is_no_room_for_its_text() {
+    // RFC 9293 section 3.10.7.4: with a window of zero nothing is acceptable, but a valid ACK is.
+    let mut puppet = Puppet::new(Config::default());
+    let mut options = ListenOptions::default();
+    options.socket.receive_buffer = Some(0);
+    let listener = puppet.listen(options);
+    puppet.send(&seg(0).flags(SYN).mss(1460));
+    assert_eq!(puppet.take()[0].window, 0);
+    puppet.send(&seg(1).ack(1).text(b"hello"));
+    puppet.accept(listener);
+    assert_eq!(puppet.phase(), Phase::Established);
+    let answer = puppet.take().pop().expect("an ACK");
+    assert_eq!((answer.line().as_str(), answer.window), ("0.000 . 1:1 ack 1", 0));
+    assert_eq!(puppet.read(10), b"");
+}
+
+/// An ARP request of the puppet for the engine's address.
+fn arp_request() -> Vec<u8> {
+    let (engine, puppet) = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
+    let mut frame = Vec::new();
+    frame.extend_from_slice(&engine);
+    frame.extend_from_slice(&puppet);
+    frame.extend_from_slice(&[8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+    frame.extend_from_slice(&puppet);
+    frame.extend_from_slice(&PUPPET.octets());
+    frame.extend_from_slice(&[0; 6]);
+    frame.extend_from_slice(&ENGINE.octets());
+    frame
+}
+
+#[test]
+fn the_third_segment_shows_that_the_way_back_works() {
+    // RFC 4861 section 7.3.1, as for ARP: a handshake that is complete was answered, so the neighbour is there and nobody
+    // has to ask for it.
+    for (completes, asked) in [(true, 0), (false, 1)] {
+        let mut puppet = Puppet::new(Config::default());
+        puppet.listen(ListenOptions::default());
+        let now = puppet.instant();
+        puppet.stack.clear_neighbors(now, puppet.interface);
+        puppet.send_frame(&arp_request());
+        puppet.take_frames();
+        // By now that is old news.
+        puppet.run_for(Duration::from_secs(60));
+        puppet.send(&seg(0).flags(SYN).mss(1460));
+        assert_eq!(puppet.lines(), ["60.000 S. 0:0 ack 1"]);
+        if completes {
+            puppet.send(&seg(1).ack(1));
+        }
+        puppet.run_for(Duration::from_secs(6));
+        let arp = puppet.take_frames().iter().filter(|frame| frame[12..14] == [8, 6]).count();
+        assert_eq!(arp.min(1), asked);
+    }
+}
