@@ -126,19 +126,14 @@ impl Progress {
 
     /// Ready with the configuration, or with the reason why there will be none.
     pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Result<Configuration, Error>> {
-        let look = || match &*lock(&self.stage) {
-            Stage::Waiting(_) | Stage::Declined(_) => Poll::Pending,
-            Stage::Configured(configuration) => Poll::Ready(Ok(configuration.clone())),
+        self.waiting.poll(context, || match &*lock(&self.stage) {
+            Stage::Waiting(_) | Stage::Declined(_) => None,
+            Stage::Configured(configuration) => Some(Ok(configuration.clone())),
             Stage::Conflict(address) => {
-                Poll::Ready(Err(Error::AddressConflict { interface: self.interface.clone(), address: *address }))
+                Some(Err(Error::AddressConflict { interface: self.interface.clone(), address: *address }))
             }
-            Stage::Stopped => Poll::Ready(Err(Error::EngineStopped)),
-        };
-        if let ready @ Poll::Ready(_) = look() {
-            return ready;
-        }
-        self.waiting.register(context.waker());
-        look()
+            Stage::Stopped => Some(Err(Error::EngineStopped)),
+        })
     }
 
     /// What to say when nothing came of it in `waited`.

@@ -27,14 +27,7 @@ impl<T> Reply<T> {
 
     /// The answer, once; after that it is pending for ever.
     pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Result<T, SocketError>> {
-        if let Some(answer) = lock(&self.0.answer).take() {
-            return Poll::Ready(answer);
-        }
-        self.0.waiting.register(context.waker());
-        match lock(&self.0.answer).take() {
-            Some(answer) => Poll::Ready(answer),
-            None => Poll::Pending,
-        }
+        self.0.waiting.poll(context, || lock(&self.0.answer).take())
     }
 
     /// The answer, waited for as a future.

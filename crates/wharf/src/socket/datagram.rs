@@ -223,11 +223,7 @@ impl Datagram {
         if !known || (dont_fragment && payload.len() > SMALL) {
             return self.ask(sending, context, record, payload);
         }
-        if let Some(result) = self.try_push(&record, payload) {
-            return Poll::Ready(result);
-        }
-        self.state.writers.register(context.waker());
-        self.try_push(&record, payload).map_or(Poll::Pending, Poll::Ready)
+        self.state.writers.poll(context, || self.try_push(&record, payload))
     }
 
     /// The record of a datagram of `len` bytes to `destination`, and whether it may be fragmented.
@@ -292,17 +288,13 @@ impl Datagram {
         context: &mut Context<'_>,
         mut take: impl FnMut(&mut Consumer) -> Option<Record>,
     ) -> Poll<Result<Record, SocketError>> {
-        if let Some(result) = self.try_receive(&mut take) {
-            return Poll::Ready(result);
-        }
-        self.state.readers.register(context.waker());
-        if let Some(result) = self.try_receive(&mut take) {
-            return Poll::Ready(result);
-        }
-        if let Ok(mut side) = self.state.write.try_lock() {
+        let received = self.state.readers.poll(context, || self.try_receive(&mut take));
+        if received.is_pending()
+            && let Ok(mut side) = self.state.write.try_lock()
+        {
             side.send.release();
         }
-        Poll::Pending
+        received
     }
 
     /// As [`poll_receive`](Self::poll_receive), `None` where that would wait.

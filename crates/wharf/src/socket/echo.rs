@@ -115,11 +115,7 @@ impl Echo {
 
     /// The next reply or ICMP error.
     pub(crate) fn poll_receive(&self, context: &mut Context<'_>) -> Poll<Result<Arrived, SocketError>> {
-        if let Some(result) = self.try_receive() {
-            return Poll::Ready(result);
-        }
-        self.state.readers.register(context.waker());
-        self.try_receive().map_or(Poll::Pending, Poll::Ready)
+        self.state.readers.poll(context, || self.try_receive())
     }
 
     fn try_receive(&self) -> Option<Result<Arrived, SocketError>> {

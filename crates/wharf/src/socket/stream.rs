@@ -130,8 +130,14 @@ impl StreamState {
     }
 
     /// Why nothing can be written any more.
-    pub(super) fn write_error(&self) -> Option<SocketError> {
-        self.closed.get().map(|reason| reason.unwrap_or(SocketError::BrokenPipe))
+    pub(super) fn refuses_text(&self, side: &WriteSide) -> Option<SocketError> {
+        if side.shut {
+            return Some(SocketError::BrokenPipe);
+        }
+        match self.closed.get() {
+            Some(reason) => Some(reason.unwrap_or(SocketError::BrokenPipe)),
+            None => side.send.is_consumer_gone().then_some(SocketError::BrokenPipe),
+        }
     }
 }
 
@@ -234,15 +240,11 @@ impl Stream {
 
     /// Ready when the connection stands or has failed.
     pub(crate) fn poll_connected(&self, context: &mut Context<'_>) -> Poll<Result<(), SocketError>> {
-        let look = || match (self.state.addresses.get(), self.state.closed.get()) {
-            (Some(_), _) => Poll::Ready(Ok(())),
-            (None, Some(reason)) => Poll::Ready(Err(reason.unwrap_or(SocketError::Aborted))),
-            (None, None) => Poll::Pending,
-        };
-        if look().is_pending() {
-            self.state.writers.register(context.waker());
-        }
-        look()
+        self.state.writers.poll(context, || match (self.state.addresses.get(), self.state.closed.get()) {
+            (Some(_), _) => Some(Ok(())),
+            (None, Some(reason)) => Some(Err(reason.unwrap_or(SocketError::Aborted))),
+            (None, None) => None,
+        })
     }
 
     /// Takes bytes from the receive ring: `take` is handed the ring and how many bytes it may have, at least one, consumes
@@ -252,16 +254,12 @@ impl Stream {
         context: &mut Context<'_>,
         mut take: impl FnMut(&mut Consumer, usize) -> usize,
     ) -> Poll<Result<usize, SocketError>> {
-        if let Some(result) = self.try_take(&mut take) {
-            return Poll::Ready(result);
+        let taken = self.state.readers.poll(context, || self.try_take(&mut take));
+        if taken.is_pending() {
+            // Who waits with an empty ring may wait long: the memory of both rings can go back.
+            self.give_back();
         }
-        self.state.readers.register(context.waker());
-        if let Some(result) = self.try_take(&mut take) {
-            return Poll::Ready(result);
-        }
-        // Who waits with an empty ring may wait long: the memory of both rings can go back.
-        self.give_back();
-        Poll::Pending
+        taken
     }
 
     /// As [`poll_take`](Self::poll_take), `None` where that would wait.
@@ -306,20 +304,14 @@ impl Stream {
 
     /// Ready when a read would not wait.
     pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
-        let look = || {
+        self.state.readers.poll(context, || {
             let mut side = lock(&self.state.read);
-            side.shut
+            let readable = side.shut
                 || self.state.closed.get().is_some()
                 || self.state.admissible(&mut side) > 0
-                || self.state.peer_finished.load(Ordering::Acquire)
-        };
-        if !look() {
-            self.state.readers.register(context.waker());
-            if !look() {
-                return Poll::Pending;
-            }
-        }
-        Poll::Ready(())
+                || self.state.peer_finished.load(Ordering::Acquire);
+            readable.then_some(())
+        })
     }
 
     /// Writes what there is room for, at least one byte unless `buffers` have none.
@@ -328,24 +320,14 @@ impl Stream {
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<Result<usize, SocketError>> {
-        if let Some(result) = self.try_write(buffers) {
-            return Poll::Ready(result);
-        }
-        self.state.writers.register(context.waker());
-        self.try_write(buffers).map_or(Poll::Pending, Poll::Ready)
+        self.state.writers.poll(context, || self.try_write(buffers))
     }
 
     /// As [`poll_write`](Self::poll_write), `None` where that would wait.
     pub(crate) fn try_write(&self, buffers: &[IoSlice<'_>]) -> Option<Result<usize, SocketError>> {
         let mut side = lock(&self.state.write);
-        if side.shut {
-            return Some(Err(SocketError::BrokenPipe));
-        }
-        if let Some(reason) = self.state.write_error() {
+        if let Some(reason) = self.state.refuses_text(&side) {
             return Some(Err(reason));
-        }
-        if side.send.is_consumer_gone() {
-            return Some(Err(SocketError::BrokenPipe));
         }
         let mut written = 0;
         for buffer in buffers {
@@ -365,32 +347,21 @@ impl Stream {
 
     /// Ready when a write would not wait.
     pub(crate) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<()> {
-        let look = || {
+        self.state.writers.poll(context, || {
             let side = lock(&self.state.write);
-            side.shut || self.state.closed.get().is_some() || side.send.is_consumer_gone() || side.send.free() > 0
-        };
-        if !look() {
-            self.state.writers.register(context.waker());
-            if !look() {
-                return Poll::Pending;
-            }
-        }
-        Poll::Ready(())
+            let writable =
+                side.shut || self.state.closed.get().is_some() || side.send.is_consumer_gone() || side.send.free() > 0;
+            writable.then_some(())
+        })
     }
 
     /// Ready when everything that was written has been acknowledged, or the connection is over.
     pub(crate) fn poll_drained(&self, context: &mut Context<'_>) -> Poll<()> {
-        let look = || {
+        self.state.writers.poll(context, || {
             let side = lock(&self.state.write);
-            self.state.closed.get().is_some() || side.send.is_consumer_gone() || side.send.is_empty()
-        };
-        if !look() {
-            self.state.writers.register(context.waker());
-            if !look() {
-                return Poll::Pending;
-            }
-        }
-        Poll::Ready(())
+            let drained = self.state.closed.get().is_some() || side.send.is_consumer_gone() || side.send.is_empty();
+            drained.then_some(())
+        })
     }
 
     /// Ends the stream to the peer after what was written.

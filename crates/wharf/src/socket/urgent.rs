@@ -55,17 +55,12 @@ impl Stream {
         context: &mut Context<'_>,
         look: impl Fn(&mut UrgentReader, &Consumer) -> Option<T>,
     ) -> Poll<T> {
-        let look = || {
+        self.state.readers.poll(context, || {
             let mut side = lock(&self.state.read);
             self.state.learn(&mut side)?;
             let ReadSide { receive, urgent, .. } = &mut *side;
             look(urgent, receive)
-        };
-        if let Some(seen) = look() {
-            return Poll::Ready(seen);
-        }
-        self.state.readers.register(context.waker());
-        look().map_or(Poll::Pending, Poll::Ready)
+        })
     }
 
     /// Whether the next byte to be read is the last urgent one.
@@ -149,23 +144,12 @@ impl Stream {
         context: &mut Context<'_>,
         mut write: impl FnMut(&mut WriteSide) -> Option<Result<T, SocketError>>,
     ) -> Poll<Result<T, SocketError>> {
-        let mut attempt = || {
+        self.state.writers.poll(context, || {
             let mut side = lock(&self.state.write);
-            if side.shut {
-                return Some(Err(SocketError::BrokenPipe));
+            match self.state.refuses_text(&side) {
+                Some(reason) => Some(Err(reason)),
+                None => write(&mut side),
             }
-            if let Some(reason) = self.state.write_error() {
-                return Some(Err(reason));
-            }
-            if side.send.is_consumer_gone() {
-                return Some(Err(SocketError::BrokenPipe));
-            }
-            write(&mut side)
-        };
-        if let Some(result) = attempt() {
-            return Poll::Ready(result);
-        }
-        self.state.writers.register(context.waker());
-        attempt().map_or(Poll::Pending, Poll::Ready)
+        })
     }
 }

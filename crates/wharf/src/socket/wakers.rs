@@ -1,7 +1,7 @@
 //! Who waits on one side of a socket.
 
 use std::sync::Mutex;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 use crate::lock;
 
@@ -20,8 +20,18 @@ struct Waiting {
 }
 
 impl WakerSet {
-    /// Adds a waker, unless it is there already. Who calls this must look again afterwards at what it waits for: a
-    /// change before the call wakes nobody, a change after it finds the waker.
+    /// Ready with what `look` finds. Where it finds nothing, who asks waits here from now on, and it looks once more: a change
+    /// before that woke nobody, a change after it finds the waker.
+    pub(crate) fn poll<T>(&self, context: &Context<'_>, mut look: impl FnMut() -> Option<T>) -> Poll<T> {
+        if let Some(found) = look() {
+            return Poll::Ready(found);
+        }
+        self.register(context.waker());
+        look().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Adds a waker, unless it is there already. Who calls this must look again afterwards at what it waits for, as
+    /// [`poll`](Self::poll) does: this is for those who wait in several places.
     pub(crate) fn register(&self, waker: &Waker) {
         let mut waiting = lock(&self.0);
         if waiting.more.len() >= MOST {
