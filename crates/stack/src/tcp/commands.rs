@@ -374,7 +374,7 @@ impl Tcp {
             self.offer_fast_open(now, &mut connection);
         }
         let id = self.connections.insert(connection);
-        self.demux.insert(&self.connections, id.index(), &flow);
+        self.demux.insert(&self.hasher, &self.connections, id.index(), &flow);
         self.enqueue(id.index());
         Ok(id)
     }

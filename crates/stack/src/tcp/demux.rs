@@ -1,5 +1,6 @@
 //! From a segment's addresses to its connection, in constant time under a secret key.
 
+use core::cell::Cell;
 use core::net::{IpAddr, SocketAddr};
 
 use hashbrown::HashTable;
@@ -45,9 +46,42 @@ impl Flow {
     }
 }
 
-/// Finds connections by four-tuple. Holds indices only; the four-tuples stand in the connections.
-pub(crate) struct Demux {
+/// The hash by which all of TCP's tables know a flow.
+///
+/// One segment most often asks several of them for the same flow, and is followed by others of it. So there is one key, and
+/// the flow that was hashed last is remembered.
+pub(crate) struct FlowHasher {
     key: Key,
+    last: Cell<Option<(Flow, u64)>>,
+}
+
+impl FlowHasher {
+    pub(crate) const fn new(key: Key) -> Self {
+        Self { key, last: Cell::new(None) }
+    }
+
+    /// The hash of `flow`, remembered.
+    #[inline]
+    pub(crate) fn of(&self, flow: &Flow) -> u64 {
+        match self.last.get() {
+            Some((last, hash)) if last == *flow => hash,
+            _ => {
+                let hash = self.of_other(flow);
+                self.last.set(Some((*flow, hash)));
+                hash
+            }
+        }
+    }
+
+    /// The same for a flow that is not the one at hand, as when a table grows.
+    pub(crate) fn of_other(&self, flow: &Flow) -> u64 {
+        flow.hash(self.key)
+    }
+}
+
+/// Finds connections by four-tuple. Holds indices only; the four-tuples stand in the connections.
+#[derive(Default)]
+pub(crate) struct Demux {
     table: HashTable<u32>,
     /// The connection of the last segment: in bulk it is nearly always the next one's too.
     last: Option<(Flow, u32)>,
@@ -58,41 +92,38 @@ pub(crate) struct Demux {
 type Connections = Table<ConnectionKind, Connection>;
 
 impl Demux {
-    pub(crate) fn new(key: Key) -> Self {
-        Self { key, table: HashTable::new(), last: None, predictions: Predictions::default() }
-    }
-
-    pub(crate) fn find(&mut self, connections: &Connections, flow: &Flow) -> Option<u32> {
+    pub(crate) fn find(&mut self, hasher: &FlowHasher, connections: &Connections, flow: &Flow) -> Option<u32> {
         if let Some((last, index)) = self.last
             && last == *flow
         {
             return Some(index);
         }
-        let index = self.peek(connections, flow)?;
+        let index = self.peek(hasher, connections, flow)?;
         self.last = Some((*flow, index));
         Some(index)
     }
 
     /// As [`find`](Self::find), for those who ask about many flows that will not come again.
-    pub(crate) fn peek(&self, connections: &Connections, flow: &Flow) -> Option<u32> {
+    pub(crate) fn peek(&self, hasher: &FlowHasher, connections: &Connections, flow: &Flow) -> Option<u32> {
         if self.table.is_empty() {
             // Spares the hash.
             return None;
         }
-        self.table.find(flow.hash(self.key), |&index| connections.at(index).is_some_and(|c| c.flow == *flow)).copied()
+        self.table.find(hasher.of(flow), |&index| connections.at(index).is_some_and(|c| c.flow == *flow)).copied()
     }
 
     /// Adds a connection, whose flow must not be there yet.
-    pub(crate) fn insert(&mut self, connections: &Connections, index: u32, flow: &Flow) {
-        let key = self.key;
-        self.table.insert_unique(flow.hash(key), index, |&other| {
-            connections.at(other).map_or(0, |connection| connection.flow.hash(key))
+    pub(crate) fn insert(&mut self, hasher: &FlowHasher, connections: &Connections, index: u32, flow: &Flow) {
+        self.table.insert_unique(hasher.of(flow), index, |&other| {
+            connections.at(other).map_or(0, |connection| hasher.of_other(&connection.flow))
         });
+        // Its handshake goes on, so it is the next segment's most likely.
+        self.last = Some((*flow, index));
     }
 
-    pub(crate) fn remove(&mut self, index: u32, flow: &Flow) {
+    pub(crate) fn remove(&mut self, hasher: &FlowHasher, index: u32, flow: &Flow) {
         self.predictions.remove(index, flow);
-        if let Ok(entry) = self.table.find_entry(flow.hash(self.key), |&other| other == index) {
+        if let Ok(entry) = self.table.find_entry(hasher.of(flow), |&other| other == index) {
             entry.remove();
         }
         if self.table.is_empty() && self.table.capacity() > KEPT {
@@ -111,6 +142,6 @@ impl super::Tcp {
     pub(crate) fn measure_look_up(&mut self, local: SocketAddr, remote: SocketAddr) -> bool {
         let (local_port, remote_port) = (local.port(), remote.port());
         let flow = Flow { local: local.ip(), remote: remote.ip(), local_port, remote_port };
-        self.demux.find(&self.connections, &flow).is_some()
+        self.demux.find(&self.hasher, &self.connections, &flow).is_some()
     }
 }

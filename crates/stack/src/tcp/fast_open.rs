@@ -328,7 +328,7 @@ impl Tcp {
         half.taken = (connection.rcv.nxt - (half.syn.seq + 1)) as u16;
         half.pending = true;
         let id = self.connections.insert(connection);
-        self.demux.insert(&self.connections, id.index(), &half.flow);
+        self.demux.insert(&self.hasher, &self.connections, id.index(), &half.flow);
         self.begin_handshake(half);
         self.counters.fast_open_accepted += 1;
         self.offer(context.events, id, half.listener);
@@ -344,7 +344,7 @@ impl Tcp {
         segment: &Incoming<'_>,
     ) -> Option<Result<(), Discard>> {
         let connection = self.connections.at_mut(index)?;
-        let at = self.syn_queue.find(&connection.flow)?;
+        let at = self.syn_queue.find(&self.hasher, &connection.flow)?;
         let half = *self.syn_queue.at(at);
         let TcpHeader { seq, ack, flags, .. } = segment.header;
         if flags.intersects(TcpFlags::SYN | TcpFlags::RST) {
@@ -372,7 +372,7 @@ impl Tcp {
 
     /// A connection has ended before its SYN-ACK was acknowledged.
     pub(crate) fn fast_open_ended(&mut self, now: Instant, flow: &Flow, reset: bool) {
-        let Some(at) = self.syn_queue.find(flow) else { return };
+        let Some(at) = self.syn_queue.find(&self.hasher, flow) else { return };
         let half = self.forget_half_open(at);
         if reset && let Some(listener) = self.listeners.table.get_mut(half.listener) {
             while listener.fast_open_resets.front().is_some_and(|&until| until <= now) {
@@ -384,7 +384,7 @@ impl Tcp {
 
     /// The SYN-ACK of a connection was repeated in vain.
     pub(crate) fn fast_open_timed_out(&mut self, now: Instant, context: &mut Context<'_>, flow: &Flow) {
-        let index = self.demux.peek(&self.connections, flow);
+        let index = self.demux.peek(&self.hasher, &self.connections, flow);
         if let Some(id) = index.and_then(|index| self.connections.handle_at(index)) {
             self.end(now, context, id, TcpError::TimedOut);
         }

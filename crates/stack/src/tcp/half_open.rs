@@ -133,7 +133,7 @@ impl Tcp {
         while let Some(index) = self.syn_queue.first_due(interface) {
             let half = *self.syn_queue.at(index);
             let Some(header) = self.syn_ack(now, context.net, &half) else {
-                self.syn_queue.remove(index);
+                self.syn_queue.remove(&self.hasher, index);
                 continue;
             };
             let (hop_limit, tos) =
@@ -190,7 +190,7 @@ impl Tcp {
 
     /// Takes a handshake out of the queue.
     pub(crate) fn forget_half_open(&mut self, index: u32) -> HalfOpen {
-        let half = self.syn_queue.remove(index);
+        let half = self.syn_queue.remove(&self.hasher, index);
         if let Some(listener) = self.listeners.table.get_mut(half.listener) {
             listener.handshakes -= 1;
             listener.pending -= usize::from(half.pending);
@@ -206,7 +206,7 @@ impl Tcp {
         reset: bool,
         wanted: impl FnMut(&HalfOpen) -> bool,
     ) {
-        for half in self.syn_queue.remove_all(wanted) {
+        for half in self.syn_queue.remove_all(&self.hasher, wanted) {
             if let Some(listener) = self.listeners.table.get_mut(half.listener) {
                 listener.handshakes -= 1;
                 listener.pending -= usize::from(half.pending);
@@ -302,7 +302,7 @@ impl Tcp {
             connection.flags.set(Flags::SYN_RESENT);
         }
         let id = self.connections.insert(connection);
-        self.demux.insert(&self.connections, id.index(), &half.flow);
+        self.demux.insert(&self.hasher, &self.connections, id.index(), &half.flow);
         let Some(connection) = self.connections.get_mut(id) else { return Err(Discard::TcpNoConnection) };
         let mut env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
         let outcome = connection.on_segment(&mut env, segment);
@@ -358,7 +358,7 @@ impl Tcp {
 
     /// An ICMP error quoted the SYN-ACK of a handshake; false if it did not.
     pub(crate) fn icmp_error_half_open(&mut self, flow: &Flow, sequence: u32, kind: ErrorKind) -> bool {
-        let Some(index) = self.syn_queue.find(flow) else { return false };
+        let Some(index) = self.syn_queue.find(&self.hasher, flow) else { return false };
         // RFC 5927 section 4.1: only a number that is in flight was seen by a router on the way.
         let half = self.syn_queue.at(index);
         if half.isn.0 != sequence || half.pending {
@@ -377,7 +377,7 @@ impl Tcp {
             listener.handshakes += 1;
             listener.pending += usize::from(half.pending);
         }
-        self.syn_queue.insert(half);
+        self.syn_queue.insert(&self.hasher, half);
     }
 
     /// The record of a SYN for `listener`.

@@ -29,7 +29,7 @@ impl Tcp {
         if self.icmp_error_half_open(&flow, error.sequence, error.kind) {
             return;
         }
-        let found = self.demux.peek(&self.connections, &flow);
+        let found = self.demux.peek(&self.hasher, &self.connections, &flow);
         let Some((index, connection)) = found.and_then(|index| Some((index, self.connections.at_mut(index)?))) else {
             context.net.discard(Discard::IcmpUnmatched);
             return;

@@ -98,7 +98,7 @@ impl Tcp {
         };
 
         let mut incoming = Incoming { header, payload, stored: false, was_syn, segments: 1, marked: false };
-        let Some(index) = self.demux.find(&self.connections, &flow) else {
+        let Some(index) = self.demux.find(&self.hasher, &self.connections, &flow) else {
             if unverified && !(header_sum() + sum(payload)).is_valid() {
                 return Err(Discard::TcpChecksum);
             }

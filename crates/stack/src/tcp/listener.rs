@@ -215,11 +215,11 @@ impl Tcp {
         segment: &mut Incoming<'_>,
         options: &[u8],
     ) -> Result<(), Discard> {
-        if let Some(index) = self.syn_queue.find(&flow) {
+        if let Some(index) = self.syn_queue.find(&self.hasher, &flow) {
             return self.on_half_open(now, context, index, segment);
         }
         let mut before = None;
-        match self.time_wait.on_segment(now, &flow, segment) {
+        match self.time_wait.on_segment(&self.hasher, now, &flow, segment) {
             Verdict::Unknown => {}
             Verdict::Ignored => return Err(Discard::TcpBadReset),
             Verdict::Reuse(remains) => before = Some(remains),
@@ -321,7 +321,7 @@ impl Tcp {
     fn isn_above(&mut self, now: Instant, flow: &Flow, above: Option<SeqNum>) -> SeqNum {
         let isn = self.isn.isn(now, flow);
         let Some(above) = above else { return isn };
-        self.time_wait.remove(flow);
+        self.time_wait.remove(&self.hasher, flow);
         // RFC 6191 section 2: the new incarnation's numbers lie above the old one's.
         if isn.after(above) { isn } else { above + 64_000 }
     }
@@ -361,7 +361,7 @@ impl Tcp {
         connection.flags.set(Flags::HELD);
         connection.flags.set(Flags::OWNED);
         let id = self.connections.insert(connection);
-        self.demux.insert(&self.connections, id.index(), &flow);
+        self.demux.insert(&self.hasher, &self.connections, id.index(), &flow);
         context.events.push(Event::TcpIncoming {
             connection: id,
             local: flow.local_socket(),

@@ -112,8 +112,8 @@ use crate::link::InterfaceId;
 use crate::network::Network;
 use crate::tcp::challenge::ChallengeLimit;
 use crate::tcp::connection::{Connection, Flags};
-use crate::tcp::demux::Demux;
 pub(crate) use crate::tcp::demux::Flow;
+use crate::tcp::demux::{Demux, FlowHasher};
 use crate::tcp::fast_open::{Baker, Cookies};
 use crate::tcp::isn::IsnGenerator;
 use crate::tcp::listener::Listeners;
@@ -150,6 +150,7 @@ pub(crate) struct Context<'a> {
 pub(crate) struct Tcp {
     config: TcpConfig,
     connections: Table<ConnectionKind, Connection>,
+    hasher: FlowHasher,
     demux: Demux,
     listeners: Listeners,
     time_wait: TimeWait,
@@ -177,10 +178,11 @@ impl Tcp {
     pub(crate) fn new(config: TcpConfig, entropy: &mut Entropy) -> Self {
         Self {
             connections: Table::new(),
-            demux: Demux::new(entropy.key()),
+            hasher: FlowHasher::new(entropy.key()),
+            demux: Demux::default(),
             listeners: Listeners::new(entropy.key()),
-            time_wait: TimeWait::new(entropy, config.time_wait, config.time_wait_limit),
-            syn_queue: SynQueue::new(entropy.key()),
+            time_wait: TimeWait::new(config.time_wait, config.time_wait_limit),
+            syn_queue: SynQueue::new(),
             cookies: CookieJar::new(entropy.fork()),
             baker: Baker::new(entropy.fork()),
             fast_open_cookies: Cookies::new(config.fast_open_cookies),
@@ -209,7 +211,7 @@ impl Tcp {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant, context: &mut Context<'_>) {
-        self.time_wait.expire(now);
+        self.time_wait.expire(&self.hasher, now);
         self.expire_half_open(now, context);
         self.watch_memory(context.events);
         while let Some(index) = self.wheel.pop_expired(now) {
@@ -352,7 +354,7 @@ impl Tcp {
                     let timestamp = connection.timestamps.value(now);
                     time_wait::acknowledge(now, context.net, &flow, &remains, timestamp);
                 }
-                self.time_wait.insert(now, &flow, remains);
+                self.time_wait.insert(&self.hasher, now, &flow, remains);
                 self.retire(now, context, id, before);
             }
             Phase::Closed if before != Phase::Closed => self.retire(now, context, id, before),
@@ -397,7 +399,7 @@ impl Tcp {
         let unproven = connection.flags.has(Flags::FAST_OPEN);
         let abandoned = connection.flags.has(Flags::ORPHANED)
             || (before == Phase::SynReceived && !connection.flags.has(Flags::OWNED));
-        self.demux.remove(id.index(), &flow);
+        self.demux.remove(&self.hasher, id.index(), &flow);
         if abandoned {
             self.connections.discard(id);
         }
@@ -408,9 +410,9 @@ impl Tcp {
 
     /// Whether a connection of this four-tuple exists or is remembered.
     pub(crate) fn has_flow(&self, flow: &Flow) -> bool {
-        self.demux.peek(&self.connections, flow).is_some()
-            || self.time_wait.contains(flow)
-            || self.syn_queue.find(flow).is_some()
+        self.demux.peek(&self.hasher, &self.connections, flow).is_some()
+            || self.time_wait.contains(&self.hasher, flow)
+            || self.syn_queue.find(&self.hasher, flow).is_some()
     }
 
     /// Connections in TIME-WAIT.

@@ -12,10 +12,9 @@ use hashbrown::HashTable;
 use wire::tcp::SeqNum;
 
 use crate::config::TcpConfig;
-use crate::entropy::Key;
 use crate::link::InterfaceId;
 use crate::tcp::ListenerId;
-use crate::tcp::demux::Flow;
+use crate::tcp::demux::{Flow, FlowHasher};
 use crate::tcp::handshake::PeerSyn;
 use crate::time::Instant;
 
@@ -69,7 +68,6 @@ const EMPTY: List = List { head: NONE, tail: NONE };
 
 /// All handshakes that wait.
 pub(crate) struct SynQueue {
-    key: Key,
     slots: Vec<Slot>,
     /// The first free slot, linked by `next`.
     free: u32,
@@ -81,8 +79,8 @@ pub(crate) struct SynQueue {
 }
 
 impl SynQueue {
-    pub(crate) const fn new(key: Key) -> Self {
-        Self { key, slots: Vec::new(), free: NONE, table: HashTable::new(), waiting: Vec::new(), due: Vec::new() }
+    pub(crate) const fn new() -> Self {
+        Self { slots: Vec::new(), free: NONE, table: HashTable::new(), waiting: Vec::new(), due: Vec::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -90,11 +88,11 @@ impl SynQueue {
     }
 
     /// The slot of `flow`.
-    pub(crate) fn find(&self, flow: &Flow) -> Option<u32> {
+    pub(crate) fn find(&self, hasher: &FlowHasher, flow: &Flow) -> Option<u32> {
         if self.table.is_empty() {
             return None;
         }
-        self.table.find(flow.hash(self.key), |&index| self.slots[index as usize].entry.flow == *flow).copied()
+        self.table.find(hasher.of(flow), |&index| self.slots[index as usize].entry.flow == *flow).copied()
     }
 
     /// The entry in a slot that [`find`](Self::find), [`first_due`](Self::first_due) or a walk gave.
@@ -107,7 +105,7 @@ impl SynQueue {
     }
 
     /// Adds a handshake, of a flow that is not there, whose SYN-ACK is due.
-    pub(crate) fn insert(&mut self, entry: HalfOpen) {
+    pub(crate) fn insert(&mut self, hasher: &FlowHasher, entry: HalfOpen) {
         let slot = Slot { entry, due: true, next: NONE, prev: NONE };
         let index = if self.free == NONE {
             self.slots.push(slot);
@@ -118,15 +116,16 @@ impl SynQueue {
             self.slots[index as usize] = slot;
             index
         };
-        let Self { key, slots, table, .. } = self;
-        table.insert_unique(entry.flow.hash(*key), index, |&other| slots[other as usize].entry.flow.hash(*key));
+        let Self { slots, table, .. } = self;
+        let rehash = |&other: &u32| hasher.of_other(&slots[other as usize].entry.flow);
+        table.insert_unique(hasher.of(&entry.flow), index, rehash);
         self.link(index);
     }
 
-    pub(crate) fn remove(&mut self, index: u32) -> HalfOpen {
+    pub(crate) fn remove(&mut self, hasher: &FlowHasher, index: u32) -> HalfOpen {
         self.unlink(index);
         let entry = self.slots[index as usize].entry;
-        if let Ok(found) = self.table.find_entry(entry.flow.hash(self.key), |&other| other == index) {
+        if let Ok(found) = self.table.find_entry(hasher.of(&entry.flow), |&other| other == index) {
             found.remove();
         }
         self.slots[index as usize].next = self.free;
@@ -141,10 +140,14 @@ impl SynQueue {
     }
 
     /// Takes out all that `wanted` picks.
-    pub(crate) fn remove_all(&mut self, mut wanted: impl FnMut(&HalfOpen) -> bool) -> Vec<HalfOpen> {
+    pub(crate) fn remove_all(
+        &mut self,
+        hasher: &FlowHasher,
+        mut wanted: impl FnMut(&HalfOpen) -> bool,
+    ) -> Vec<HalfOpen> {
         let picked: Vec<u32> =
             self.table.iter().copied().filter(|&index| wanted(&self.slots[index as usize].entry)).collect();
-        picked.into_iter().map(|index| self.remove(index)).collect()
+        picked.into_iter().map(|index| self.remove(hasher, index)).collect()
     }
 
     /// The SYN-ACK of a slot must be sent again, if it does not wait to be sent already.

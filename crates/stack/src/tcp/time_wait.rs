@@ -5,18 +5,15 @@
 
 mod queue;
 
-use core::hash::Hasher;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
 use hashbrown::HashTable;
-use siphasher::sip::SipHasher13;
 use wire::tcp::{SeqNum, TcpFlags, Timestamps as TimestampsOption};
 
-use crate::entropy::Entropy;
 use crate::network::Network;
 use crate::tcp::bare;
-use crate::tcp::demux::Flow;
+use crate::tcp::demux::{Flow, FlowHasher};
 use crate::tcp::input::Incoming;
 use crate::tcp::time_wait::queue::{Entry, Queue};
 use crate::time::Instant;
@@ -58,7 +55,6 @@ pub(crate) enum Verdict {
 
 /// All connections in TIME-WAIT.
 pub(crate) struct TimeWait {
-    keys: (u64, u64),
     v4: Family<Ipv4Addr>,
     v6: Family<Ipv6Addr>,
     limit: usize,
@@ -66,8 +62,8 @@ pub(crate) struct TimeWait {
 }
 
 impl TimeWait {
-    pub(crate) fn new(entropy: &mut Entropy, span: Duration, limit: usize) -> Self {
-        Self { keys: (entropy.next_u64(), entropy.next_u64()), v4: Family::new(), v6: Family::new(), limit, span }
+    pub(crate) const fn new(span: Duration, limit: usize) -> Self {
+        Self { v4: Family::new(), v6: Family::new(), limit, span }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -75,41 +71,41 @@ impl TimeWait {
     }
 
     /// Remembers a connection for twice the maximum segment lifetime from now. At the limit the oldest goes.
-    pub(crate) fn insert(&mut self, now: Instant, flow: &Flow, remains: Remains) {
+    pub(crate) fn insert(&mut self, hasher: &FlowHasher, now: Instant, flow: &Flow, remains: Remains) {
         if self.len() >= self.limit {
             let family_is_v4 = self.v4.alive >= self.v6.alive;
-            if family_is_v4 { self.v4.drop_oldest(self.keys) } else { self.v6.drop_oldest(self.keys) }
+            if family_is_v4 { self.v4.drop_oldest(hasher) } else { self.v6.drop_oldest(hasher) }
         }
         let ends = now + self.span;
         match (flow.local, flow.remote) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => {
-                self.v4.insert(self.keys, ends, Entry::new(local, remote, flow, remains));
+                self.v4.insert(hasher, hasher.of(flow), ends, Entry::new(local, remote, flow, remains));
             }
             (IpAddr::V6(local), IpAddr::V6(remote)) => {
-                self.v6.insert(self.keys, ends, Entry::new(local, remote, flow, remains));
+                self.v6.insert(hasher, hasher.of(flow), ends, Entry::new(local, remote, flow, remains));
             }
             _ => {}
         }
     }
 
     /// Whether `flow` is remembered.
-    pub(crate) fn contains(&self, flow: &Flow) -> bool {
-        self.find(flow).is_some()
+    pub(crate) fn contains(&self, hasher: &FlowHasher, flow: &Flow) -> bool {
+        self.find(hasher, flow).is_some()
     }
 
-    pub(crate) fn find(&self, flow: &Flow) -> Option<Remains> {
+    pub(crate) fn find(&self, hasher: &FlowHasher, flow: &Flow) -> Option<Remains> {
         match (flow.local, flow.remote) {
-            (IpAddr::V4(local), IpAddr::V4(remote)) => self.v4.find(self.keys, local, remote, flow),
-            (IpAddr::V6(local), IpAddr::V6(remote)) => self.v6.find(self.keys, local, remote, flow),
+            (IpAddr::V4(local), IpAddr::V4(remote)) => self.v4.find(hasher, local, remote, flow),
+            (IpAddr::V6(local), IpAddr::V6(remote)) => self.v6.find(hasher, local, remote, flow),
             _ => None,
         }
     }
 
     /// Forgets `flow`.
-    pub(crate) fn remove(&mut self, flow: &Flow) {
+    pub(crate) fn remove(&mut self, hasher: &FlowHasher, flow: &Flow) {
         match (flow.local, flow.remote) {
-            (IpAddr::V4(local), IpAddr::V4(remote)) => self.v4.remove(self.keys, local, remote, flow),
-            (IpAddr::V6(local), IpAddr::V6(remote)) => self.v6.remove(self.keys, local, remote, flow),
+            (IpAddr::V4(local), IpAddr::V4(remote)) => self.v4.remove(hasher, local, remote, flow),
+            (IpAddr::V6(local), IpAddr::V6(remote)) => self.v6.remove(hasher, local, remote, flow),
             _ => {}
         }
     }
@@ -120,14 +116,20 @@ impl TimeWait {
     }
 
     /// Forgets those whose time is over.
-    pub(crate) fn expire(&mut self, now: Instant) {
-        self.v4.expire(self.keys, now);
-        self.v6.expire(self.keys, now);
+    pub(crate) fn expire(&mut self, hasher: &FlowHasher, now: Instant) {
+        self.v4.expire(hasher, now);
+        self.v6.expire(hasher, now);
     }
 
     /// A segment of `flow` arrived.
-    pub(crate) fn on_segment(&mut self, now: Instant, flow: &Flow, segment: &Incoming<'_>) -> Verdict {
-        let Some(remains) = self.find(flow) else { return Verdict::Unknown };
+    pub(crate) fn on_segment(
+        &mut self,
+        hasher: &FlowHasher,
+        now: Instant,
+        flow: &Flow,
+        segment: &Incoming<'_>,
+    ) -> Verdict {
+        let Some(remains) = self.find(hasher, flow) else { return Verdict::Unknown };
         let flags = segment.header.flags;
         if flags.contains(TcpFlags::RST) {
             // RFC 1337 section 3: a reset does not cut TIME-WAIT short.
@@ -139,8 +141,8 @@ impl TimeWait {
         let fin_again = flags.contains(TcpFlags::FIN) && segment.header.seq + segment.len() == remains.rcv_nxt;
         if fin_again {
             // RFC 9293 section 3.10.7.4: acknowledge it and start the wait again.
-            self.remove(flow);
-            self.insert(now, flow, remains);
+            self.remove(hasher, flow);
+            self.insert(hasher, now, flow, remains);
         }
         Verdict::Acknowledge(remains, fin_again)
     }
@@ -161,34 +163,17 @@ pub(crate) fn acknowledge(now: Instant, net: &mut Network, flow: &Flow, remains:
     bare::send(now, net, flow, &header);
 }
 
-/// An address that a four-tuple is hashed by.
-trait Address: Copy + Eq {
-    fn write(self, hasher: &mut SipHasher13);
-}
+/// An address of either family.
+trait Address: Copy + Eq + Into<IpAddr> {}
 
-impl Address for Ipv4Addr {
-    fn write(self, hasher: &mut SipHasher13) {
-        hasher.write_u32(self.to_bits());
-    }
-}
+impl Address for Ipv4Addr {}
 
-impl Address for Ipv6Addr {
-    fn write(self, hasher: &mut SipHasher13) {
-        hasher.write_u128(self.to_bits());
-    }
-}
-
-fn hash<A: Address>(keys: (u64, u64), local: A, remote: A, local_port: u16, remote_port: u16) -> u64 {
-    let mut hasher = SipHasher13::new_with_keys(keys.0, keys.1);
-    local.write(&mut hasher);
-    remote.write(&mut hasher);
-    hasher.write_u32(u32::from(local_port) << 16 | u32::from(remote_port));
-    hasher.finish()
-}
+impl Address for Ipv6Addr {}
 
 impl<A: Address> Entry<A> {
-    fn hash(&self, keys: (u64, u64)) -> u64 {
-        hash(keys, self.local, self.remote, self.local_port, self.remote_port)
+    fn flow(&self) -> Flow {
+        let (local_port, remote_port) = (self.local_port, self.remote_port);
+        Flow { local: self.local.into(), remote: self.remote.into(), local_port, remote_port }
     }
 
     fn is(&self, local: A, remote: A, flow: &Flow) -> bool {
@@ -200,33 +185,32 @@ impl<A: Address> Entry<A> {
 }
 
 impl<A: Address> Family<A> {
-    fn new() -> Self {
+    const fn new() -> Self {
         Self { queue: Queue::new(), table: HashTable::new(), alive: 0 }
     }
 
-    fn insert(&mut self, keys: (u64, u64), ends: Instant, entry: Entry<A>) {
-        let hash = entry.hash(keys);
+    /// Adds an entry whose flow has the hash `hash`.
+    fn insert(&mut self, hasher: &FlowHasher, hash: u64, ends: Instant, entry: Entry<A>) {
         let number = self.queue.push(ends, entry);
         self.alive += 1;
         let queue = &self.queue;
-        self.table.insert_unique(hash, number, |&other| queue.at(other).map_or(0, |entry| entry.hash(keys)));
+        let rehash = |&other: &u32| queue.at(other).map_or(0, |entry| hasher.of_other(&entry.flow()));
+        self.table.insert_unique(hash, number, rehash);
     }
 
-    fn find(&self, keys: (u64, u64), local: A, remote: A, flow: &Flow) -> Option<Remains> {
+    fn find(&self, hasher: &FlowHasher, local: A, remote: A, flow: &Flow) -> Option<Remains> {
         if self.alive == 0 {
             return None;
         }
-        let hash = hash(keys, local, remote, flow.local_port, flow.remote_port);
         let is_it = |number: &u32| self.queue.at(*number).is_some_and(|entry| entry.is(local, remote, flow));
-        let number = self.table.find(hash, is_it)?;
+        let number = self.table.find(hasher.of(flow), is_it)?;
         self.queue.at(*number).map(Entry::remains)
     }
 
-    fn remove(&mut self, keys: (u64, u64), local: A, remote: A, flow: &Flow) {
-        let hash = hash(keys, local, remote, flow.local_port, flow.remote_port);
+    fn remove(&mut self, hasher: &FlowHasher, local: A, remote: A, flow: &Flow) {
         let queue = &mut self.queue;
-        let found =
-            self.table.find_entry(hash, |&number| queue.at(number).is_some_and(|entry| entry.is(local, remote, flow)));
+        let is_it = |&number: &u32| queue.at(number).is_some_and(|entry| entry.is(local, remote, flow));
+        let found = self.table.find_entry(hasher.of(flow), is_it);
         if let Ok(found) = found {
             let (number, _) = found.remove();
             if let Some(entry) = queue.at_mut(number) {
@@ -238,17 +222,17 @@ impl<A: Address> Family<A> {
         // An old entry at the front holds up those that were taken out behind it. A peer that repeats its FIN leaves one
         // each time, so they are swept out before they outnumber the living.
         if self.queue.len() > 2 * self.alive + MOST_DEAD {
-            self.sweep(keys);
+            self.sweep(hasher);
         }
     }
 
     /// Drops every entry that was taken out of turn.
-    fn sweep(&mut self, keys: (u64, u64)) {
+    fn sweep(&mut self, hasher: &FlowHasher) {
         let mut old = core::mem::replace(self, Self::new());
         while let Some((ends, &entry)) = old.queue.front() {
             old.queue.pop();
             if entry.alive {
-                self.insert(keys, ends, entry.renewed());
+                self.insert(hasher, hasher.of_other(&entry.flow()), ends, entry.renewed());
             }
         }
     }
@@ -260,9 +244,9 @@ impl<A: Address> Family<A> {
         }
     }
 
-    fn drop_oldest(&mut self, keys: (u64, u64)) {
+    fn drop_oldest(&mut self, hasher: &FlowHasher) {
         let Some((number, entry)) = self.queue.pop() else { return };
-        if let Ok(found) = self.table.find_entry(entry.hash(keys), |&other| other == number) {
+        if let Ok(found) = self.table.find_entry(hasher.of_other(&entry.flow()), |&other| other == number) {
             found.remove();
             self.alive -= 1;
         }
@@ -277,9 +261,9 @@ impl<A: Address> Family<A> {
         self.queue.front().map_or(Instant::NEVER, |(ends, _)| ends)
     }
 
-    fn expire(&mut self, keys: (u64, u64), now: Instant) {
+    fn expire(&mut self, hasher: &FlowHasher, now: Instant) {
         while self.next_end() <= now {
-            self.drop_oldest(keys);
+            self.drop_oldest(hasher);
         }
     }
 }

@@ -46,7 +46,8 @@ fn agrees_with_a_plain_list_of_deadlines() {
     let mut entropy = Entropy::new([3; 32]);
     let interface: InterfaceId = Table::new().insert(());
     let listener: ListenerId = Table::new().insert(());
-    let mut queue = SynQueue::new(entropy.key());
+    let hasher = FlowHasher::new(entropy.key());
+    let mut queue = SynQueue::new();
     // Number, deadline once it was answered, retries.
     let mut model: Vec<(u32, Option<Instant>, u8)> = Vec::new();
     let mut now = Instant::from_secs(1);
@@ -54,17 +55,17 @@ fn agrees_with_a_plain_list_of_deadlines() {
         now += Duration::from_millis(entropy.below(40));
         match entropy.below(8) {
             0..3 => {
-                queue.insert(entry(number, interface, listener));
+                queue.insert(&hasher, entry(number, interface, listener));
                 model.push((number, None, 0));
             }
             3 if !model.is_empty() => {
                 let (which, ..) = model.remove(entropy.below(model.len() as u64) as usize);
-                let at = queue.find(&entry(which, interface, listener).flow).expect("it is there");
-                assert_eq!(queue.remove(at).isn, SeqNum(which));
+                let at = queue.find(&hasher, &entry(which, interface, listener).flow).expect("it is there");
+                assert_eq!(queue.remove(&hasher, at).isn, SeqNum(which));
             }
             4 if !model.is_empty() => {
                 let at = entropy.below(model.len() as u64) as usize;
-                let index = queue.find(&entry(model[at].0, interface, listener).flow).expect("it is there");
+                let index = queue.find(&hasher, &entry(model[at].0, interface, listener).flow).expect("it is there");
                 queue.make_due(index);
                 model[at].1 = None;
             }
@@ -86,7 +87,7 @@ fn agrees_with_a_plain_list_of_deadlines() {
             let at = model.iter().position(|row| row.0 == number).expect("it is there");
             assert!(model[at].1.is_some_and(|deadline| deadline <= now));
             if model[at].2 == 3 {
-                queue.remove(index);
+                queue.remove(&hasher, index);
                 model.remove(at);
                 continue;
             }

@@ -3,11 +3,16 @@
 use alloc::vec::Vec;
 
 use super::*;
+use crate::entropy::Entropy;
 
 const SPAN: Duration = Duration::from_secs(60);
 
+fn hasher() -> FlowHasher {
+    FlowHasher::new(Entropy::new([1; 32]).key())
+}
+
 fn table(limit: usize) -> TimeWait {
-    TimeWait::new(&mut Entropy::new([1; 32]), SPAN, limit)
+    TimeWait::new(SPAN, limit)
 }
 
 fn v4(port: u16) -> Flow {
@@ -26,76 +31,81 @@ fn remains(n: u32) -> Remains {
 
 #[test]
 fn each_is_found_until_its_time_and_not_after() {
+    let hasher = hasher();
     let mut table = table(100);
     let start = Instant::from_secs(10);
     for port in 1..=20 {
-        table.insert(start + Duration::from_secs(u64::from(port)), &v4(port), remains(u32::from(port)));
-        table.insert(start + Duration::from_secs(u64::from(port)), &v6(port), remains(1_000 + u32::from(port)));
+        table.insert(&hasher, start + Duration::from_secs(u64::from(port)), &v4(port), remains(u32::from(port)));
+        table.insert(&hasher, start + Duration::from_secs(u64::from(port)), &v6(port), remains(1_000 + u32::from(port)));
     }
-    assert_eq!(table.find(&v4(7)), Some(remains(7)));
-    assert_eq!(table.find(&v6(7)), Some(remains(1_007)));
+    assert_eq!(table.find(&hasher, &v4(7)), Some(remains(7)));
+    assert_eq!(table.find(&hasher, &v6(7)), Some(remains(1_007)));
     assert_eq!(table.len(), 40);
     assert_eq!(table.next_deadline(), start + Duration::from_secs(61));
-    table.expire(start + Duration::from_secs(70));
+    table.expire(&hasher, start + Duration::from_secs(70));
     assert_eq!(table.len(), 20);
-    assert!(!table.contains(&v4(10)) && table.contains(&v4(11)));
+    assert!(!table.contains(&hasher, &v4(10)) && table.contains(&hasher, &v4(11)));
 }
 
 #[test]
 fn what_is_taken_out_of_turn_leaves_the_others_findable() {
+    let hasher = hasher();
     let mut table = table(100);
     for port in 1..=50 {
-        table.insert(Instant::from_secs(u64::from(port)), &v4(port), remains(u32::from(port)));
+        table.insert(&hasher, Instant::from_secs(u64::from(port)), &v4(port), remains(u32::from(port)));
     }
     for port in (1..=50).step_by(3) {
-        table.remove(&v4(port));
+        table.remove(&hasher, &v4(port));
     }
-    let left: Vec<u16> = (1..=50).filter(|&port| table.contains(&v4(port))).collect();
+    let left: Vec<u16> = (1..=50).filter(|&port| table.contains(&hasher, &v4(port))).collect();
     assert_eq!(left, (1..=50).filter(|port| port % 3 != 1).collect::<Vec<_>>());
     assert_eq!(table.len(), left.len());
-    table.expire(Instant::from_secs(200));
+    table.expire(&hasher, Instant::from_secs(200));
     assert_eq!(table.len(), 0);
     assert!(table.next_deadline().is_never());
 }
 
 #[test]
 fn at_the_limit_the_oldest_goes_also_when_numbers_have_wrapped() {
+    let hasher = hasher();
     let mut table = table(3);
     table.v4.queue.begin_at(u32::MAX);
     for port in 1..=200 {
-        table.insert(Instant::from_secs(u64::from(port)), &v4(port), remains(u32::from(port)));
-        assert!(table.contains(&v4(port)));
+        table.insert(&hasher, Instant::from_secs(u64::from(port)), &v4(port), remains(u32::from(port)));
+        assert!(table.contains(&hasher, &v4(port)));
     }
     assert_eq!(table.len(), 3);
-    assert!((198..=200).all(|port| table.contains(&v4(port))));
+    assert!((198..=200).all(|port| table.contains(&hasher, &v4(port))));
 }
 
 #[test]
 fn a_peer_that_repeats_its_fin_for_ever_does_not_fill_memory() {
     // Each repetition starts the wait again behind those that came since.
+    let hasher = hasher();
     let mut table = table(1_000);
-    table.insert(Instant::from_secs(1), &v4(1), remains(1));
+    table.insert(&hasher, Instant::from_secs(1), &v4(1), remains(1));
     for n in 0..200_000_u32 {
         let port = 2 + (n % 3) as u16;
-        table.remove(&v4(port));
-        table.insert(Instant::from_secs(1), &v4(port), remains(n));
+        table.remove(&hasher, &v4(port));
+        table.insert(&hasher, Instant::from_secs(1), &v4(port), remains(n));
         assert!(table.v4.queue.len() <= 4_096, "{}", table.v4.queue.len());
     }
     assert_eq!(table.len(), 4);
-    assert_eq!(table.find(&v4(1)), Some(remains(1)));
-    assert_eq!(table.find(&v4(2 + (199_999 % 3) as u16)), Some(remains(199_999)));
-    table.expire(Instant::from_secs(61));
+    assert_eq!(table.find(&hasher, &v4(1)), Some(remains(1)));
+    assert_eq!(table.find(&hasher, &v4(2 + (199_999 % 3) as u16)), Some(remains(199_999)));
+    table.expire(&hasher, Instant::from_secs(61));
     assert_eq!(table.len(), 0);
 }
 
 #[test]
 fn ends_far_apart_are_kept_to_the_microsecond() {
+    let hasher = hasher();
     let mut table = table(1_000);
     let at = |n: u64| Instant::from_nanos(1_000_000_123 + n * 3_000_000_000_001);
     for n in 0..100 {
-        table.insert(at(n), &v4(1 + n as u16), remains(n as u32));
+        table.insert(&hasher, at(n), &v4(1 + n as u16), remains(n as u32));
         let end = at(n) + SPAN;
-        table.expire(end - SPAN);
+        table.expire(&hasher, end - SPAN);
         assert!(table.next_deadline() >= end && table.next_deadline() < end + Duration::from_micros(1));
     }
 }
