@@ -30,7 +30,7 @@ use crate::ip::reassembly::{Reassembler, ReassemblyId};
 use crate::ip::route::KnownPath;
 use crate::ip::routes::Routes;
 use crate::link::hot_path::HotPaths;
-use crate::link::neighbors::{NeighborId, Neighbors};
+use crate::link::neighbors::{Forwarder, NeighborId, Neighbors};
 use crate::link::queue::BufferPool;
 use crate::link::{Interface, InterfaceId, InterfaceKind};
 use crate::timers::{TimerId, Wheel};
@@ -169,6 +169,8 @@ pub(crate) struct Network {
     pub known_paths: [Cell<Option<KnownPath>>; 2],
     /// The addresses of the last TCP segment that was taken.
     pub judged: Option<Judged>,
+    /// Who passed it on.
+    pub forwarder: Option<Forwarder>,
     pub buffers: BufferPool,
     /// Where frames are put together for devices that cannot gather and sum.
     pub scratch: Box<[u8]>,
@@ -199,6 +201,7 @@ impl Network {
             hot_paths: HotPaths::new(),
             known_paths: [Cell::new(None), Cell::new(None)],
             judged: None,
+            forwarder: None,
             buffers: BufferPool::new(),
             scratch: Box::default(),
         }

@@ -217,15 +217,17 @@ impl Stack {
 
     /// A frame that nobody expected takes the whole way.
     fn receive_any(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
-        let Some(delivery) = self.net.input(now, interface, frame) else { return };
+        // Looked at where it stands: it is large, and there is one for each frame.
+        let delivery = self.net.input(now, interface, frame);
+        let Some(delivery) = &delivery else { return };
         match delivery.protocol {
             Protocol::TCP => {
                 let (tcp, mut context) = self.tcp_context();
-                tcp.input(now, &mut context, &delivery);
+                tcp.input(now, &mut context, delivery);
             }
-            Protocol::UDP => self.udp_input(now, &delivery),
-            Protocol::ICMP => self.icmp_input(now, &delivery),
-            _ => self.refuse_protocol(now, &delivery),
+            Protocol::UDP => self.udp_input(now, delivery),
+            Protocol::ICMP => self.icmp_input(now, delivery),
+            _ => self.refuse_protocol(now, delivery),
         }
     }
 

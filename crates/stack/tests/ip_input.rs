@@ -11,6 +11,7 @@ use wire::ethernet::{EtherType, MacAddr};
 use wire::icmpv4::{Icmpv4Message, TimeExceededCode, UnreachableCode};
 use wire::ipv4::Ipv4Header;
 use wire::protocol::Protocol;
+use wire::tcp::{TcpFlags, TcpHeader};
 
 fn host() -> Host {
     let mut host = Host::new(1, "10.0.0.1/24");
@@ -228,4 +229,102 @@ fn a_damaged_icmp_message_is_dropped() {
     let stray = Icmpv4Message::TimeExceeded { code: TimeExceededCode::TTL, quoted: &[0x45, 0, 0] };
     host.receive(Instant::ZERO, &icmp_frame(2, mac(1), "10.0.0.2", "10.0.0.1", &stray));
     assert_eq!(host.discarded(Discard::IcmpMalformed), 2);
+}
+
+/// A frame with a SYN for a port that nobody listens on.
+fn syn_frame(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let header = TcpHeader { src_port: 9, dst_port: 7, flags: TcpFlags::SYN, window: 1, ..TcpHeader::BLANK };
+    let mut segment = vec![0; 20];
+    header.emit(&mut segment);
+    TcpHeader::fill_checksum(&mut segment, ip("10.0.0.2"), ip("10.0.0.1"));
+    let mut frame = frame(ip_header("10.0.0.2", "10.0.0.1", Protocol::TCP), &segment);
+    change(&mut frame);
+    frame
+}
+
+/// Writes IPv4's checksum anew.
+fn sum_again(frame: &mut [u8]) {
+    frame[24..26].fill(0);
+    let sum = wire::checksum::sum(&frame[14..34]).finish();
+    frame[24..26].copy_from_slice(&sum.to_be_bytes());
+}
+
+#[test]
+fn a_segment_between_the_addresses_of_the_last_one_is_taken_or_refused_for_the_same_reasons() {
+    type Change = fn(&mut Vec<u8>);
+    let changes: [(Change, Option<Discard>); 13] = [
+        (|_| {}, Some(Discard::TcpNoConnection)),
+        // Padding belongs to nobody.
+        (|frame| frame.extend_from_slice(&[9; 6]), Some(Discard::TcpNoConnection)),
+        (|frame| frame[24] ^= 1, Some(Discard::IpChecksum)),
+        (|frame| frame[5] = 9, Some(Discard::NotOurMac)),
+        (|frame| frame[..6].fill(0xff), Some(Discard::NotOurAddress)),
+        (|frame| frame[6] |= 1, Some(Discard::EthernetMalformed)),
+        (|frame| frame[13] = 1, Some(Discard::EthernetProtocol)),
+        (
+            |frame| {
+                frame[14] = 0x55;
+                sum_again(frame);
+            },
+            Some(Discard::IpMalformed),
+        ),
+        (
+            |frame| {
+                frame[17] = 19;
+                sum_again(frame);
+            },
+            Some(Discard::IpMalformed),
+        ),
+        (
+            |frame| {
+                frame[17] = 41;
+                sum_again(frame);
+            },
+            Some(Discard::IpMalformed),
+        ),
+        (
+            |frame| {
+                frame[26..30].copy_from_slice(&[127, 0, 0, 1]);
+                sum_again(frame);
+            },
+            Some(Discard::IpSource),
+        ),
+        (|frame| frame.truncate(40), Some(Discard::IpMalformed)),
+        // The first part of a datagram waits for the others.
+        (
+            |frame| {
+                frame[20] = 0x20;
+                frame[17] = 36;
+                frame.truncate(50);
+                sum_again(frame);
+            },
+            None,
+        ),
+    ];
+    for (number, (change, reason)) in changes.into_iter().enumerate() {
+        // With and without a segment before it.
+        for judged in [false, true] {
+            let mut host = host();
+            if judged {
+                host.receive(Instant::ZERO, &syn_frame(|_| {}));
+            }
+            let before = host.stack.discards().clone();
+            host.receive(Instant::ZERO, &syn_frame(change));
+            let counted: Vec<_> =
+                host.stack.discards().iter().filter(|&(reason, count)| count > before.of(reason)).collect();
+            let expected = reason.map(|reason| (reason, before.of(reason) + 1));
+            assert_eq!(counted, expected.into_iter().collect::<Vec<_>>(), "change {number}, judged: {judged}");
+        }
+    }
+}
+
+#[test]
+fn an_address_that_is_gone_is_not_ours_whatever_was_judged_before() {
+    let mut host = host();
+    host.receive(Instant::ZERO, &syn_frame(|_| {}));
+    assert_eq!(host.discarded(Discard::TcpNoConnection), 1);
+    host.stack.remove_address(Instant::ZERO, host.interface, ip("10.0.0.1"));
+    host.receive(Instant::ZERO, &syn_frame(|_| {}));
+    assert_eq!(host.discarded(Discard::TcpNoConnection), 1);
+    assert_eq!(host.discarded(Discard::NotOurAddress), 1);
 }

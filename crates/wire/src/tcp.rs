@@ -51,6 +51,18 @@ pub struct TcpHeader {
 }
 
 impl TcpHeader {
+    /// Nothing: what [`read`](Self::read) begins with.
+    pub const BLANK: TcpHeader = TcpHeader {
+        src_port: 0,
+        dst_port: 0,
+        seq: SeqNum(0),
+        ack: SeqNum(0),
+        flags: TcpFlags(0),
+        window: 0,
+        urgent: 0,
+        options: TcpOptions::NONE,
+    };
+
     /// Bytes that `emit` writes: a multiple of four, at most 60.
     #[inline]
     pub fn len(&self) -> usize {
@@ -68,21 +80,31 @@ impl TcpHeader {
     /// [`Malformed::Truncated`], [`Malformed::HeaderLength`], [`Malformed::OptionLength`].
     #[inline]
     pub fn parse(segment: &[u8]) -> Result<(TcpHeader, &[u8]), Malformed> {
+        let mut header = TcpHeader::BLANK;
+        let payload = header.read(segment)?;
+        Ok((header, payload))
+    }
+
+    /// As [`parse`](Self::parse), over a [`BLANK`](Self::BLANK) header: for who would have to move it to its place
+    /// otherwise. Returns the payload.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    #[inline]
+    pub fn read<'a>(&mut self, segment: &'a [u8]) -> Result<&'a [u8], Malformed> {
         let (fixed, after) = segment.split_first_chunk::<HEADER_LEN>().ok_or(Malformed::Truncated)?;
         let header_len = usize::from(fixed[12] >> 4) * 4;
         let options_len = header_len.checked_sub(HEADER_LEN).ok_or(Malformed::HeaderLength)?;
         let (options, payload) = after.split_at_checked(options_len).ok_or(Malformed::Truncated)?;
-        let header = TcpHeader {
-            src_port: u16::from_be_bytes([fixed[0], fixed[1]]),
-            dst_port: u16::from_be_bytes([fixed[2], fixed[3]]),
-            seq: SeqNum(u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]])),
-            ack: SeqNum(u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]])),
-            flags: TcpFlags(fixed[13]),
-            window: u16::from_be_bytes([fixed[14], fixed[15]]),
-            urgent: u16::from_be_bytes([fixed[18], fixed[19]]),
-            options: TcpOptions::parse(options)?,
-        };
-        Ok((header, payload))
+        self.src_port = u16::from_be_bytes([fixed[0], fixed[1]]);
+        self.dst_port = u16::from_be_bytes([fixed[2], fixed[3]]);
+        self.seq = SeqNum(u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]));
+        self.ack = SeqNum(u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]));
+        self.flags = TcpFlags(fixed[13]);
+        self.window = u16::from_be_bytes([fixed[14], fixed[15]]);
+        self.urgent = u16::from_be_bytes([fixed[18], fixed[19]]);
+        self.options.read(options)?;
+        Ok(payload)
     }
 
     /// Writes the header, with zero in the checksum field, and returns its length.

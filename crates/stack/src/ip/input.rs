@@ -1,14 +1,17 @@
 //! IP in: what may come from a wire, whether it is for us, and its reassembly.
 //!
-//! `link/input` calls [`Network::ipv4_input`] and [`Network::ipv6_input`].
+//! `link/input` calls [`Network::input_judged`], and if that has no answer [`Network::ipv4_input`] or
+//! [`Network::ipv6_input`].
 
 use alloc::borrow::Cow;
 use core::net::{IpAddr, Ipv4Addr};
 
 use device::{RxChecksum, RxFrame};
 use wire::Malformed;
+use wire::checksum::sum_array;
 use wire::dhcpv4::CLIENT_PORT;
-use wire::ipv4::{Ipv4Header, Ipv4Option};
+use wire::ethernet::{EtherType, HEADER_LEN as ETHERNET_LEN, MacAddr};
+use wire::ipv4::{HEADER_LEN, Ipv4Header, Ipv4Option};
 use wire::ipv6::{self, Ipv6Header};
 use wire::protocol::Protocol;
 
@@ -39,6 +42,56 @@ enum Whose {
 }
 
 impl Network {
+    /// A TCP segment between the addresses that were judged last, whole, without IP options, in a frame without a tag to
+    /// `station`, which is the interface's. `None`, with nothing done, for every other frame: the usual way says of it
+    /// what is to be said, and of these the same.
+    #[inline]
+    pub(crate) fn input_judged<'f>(
+        &self,
+        interface: InterfaceId,
+        station: MacAddr,
+        frame: &RxFrame<'f>,
+    ) -> Option<Delivery<'f>> {
+        const DONT_FRAGMENT: u16 = 0x4000;
+        let judged = self.judged.as_ref()?;
+        let (link, packet) = frame.bytes.split_first_chunk::<ETHERNET_LEN>()?;
+        let header = packet.first_chunk::<HEADER_LEN>()?;
+        let [m0, m1, m2, m3, m4, m5, sender, _, _, _, _, _, type_high, type_low] = *link;
+        let [version, tos, len_high, len_low, _, _, fragment_high, fragment_low, ttl, protocol, _, _, ends @ ..] =
+            *header;
+        let [s0, s1, s2, s3, d0, d1, d2, d3] = ends;
+        let (source, destination) = (Ipv4Addr::new(s0, s1, s2, s3), Ipv4Addr::new(d0, d1, d2, d3));
+        let as_judged = source == judged.source
+            && destination == judged.destination
+            && judged.generation == self.generation
+            && judged.interface == interface
+            && station == MacAddr([m0, m1, m2, m3, m4, m5])
+            && sender & 1 == 0
+            && u16::from_be_bytes([type_high, type_low]) == EtherType::IPV4.0
+            && version == 0x45
+            && u16::from_be_bytes([fragment_high, fragment_low]) & !DONT_FRAGMENT == 0
+            && protocol == Protocol::TCP.0
+            && sum_array(header).is_valid();
+        let total_len = usize::from(u16::from_be_bytes([len_high, len_low]));
+        if !as_judged || total_len < HEADER_LEN {
+            return None;
+        }
+        Some(Delivery {
+            interface,
+            source: IpAddr::V4(source),
+            destination: IpAddr::V4(destination),
+            cast: Cast::Unicast,
+            link_multicast: false,
+            protocol: Protocol::TCP,
+            hop_limit: ttl,
+            tos,
+            checksum_verified: frame.checksum != RxChecksum::Unverified,
+            segment_size: frame.segment_size,
+            header_len: HEADER_LEN,
+            packet: Cow::Borrowed(packet.get(..total_len)?),
+        })
+    }
+
     pub(crate) fn ipv4_input<'f>(
         &mut self,
         now: Instant,
@@ -233,5 +286,5 @@ fn first_bad_option(options: &[u8]) -> u8 {
         };
         at += len;
     }
-    (wire::ipv4::HEADER_LEN + at) as u8
+    (HEADER_LEN + at) as u8
 }

@@ -10,7 +10,7 @@ use wire::arp::{ArpOperation, ArpPacket, PACKET_LEN};
 use wire::ethernet::{EtherType, MIN_FRAME_LEN, MacAddr};
 
 use super::InterfaceId;
-use super::neighbors::{FAILED_LIFETIME, NeighborId, NeighborState};
+use super::neighbors::{FAILED_LIFETIME, Forwarder, NeighborId, NeighborState};
 use super::queue::Class;
 use crate::Instant;
 use crate::discard::Discard;
@@ -304,8 +304,23 @@ impl Network {
     }
 
     /// A transport made progress with `remote`: whoever forwards to it is alive (RFC 4861 section 7.3.1).
+    #[inline]
     pub(crate) fn confirm_reachable(&mut self, now: Instant, interface: InterfaceId, remote: IpAddr) {
-        self.confirm_neighbor(now, self.forwarding_neighbor(interface, remote));
+        let generation = self.generation;
+        let neighbor = match &self.forwarder {
+            Some(known) if known.remote == remote && known.interface == interface && known.generation == generation => {
+                known.neighbor
+            }
+            _ => self.find_forwarder(interface, remote),
+        };
+        self.confirm_neighbor(now, neighbor);
+    }
+
+    #[inline(never)]
+    fn find_forwarder(&mut self, interface: InterfaceId, remote: IpAddr) -> Option<NeighborId> {
+        let (generation, neighbor) = (self.generation, self.forwarding_neighbor(interface, remote));
+        self.forwarder = Some(Forwarder { generation, interface, remote, neighbor });
+        neighbor
     }
 
     /// The neighbour that takes packets to `remote` by `interface`, if it is known. The answer holds as long as

@@ -34,18 +34,23 @@ impl Network {
         };
         link.stats.rx_packets += 1;
         link.stats.rx_bytes += frame.bytes.len() as u64;
+        let (station, vlan, promiscuous) = (link.capabilities.mac, link.vlan, link.promiscuous);
+        if vlan.is_none()
+            && let Some(delivery) = self.input_judged(interface, station, frame)
+        {
+            return Some(delivery);
+        }
         let Ok((header, _)) = EthernetHeader::parse(frame.bytes) else {
             self.discards.count(Discard::EthernetMalformed);
             return None;
         };
-        let for_us = header.dst == link.capabilities.mac || header.dst.is_multicast() || link.promiscuous;
+        let for_us = header.dst == station || header.dst.is_multicast() || promiscuous;
         if !for_us {
             self.discards.count(Discard::NotOurMac);
             return None;
         }
         // IEEE 802.1Q: a tag with identifier zero gives a priority only; the frame belongs to no VLAN.
-        let vlan = header.vlan.map(|tag| tag.id).filter(|&id| id != 0);
-        if vlan != link.vlan {
+        if header.vlan.map(|tag| tag.id).filter(|&id| id != 0) != vlan {
             self.discards.count(Discard::WrongVlan);
             return None;
         }

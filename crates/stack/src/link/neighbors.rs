@@ -107,6 +107,16 @@ pub(crate) const FAILED_LIFETIME: Duration = Duration::from_secs(60);
 /// A MAC that was confirmed less than this ago is not overwritten by an unasked claim.
 const LOCK_TIME: Duration = Duration::from_secs(1);
 
+/// The neighbour that passes on what comes from `remote`, if there is one. It holds as long as
+/// [`Network::generation`](crate::network::Network) stands still.
+#[derive(Clone, Copy)]
+pub(crate) struct Forwarder {
+    pub generation: u64,
+    pub interface: InterfaceId,
+    pub remote: IpAddr,
+    pub neighbor: Option<NeighborId>,
+}
+
 /// An entry.
 pub(crate) struct Neighbor {
     pub interface: InterfaceId,

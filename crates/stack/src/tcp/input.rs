@@ -4,7 +4,7 @@
 //! happen to the tables afterwards is in `Tcp::settle`.
 
 use ring::Budget;
-use wire::checksum::{pseudo_header, sum};
+use wire::checksum::{Sum, pseudo_header, sum, sum_array};
 use wire::protocol::Protocol;
 use wire::tcp::{HEADER_LEN, SeqNum, TcpFlags, TcpHeader};
 
@@ -34,6 +34,13 @@ pub(crate) struct Incoming<'a> {
     pub segments: u8,
     /// It met congestion on its way (RFC 3168's CE).
     pub marked: bool,
+}
+
+impl Default for Incoming<'_> {
+    /// One segment of which nothing is known yet.
+    fn default() -> Self {
+        Self { header: TcpHeader::BLANK, payload: &[], stored: false, was_syn: false, segments: 1, marked: false }
+    }
 }
 
 impl Incoming<'_> {
@@ -78,7 +85,9 @@ impl Tcp {
 
     fn try_input(&mut self, now: Instant, context: &mut Context<'_>, delivery: &Delivery<'_>) -> Result<(), Discard> {
         let segment = delivery.payload();
-        let (header, payload) = TcpHeader::parse(segment).map_err(|_| Discard::TcpMalformed)?;
+        let mut incoming = Incoming::default();
+        let payload = incoming.header.read(segment).map_err(|_| Discard::TcpMalformed)?;
+        let header = &incoming.header;
         // RFC 9293 section 3.9.2.3: segments to or from broadcast and multicast addresses are ignored.
         if delivery.cast != Cast::Unicast || delivery.source.is_multicast() || header.src_port == 0 {
             return Err(Discard::TcpNotUnicast);
@@ -90,16 +99,13 @@ impl Tcp {
             remote_port: header.src_port,
         };
         let header_len = segment.len() - payload.len();
-        let was_syn = header.flags.contains(TcpFlags::SYN);
+        incoming.was_syn = header.flags.contains(TcpFlags::SYN);
+        incoming.payload = payload;
         let unverified = !delivery.checksum_verified;
-        let header_sum = || {
-            pseudo_header(delivery.source, delivery.destination, Protocol::TCP, segment.len() as u32)
-                + sum(&segment[..header_len])
-        };
+        let pseudo_sum = || pseudo_header(delivery.source, delivery.destination, Protocol::TCP, segment.len() as u32);
 
-        let mut incoming = Incoming { header, payload, stored: false, was_syn, segments: 1, marked: false };
         let Some(index) = self.demux.find(&self.hasher, &self.connections, &flow) else {
-            if unverified && !(header_sum() + sum(payload)).is_valid() {
+            if unverified && !(pseudo_sum() + sum_segment(segment)).is_valid() {
                 return Err(Discard::TcpChecksum);
             }
             let options = &segment[HEADER_LEN..header_len];
@@ -115,7 +121,11 @@ impl Tcp {
                 None
             };
             incoming.stored = payload_sum.is_some();
-            if !(header_sum() + payload_sum.unwrap_or_else(|| sum(payload))).is_valid() {
+            let total = match payload_sum {
+                Some(payload_sum) => sum_segment(&segment[..header_len]) + payload_sum,
+                None => sum_segment(segment),
+            };
+            if !(pseudo_sum() + total).is_valid() {
                 return Err(Discard::TcpChecksum);
             }
         }
@@ -160,6 +170,15 @@ impl Tcp {
                 Err(reason)
             }
         }
+    }
+}
+
+/// The sum of a segment, which most often is a header without options on the whole way: those with text go the short one.
+#[inline]
+fn sum_segment(segment: &[u8]) -> Sum {
+    match segment.first_chunk::<HEADER_LEN>() {
+        Some(header) if segment.len() == HEADER_LEN => sum_array(header),
+        _ => sum(segment),
     }
 }
 

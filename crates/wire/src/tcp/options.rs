@@ -100,20 +100,28 @@ impl TcpOptions {
     /// [`Malformed::OptionLength`].
     #[inline]
     pub fn parse(bytes: &[u8]) -> Result<TcpOptions, Malformed> {
+        let mut options = TcpOptions::NONE;
+        options.read(bytes)?;
+        Ok(options)
+    }
+
+    /// [`parse`](Self::parse) into options where none stand yet: most segments have none, and nothing is moved then.
+    #[inline]
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         if bytes.is_empty() {
-            return Ok(TcpOptions::NONE);
+            return Ok(());
         }
         // RFC 7323 appendix A: the layout that nearly every sender uses on nearly every segment.
         if let &[NOP, NOP, TIMESTAMPS, 10, v0, v1, v2, v3, e0, e1, e2, e3] = bytes {
             let value = u32::from_be_bytes([v0, v1, v2, v3]);
             let echo = u32::from_be_bytes([e0, e1, e2, e3]);
-            return Ok(TcpOptions { timestamps: Some(Timestamps { value, echo }), ..TcpOptions::NONE });
+            self.timestamps = Some(Timestamps { value, echo });
+            return Ok(());
         }
-        TcpOptions::parse_each(bytes)
+        self.read_each(bytes)
     }
 
-    fn parse_each(bytes: &[u8]) -> Result<TcpOptions, Malformed> {
-        let mut options = TcpOptions::NONE;
+    fn read_each(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         let mut rest = bytes;
         while let [kind, after @ ..] = rest {
             match *kind {
@@ -128,10 +136,10 @@ impl TcpOptions {
             let (&len, after) = after.split_first().ok_or(Malformed::OptionLength)?;
             let data_len = usize::from(len).checked_sub(2).ok_or(Malformed::OptionLength)?;
             let (data, after) = after.split_at_checked(data_len).ok_or(Malformed::OptionLength)?;
-            options.take(*kind, data)?;
+            self.take(*kind, data)?;
             rest = after;
         }
-        Ok(options)
+        Ok(())
     }
 
     fn take(&mut self, kind: u8, data: &[u8]) -> Result<(), Malformed> {
