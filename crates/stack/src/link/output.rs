@@ -1,4 +1,6 @@
 //! Frames out: TCP's segments straight to the device, everything else through an interface's queues.
+//!
+//! What the usual segments need stands in `template`, which `tcp/template` goes by; here are the others.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -9,13 +11,14 @@ use wire::ethernet::{EtherType, MIN_FRAME_LEN, MacAddr};
 use wire::ipv4;
 use wire::ipv6::Ipv6Header;
 use wire::protocol::Protocol;
+use wire::tcp::{CHECKSUM_OFFSET, MAX_HEADER_LEN, TcpHeader};
 
 use super::InterfaceId;
 use super::hot_path::{HotPath, MAX_LINK_HEADER};
 use super::neighbors::NeighborId;
 use super::offload::{Cursor, MAX_HEADERS, Offloads, Train};
 use super::queue::Class;
-use super::template::Headers;
+use super::template::{Headers, PLAIN_LEN, PlainSegment, TCP, TIMESTAMPS_LEN};
 use crate::Instant;
 use crate::discard::Discard;
 use crate::network::{Network, Segment, Transmitted};
@@ -64,6 +67,11 @@ impl Network {
         device: &mut dyn Device,
         segment: &Segment<'_>,
     ) -> Transmitted {
+        if segment.payload_len == 0
+            && let Some(outcome) = self.transmit_header(device, segment)
+        {
+            return outcome;
+        }
         let found = self.hot_paths.find(self.generation, segment.interface, segment.source, segment.destination);
         let path = match found {
             Some(path) => *path,
@@ -73,6 +81,65 @@ impl Network {
             },
         };
         self.transmit_on(device, segment, &path)
+    }
+
+    /// Hands a segment that is a header and nothing else, as a SYN is, to the device; `None`, with nothing done, where its
+    /// path has no template, or has become too small.
+    fn transmit_header(&mut self, device: &mut dyn Device, segment: &Segment<'_>) -> Option<Transmitted> {
+        let Segment { interface, source, destination, hop_limit, tos, header, .. } = *segment;
+        let path = self.hot_paths.find(self.generation, interface, source, destination)?;
+        let template = path.template.as_ref()?;
+        let mut bytes = [0; TCP + MAX_HEADER_LEN];
+        let (lower, rest) = bytes.split_first_chunk_mut::<TCP>()?;
+        let (frame_len, tcp) = (TCP + header.len(), rest.get_mut(..header.len())?);
+        if frame_len - usize::from(path.link_header_len) > path.mtu as usize {
+            return None;
+        }
+        let pseudo_sum = template.write_lower(lower, tos, hop_limit, header.len() as u16);
+        tcp.copy_from_slice(header);
+        // A frame below Ethernet's least length is padded, and so complete when the device gets it.
+        let (len, checksum) = if path.tx_checksum && frame_len >= MIN_FRAME_LEN {
+            TcpHeader::write_checksum(tcp, !pseudo_sum.finish());
+            (frame_len, TxChecksum::Partial { start: TCP as u16, offset: CHECKSUM_OFFSET as u16 })
+        } else {
+            TcpHeader::write_checksum(tcp, (pseudo_sum + checksum::sum(header)).finish());
+            (frame_len.max(MIN_FRAME_LEN), TxChecksum::Complete)
+        };
+        match device.transmit(&TxFrame { header: &bytes[..len], payload: &[], checksum, segment_size: None }) {
+            Ok(()) => {
+                if let Some(link) = self.interfaces.get_mut(interface) {
+                    link.stats.tx_packets += 1;
+                    link.stats.tx_bytes += frame_len as u64;
+                }
+            }
+            Err(TransmitError::Full) => return Some(Transmitted::DeviceFull),
+            Err(TransmitError::Lost) => self.discard(Discard::LinkLost),
+        }
+        Some(Transmitted::Sent)
+    }
+
+    /// Puts a segment without text that no connection sends into the queue of small packets; false, with nothing done,
+    /// where its path has no template: then it is built like any other packet, and comes to the same.
+    pub(crate) fn queue_plain(&mut self, segment: &PlainSegment<'_>) -> bool {
+        let PlainSegment { interface, flow, .. } = *segment;
+        let Some(path) = self.hot_paths.find(self.generation, interface, flow.local, flow.remote) else { return false };
+        let Some(template) = path.template.as_ref().filter(|_| path.mtu as usize >= PLAIN_LEN + TIMESTAMPS_LEN) else {
+            return false;
+        };
+        let mut bytes = [0; PLAIN_LEN + TIMESTAMPS_LEN];
+        let (len, sum) = template.write(&mut bytes, segment, false);
+        TcpHeader::write_checksum(&mut bytes[TCP..], sum.finish());
+        let mut frame = self.buffers.take();
+        frame.extend_from_slice(&bytes[..len]);
+        let Some(link) = self.interfaces.get_mut(interface) else { return true };
+        match link.enqueue(Class::Control, frame) {
+            Ok(()) => self.inside |= interface == self.loopback,
+            Err(frame) => {
+                self.discard(Discard::TransmitQueue);
+                self.buffers.give_back(frame);
+            }
+        }
+        true
     }
 
     /// Finds out what the headers of a path look like, and remembers it.

@@ -20,11 +20,11 @@ use crate::network::Network;
 use crate::tcp::Flow;
 
 /// Where TCP's header begins.
-const TCP: usize = ETHERNET_LEN + IP_LEN;
+pub(super) const TCP: usize = ETHERNET_LEN + IP_LEN;
 /// Ethernet's, IPv4's and TCP's headers.
-const PLAIN_LEN: usize = TCP + TCP_LEN;
+pub(super) const PLAIN_LEN: usize = TCP + TCP_LEN;
 /// RFC 7323 appendix A: two octets of padding, kind, length, value and echo.
-const TIMESTAMPS_LEN: usize = 12;
+pub(super) const TIMESTAMPS_LEN: usize = 12;
 
 /// A segment that fits a template.
 pub(crate) struct PlainSegment<'a> {
@@ -84,10 +84,23 @@ impl Headers {
         Some(Self { bytes, ip_sum, pseudo_sum })
     }
 
+    /// Writes the headers in front of TCP's, for a segment of `tcp_len` bytes. Returns the sum of the pseudo-header.
+    #[inline]
+    pub(super) fn write_lower(&self, to: &mut [u8; TCP], tos: u8, hop_limit: u8, tcp_len: u16) -> Sum {
+        let total_len = IP_LEN as u16 + tcp_len;
+        let ip_sum = self.ip_sum.add_u16(u16::from(tos)).add_u16(total_len).add_u16(u16::from(hop_limit) << 8);
+        *to = self.bytes;
+        to[ETHERNET_LEN + 1] = tos;
+        to[ETHERNET_LEN + 2..ETHERNET_LEN + 4].copy_from_slice(&total_len.to_be_bytes());
+        to[ETHERNET_LEN + 8] = hop_limit;
+        to[ETHERNET_LEN + 10..ETHERNET_LEN + 12].copy_from_slice(&ip_sum.finish().to_be_bytes());
+        self.pseudo_sum.add_u16(tcp_len)
+    }
+
     /// Writes all headers, with the pseudo-header's sum (`partial`) or nothing in TCP's checksum field. Returns their
     /// length, and the sum of pseudo-header and TCP header without that field.
-    #[inline]
-    fn write(
+    #[inline(always)]
+    pub(super) fn write(
         &self,
         to: &mut [u8; PLAIN_LEN + TIMESTAMPS_LEN],
         segment: &PlainSegment<'_>,
@@ -95,16 +108,8 @@ impl Headers {
     ) -> (usize, Sum) {
         let option_len = if segment.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 };
         let tcp_len = (TCP_LEN + option_len + segment.payload.len()) as u16;
-        let total_len = IP_LEN as u16 + tcp_len;
-        let PlainSegment { tos, hop_limit, .. } = *segment;
-        let ip_sum = self.ip_sum.add_u16(u16::from(tos)).add_u16(total_len).add_u16(u16::from(hop_limit) << 8);
-        let pseudo_sum = self.pseudo_sum.add_u16(tcp_len);
-
-        to[..TCP].copy_from_slice(&self.bytes);
-        to[ETHERNET_LEN + 1] = tos;
-        to[ETHERNET_LEN + 2..ETHERNET_LEN + 4].copy_from_slice(&total_len.to_be_bytes());
-        to[ETHERNET_LEN + 8] = hop_limit;
-        to[ETHERNET_LEN + 10..ETHERNET_LEN + 12].copy_from_slice(&ip_sum.finish().to_be_bytes());
+        let (lower, _) = to.split_first_chunk_mut::<TCP>().expect("the lower headers' room");
+        let pseudo_sum = self.write_lower(lower, segment.tos, segment.hop_limit, tcp_len);
 
         // RFC 9293 section 3.1, by words: ports, numbers, length with flags and window, checksum with no urgent pointer.
         let Flow { local_port, remote_port, .. } = *segment.flow;

@@ -3,10 +3,12 @@
 //! They go through the interface's queue of small packets, which is bounded: one that finds it full is counted there,
 //! and lost like any packet.
 
+use ring::Span;
 use wire::checksum::{pseudo_header, sum};
 use wire::protocol::Protocol;
 use wire::tcp::{MAX_HEADER_LEN, SeqNum, TcpFlags, TcpHeader, TcpOptions};
 
+use crate::link::template::PlainSegment;
 use crate::network::{Network, Packet};
 use crate::tcp::demux::Flow;
 use crate::time::Instant;
@@ -27,6 +29,29 @@ pub(crate) fn header(flow: &Flow, seq: SeqNum, ack: SeqNum, flags: TcpFlags) -> 
 
 /// Sends `header` with nothing behind it.
 pub(crate) fn send(now: Instant, net: &mut Network, flow: &Flow, header: &TcpHeader) {
+    let TcpOptions { mss, window_scale, sack_permitted, timestamps, sack } = &header.options;
+    if mss.is_none()
+        && window_scale.is_none()
+        && !sack_permitted
+        && sack.is_empty()
+        && let Ok(path) = net.route(flow.remote, Some(flow.local))
+    {
+        let segment = PlainSegment {
+            interface: path.interface,
+            flow,
+            hop_limit: net.default_hop_limit,
+            tos: 0,
+            seq: header.seq,
+            ack: header.ack,
+            flags: header.flags,
+            window: header.window,
+            timestamps: *timestamps,
+            payload: Span::from_slice(&[]),
+        };
+        if net.queue_plain(&segment) {
+            return;
+        }
+    }
     let mut bytes = [0; MAX_HEADER_LEN];
     let len = header.emit(&mut bytes);
     let total = pseudo_header(flow.local, flow.remote, Protocol::TCP, len as u32) + sum(&bytes[..len]);

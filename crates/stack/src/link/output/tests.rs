@@ -273,3 +273,109 @@ fn a_link_that_is_down_takes_nothing() {
     scene.net.changed();
     assert_eq!(scene.send(Instant::ZERO + Duration::from_secs(1), b"x", None), Transmitted::Unreachable);
 }
+
+/// A SYN's header, with room for a checksum.
+fn syn() -> [u8; 28] {
+    let options = wire::tcp::TcpOptions { mss: Some(1_460), sack_permitted: true, ..wire::tcp::TcpOptions::NONE };
+    let header = TcpHeader { src_port: 1, dst_port: 2, flags: wire::tcp::TcpFlags::SYN, options, ..TcpHeader::BLANK };
+    let mut bytes = [0; 28];
+    assert_eq!(header.emit(&mut bytes), 28);
+    bytes
+}
+
+#[test]
+fn a_header_alone_is_the_same_frame_with_and_without_a_template() {
+    for tx_checksum in [false, true] {
+        let mut scene = Scene::with(|config| config.capabilities.tx_checksum = tx_checksum);
+        scene.send(Instant::ZERO, b"", None);
+        scene.claim(Instant::ZERO, 2, true);
+        let header = syn();
+        let segment = Segment {
+            interface: scene.interface,
+            source: IpAddr::V4(OURS),
+            destination: IpAddr::V4(PEER),
+            hop_limit: 9,
+            tos: 0xb8,
+            header: &header,
+            payload: &[],
+            payload_len: 0,
+            segment_size: None,
+        };
+        // The path's template is made for the first one, and used for the second.
+        assert_eq!(scene.net.transmit_segment(Instant::ZERO, &mut scene.port, &segment), Transmitted::Sent);
+        assert_eq!(scene.net.transmit_segment(Instant::ZERO, &mut scene.port, &segment), Transmitted::Sent);
+        let (first, second) = (scene.port.frames.pop_front().unwrap(), scene.port.frames.pop_front().unwrap());
+        assert_eq!(first, second);
+        let stats = scene.net.interfaces.get(scene.interface).unwrap().stats;
+        assert_eq!((stats.tx_packets, stats.tx_bytes % 2), (2, 0));
+    }
+}
+
+#[test]
+fn a_queued_segment_is_the_same_frame_with_and_without_a_template() {
+    let mut scene = Scene::new();
+    scene.send(Instant::ZERO, b"x", None);
+    scene.claim(Instant::ZERO, 2, true);
+    // The question for the neighbour.
+    assert!(scene.net.interfaces.get_mut(scene.interface).unwrap().queues.pop().is_some());
+    let flow = crate::tcp::Flow { local: OURS.into(), remote: PEER.into(), local_port: 1, remote_port: 2 };
+    for timestamps in [None, Some(wire::tcp::Timestamps { value: 3, echo: 4 })] {
+        let plain = PlainSegment {
+            interface: scene.interface,
+            flow: &flow,
+            hop_limit: scene.net.default_hop_limit,
+            tos: 0,
+            seq: wire::tcp::SeqNum(5),
+            ack: wire::tcp::SeqNum(6),
+            flags: wire::tcp::TcpFlags::ACK,
+            window: 7,
+            timestamps,
+            payload: Span::from_slice(&[]),
+        };
+        let options = wire::tcp::TcpOptions { timestamps, ..wire::tcp::TcpOptions::NONE };
+        let PlainSegment { seq, ack, flags, window, .. } = plain;
+        let header = TcpHeader { src_port: 1, dst_port: 2, seq, ack, flags, window, urgent: 0, options };
+        let mut bytes = [0; MAX_HEADER_LEN];
+        let len = header.emit(&mut bytes);
+        TcpHeader::fill_checksum(&mut bytes[..len], flow.local, flow.remote);
+        let packet = crate::network::Packet {
+            interface: None,
+            source: Some(flow.local),
+            destination: flow.remote,
+            protocol: Protocol::TCP,
+            hop_limit: None,
+            tos: 0,
+            dont_fragment: true,
+            payload: &bytes[..len],
+        };
+        scene.net.send_packet(Instant::ZERO, &packet).unwrap();
+        scene.send(Instant::ZERO, b"x", None);
+        assert!(scene.net.queue_plain(&plain), "the path has a template");
+        let queues = &mut scene.net.interfaces.get_mut(scene.interface).unwrap().queues;
+        let (first, second) = (queues.pop(), queues.pop());
+        assert!(first.is_some() && first == second, "{first:?} {second:?}");
+    }
+}
+
+#[test]
+fn a_segment_is_not_queued_over_the_template_of_a_path_that_has_changed() {
+    let mut scene = Scene::new();
+    scene.send(Instant::ZERO, b"x", None);
+    scene.claim(Instant::ZERO, 2, true);
+    scene.send(Instant::ZERO, b"x", None);
+    scene.net.changed();
+    let flow = crate::tcp::Flow { local: OURS.into(), remote: PEER.into(), local_port: 1, remote_port: 2 };
+    let plain = PlainSegment {
+        interface: scene.interface,
+        flow: &flow,
+        hop_limit: 64,
+        tos: 0,
+        seq: wire::tcp::SeqNum(5),
+        ack: wire::tcp::SeqNum(6),
+        flags: wire::tcp::TcpFlags::ACK,
+        window: 7,
+        timestamps: None,
+        payload: Span::from_slice(&[]),
+    };
+    assert!(!scene.net.queue_plain(&plain));
+}
