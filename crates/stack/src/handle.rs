@@ -109,11 +109,12 @@ impl<V> Chunk<V> {
         (self.used as usize) < CHUNK
     }
 
-    fn insert(&mut self, value: V) -> (u32, u32) {
+    #[inline]
+    fn insert_with(&mut self, make: impl FnOnce() -> V) -> (u32, u32) {
         self.used += 1;
         if self.free == END {
             let index = self.slots.len() as u32;
-            self.slots.push(Slot { generation: self.floor, tenant: Tenant::Present(value) });
+            self.slots.push(Slot { generation: self.floor, tenant: Tenant::Present(make()) });
             return (index, self.floor);
         }
         let index = self.free;
@@ -121,7 +122,7 @@ impl<V> Chunk<V> {
         if let Tenant::Free(next) = slot.tenant {
             self.free = next;
         }
-        slot.tenant = Tenant::Present(value);
+        slot.tenant = Tenant::Present(make());
         (index, slot.generation)
     }
 
@@ -153,6 +154,12 @@ impl<T, V> Table<T, V> {
     }
 
     pub(crate) fn insert(&mut self, value: V) -> Handle<T> {
+        self.insert_with(|| value)
+    }
+
+    /// [`insert`](Self::insert) for what is large, made next to its place: it is moved once.
+    #[inline]
+    pub(crate) fn insert_with(&mut self, make: impl FnOnce() -> V) -> Handle<T> {
         self.len += 1;
         let number = match self.open.last() {
             Some(&number) => number,
@@ -170,7 +177,7 @@ impl<T, V> Table<T, V> {
         if chunk.slots.capacity() == 0 && number > 0 {
             chunk.slots.reserve_exact(CHUNK);
         }
-        let (index, generation) = chunk.insert(value);
+        let (index, generation) = chunk.insert_with(make);
         if !chunk.has_room() {
             self.open.pop();
         }

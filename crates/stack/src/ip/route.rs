@@ -29,10 +29,15 @@ pub(crate) struct KnownPath {
 
 impl Network {
     /// The path of unicast packets to `destination`, from `source` if that is given.
+    #[inline]
     pub(crate) fn route(&self, destination: IpAddr, source: Option<IpAddr>) -> Result<Path, Unroutable> {
         if let Some(path) = self.known_path(destination, source) {
             return Ok(path);
         }
+        self.route_anew(destination, source)
+    }
+
+    fn route_anew(&self, destination: IpAddr, source: Option<IpAddr>) -> Result<Path, Unroutable> {
         match self.cast_of(destination)? {
             Cast::Unicast => self.find_path(destination, source),
             Cast::Broadcast => Err(Unroutable::Broadcast),
@@ -121,6 +126,7 @@ impl Network {
     }
 
     /// The path that was found last, if it was between the same addresses and nothing has changed since.
+    #[inline(always)]
     fn known_path(&self, destination: IpAddr, source: Option<IpAddr>) -> Option<Path> {
         let known = self.known_paths[usize::from(source.is_some())].get()?;
         let holds = known.generation == self.generation && known.destination == destination && known.wanted == source;

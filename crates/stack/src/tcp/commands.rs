@@ -309,18 +309,9 @@ impl Stack {
 }
 
 impl Tcp {
-    /// The segment size that path, link and socket allow.
-    pub(crate) fn path_mss(&self, net: &Network, interface: InterfaceId, flow: &Flow, socket: &SocketOptions) -> u16 {
-        let mtu = net.route(flow.remote, Some(flow.local)).map_or_else(|_| net.mtu(interface), |path| path.mtu);
-        mss_within(mtu, flow, socket)
-    }
-
     /// The one copy of these settings that connections made one after the other share.
     pub(crate) fn shared_options(&mut self, wanted: &SocketOptions) -> Arc<SocketOptions> {
-        if *self.options != *wanted {
-            self.options = Arc::new(wanted.clone());
-        }
-        Arc::clone(&self.options)
+        share(&mut self.options, wanted)
     }
 
     fn connect(
@@ -367,13 +358,13 @@ impl Tcp {
             send: rings.send,
             receive: rings.receive,
         };
-        let mut connection = Connection::new(now, Phase::SynSent, birth, &self.config);
-        connection.flags.set(Flags::OWNED);
-        connection.flags.set(Flags::SYN_DUE);
-        if options.fast_open {
-            self.offer_fast_open(now, &mut connection);
+        let id = self.connections.insert_with(|| Connection::new(now, Phase::SynSent, birth, &self.config));
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.flags.set(Flags::OWNED.and(Flags::SYN_DUE));
+            if options.fast_open {
+                connection.offer_fast_open(now, &mut self.fast_open_cookies);
+            }
         }
-        let id = self.connections.insert(connection);
         self.demux.insert(&self.hasher, &self.connections, id.index(), &flow);
         self.enqueue(id.index());
         Ok(id)
@@ -406,8 +397,8 @@ impl Tcp {
         loop {
             let id = self.listeners.table.get_mut(listener)?.queue.pop_front()?;
             // One that has gone meanwhile must not hide those behind it.
-            if let Some(accepted) = self.hand_over(now, context, id) {
-                return Some(accepted);
+            if self.connections.get(id).is_some_and(|connection| connection.aside.parked().is_some()) {
+                return self.hand_over(now, context, id);
             }
         }
     }
@@ -526,6 +517,20 @@ impl Tcp {
         connection.fail(TcpError::Aborted);
         self.settle(now, context, id.index(), before);
     }
+}
+
+/// `last` where it is what is `wanted`, and a copy of that otherwise.
+pub(crate) fn share(last: &mut Arc<SocketOptions>, wanted: &SocketOptions) -> Arc<SocketOptions> {
+    if **last != *wanted {
+        *last = Arc::new(wanted.clone());
+    }
+    Arc::clone(last)
+}
+
+/// The segment size that path, link and socket allow.
+pub(crate) fn path_mss(net: &Network, interface: InterfaceId, flow: &Flow, socket: &SocketOptions) -> u16 {
+    let mtu = net.route(flow.remote, Some(flow.local)).map_or_else(|_| net.mtu(interface), |path| path.mtu);
+    mss_within(mtu, flow, socket)
 }
 
 /// The segment size that a path of `mtu` bytes and the socket allow.

@@ -116,6 +116,14 @@ pub(crate) struct Offer {
 }
 
 impl Connection {
+    /// Lets the SYN of a new connection carry what Fast Open allows.
+    pub(crate) fn offer_fast_open(&mut self, now: Instant, cookies: &mut Cookies) {
+        if let Some(offer) = cookies.offer(now, self.flow.remote) {
+            self.flags.set(Flags::FAST_OPEN);
+            self.aside.park(Parked { rings: None, origin: None, offer: Some(offer) });
+        }
+    }
+
     /// What our SYN carries besides its own options.
     fn syn_offer(&self) -> Option<&Offer> {
         if !self.flags.has(Flags::FAST_OPEN) || self.phase != Phase::SynSent {
@@ -301,10 +309,11 @@ impl Tcp {
         if !self.reserve_connection(context.events) {
             return Err(Discard::TcpMemory);
         }
-        let Some(mut connection) = self.connection_of(now, context.net, &half) else {
+        let Some(id) = self.add_connection_of(now, context.net, &half) else {
             self.unreserve_connection();
             return Err(Discard::TcpNoConnection);
         };
+        let Some(connection) = self.connections.get_mut(id) else { return Err(Discard::TcpNoConnection) };
         connection.phase = Phase::Established;
         connection.flags.set(Flags::FAST_OPEN.and(Flags::SYN_TEXT));
         connection.snd.una = half.isn + 1;
@@ -327,8 +336,6 @@ impl Tcp {
         connection.start_keep_alive();
         half.taken = (connection.rcv.nxt - (half.syn.seq + 1)) as u16;
         half.pending = true;
-        let id = self.connections.insert(connection);
-        self.demux.insert(&self.hasher, &self.connections, id.index(), &half.flow);
         self.begin_handshake(half);
         self.counters.fast_open_accepted += 1;
         self.offer(context.events, id, half.listener);
@@ -387,14 +394,6 @@ impl Tcp {
         let index = self.demux.peek(&self.hasher, &self.connections, flow);
         if let Some(id) = index.and_then(|index| self.connections.handle_at(index)) {
             self.end(now, context, id, TcpError::TimedOut);
-        }
-    }
-
-    /// Lets the SYN of a new connection carry what Fast Open allows.
-    pub(crate) fn offer_fast_open(&mut self, now: Instant, connection: &mut Connection) {
-        if let Some(offer) = self.fast_open_cookies.offer(now, connection.flow.remote) {
-            connection.flags.set(Flags::FAST_OPEN);
-            connection.aside.park(Parked { rings: None, origin: None, offer: Some(offer) });
         }
     }
 

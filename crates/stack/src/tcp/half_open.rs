@@ -11,6 +11,7 @@ use crate::Discard;
 use crate::ip::icmp::ErrorKind;
 use crate::link::InterfaceId;
 use crate::network::{Network, Segment, Transmitted};
+use crate::tcp::commands::{path_mss, share};
 use crate::tcp::connection::{Birth, Connection, Flags, Parked, window_scale};
 use crate::tcp::demux::Flow;
 use crate::tcp::handshake::PeerSyn;
@@ -23,7 +24,7 @@ use crate::tcp::rtt::RttEstimator;
 use crate::tcp::syn_cookies::CookieJar;
 use crate::tcp::syn_queue::HalfOpen;
 use crate::tcp::timestamps::Timestamps;
-use crate::tcp::{Context, ListenerId, Tcp, bare, ecn, mss_of};
+use crate::tcp::{ConnectionId, Context, ListenerId, Tcp, bare, ecn, mss_of};
 use crate::time::Instant;
 
 /// What becomes of a segment of a handshake.
@@ -287,10 +288,11 @@ impl Tcp {
         if !self.reserve_connection(context.events) {
             return Err(Discard::TcpMemory);
         }
-        let Some(mut connection) = self.connection_of(now, context.net, half) else {
+        let Some(id) = self.add_connection_of(now, context.net, half) else {
             self.unreserve_connection();
             return Err(Discard::TcpNoConnection);
         };
+        let Some(connection) = self.connections.get_mut(id) else { return Err(Discard::TcpNoConnection) };
         connection.snd.nxt = half.isn + 1;
         connection.last_sent = half.answered_at;
         connection.unanswered_since = half.answered_at;
@@ -301,9 +303,6 @@ impl Tcp {
             // RFC 6298 section 3: which of them is answered cannot be told.
             connection.flags.set(Flags::SYN_RESENT);
         }
-        let id = self.connections.insert(connection);
-        self.demux.insert(&self.hasher, &self.connections, id.index(), &half.flow);
-        let Some(connection) = self.connections.get_mut(id) else { return Err(Discard::TcpNoConnection) };
         let mut env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
         let outcome = connection.on_segment(&mut env, segment);
         if !half.measurable {
@@ -322,28 +321,32 @@ impl Tcp {
         }
     }
 
-    /// A connection in SYN-RECEIVED as `half` and its listener's settings describe it; `None` if that is gone.
-    pub(crate) fn connection_of(&mut self, now: Instant, net: &Network, half: &HalfOpen) -> Option<Connection> {
+    /// Adds a connection in SYN-RECEIVED as `half` and its listener's settings describe it; `None` if that is gone.
+    pub(crate) fn add_connection_of(&mut self, now: Instant, net: &Network, half: &HalfOpen) -> Option<ConnectionId> {
         let (window, scale) = self.offer_of(self.listeners.table.get(half.listener)?);
         let listener = self.listeners.table.get_mut(half.listener)?;
         let (engine, application) = match &mut listener.options.rings {
             Some(source) => source(),
             None => heap_rings(self.config.send_buffer as usize, self.config.receive_buffer as usize),
         };
-        let socket = listener.options.socket.clone();
+        let socket = &listener.options.socket;
+        let options = share(&mut self.options, socket);
+        let mss = path_mss(net, half.interface, &half.flow, socket);
         self.adopt_rings(&engine);
         let birth = Birth {
             flow: half.flow,
             interface: half.interface,
             isn: half.isn,
-            mss: self.path_mss(net, half.interface, &half.flow, &socket),
+            mss,
             // Only a clock that runs needs a beginning.
             timestamp_offset: half.syn.timestamp.map_or(0, |_| self.isn.timestamp_offset(&half.flow)),
-            options: self.shared_options(&socket),
+            options,
             send: engine.send,
             receive: engine.receive,
         };
-        let mut connection = Connection::new(now, Phase::SynReceived, birth, &self.config);
+        let id = self.connections.insert_with(|| Connection::new(now, Phase::SynReceived, birth, &self.config));
+        self.demux.insert(&self.hasher, &self.connections, id.index(), &half.flow);
+        let connection = self.connections.get_mut(id)?;
         connection.rcv.scale = scale;
         if half.retries > 0 {
             // RFC 5681 section 3.1: a lost SYN-ACK costs the initial window.
@@ -353,7 +356,7 @@ impl Tcp {
         connection.on_peer_syn(now, &half.syn, &self.config);
         connection.rcv.edge = connection.rcv.nxt + u32::from(window);
         connection.aside.park(Parked { rings: Some(application), origin: Some(half.listener), offer: None });
-        Some(connection)
+        Some(id)
     }
 
     /// An ICMP error quoted the SYN-ACK of a handshake; false if it did not.

@@ -19,6 +19,7 @@ use crate::ip::Delivery;
 use crate::link::InterfaceId;
 use crate::network::Network;
 use crate::ports::{self, BindError};
+use crate::tcp::commands::path_mss;
 use crate::tcp::connection::{Birth, Connection, Flags, Parked};
 use crate::tcp::demux::Flow;
 use crate::tcp::fast_open::Ticket;
@@ -172,6 +173,10 @@ impl Listeners {
     /// Who takes a connection of `flow`: the most specific one, and of several with the same address one chosen by the
     /// flow.
     pub(crate) fn find(&self, flow: &Flow) -> Option<ListenerId> {
+        if let Some(&[id]) = self.by_port.get(&flow.local_port).map(Vec::as_slice) {
+            // Nearly always there is one, and nothing to choose.
+            return self.table.get(id).filter(|listener| covers(listener.local.ip(), flow.local)).map(|_| id);
+        }
         let takers = || self.on_port(flow.local_port).filter(|(_, listener)| covers(listener.local.ip(), flow.local));
         let (_, best) = takers().max_by_key(|(_, listener)| !listener.local.ip().is_unspecified())?;
         let address = best.local.ip();
@@ -349,7 +354,7 @@ impl Tcp {
             flow,
             interface,
             isn: self.isn_above(now, &flow, above),
-            mss: self.path_mss(context.net, interface, &flow, &socket),
+            mss: path_mss(context.net, interface, &flow, &socket),
             timestamp_offset: self.isn.timestamp_offset(&flow),
             options: self.shared_options(&socket),
             send: engine.send,

@@ -113,11 +113,12 @@ impl Tcp {
 
     /// Whether one more connection could be made now; counted if not.
     pub(crate) fn has_memory(&mut self, events: &mut Events) -> bool {
-        let reserved = self.reserve_connection(events);
-        if reserved {
-            self.unreserve_connection();
-        }
-        reserved
+        self.settle_memory();
+        let Memory { budget, refused, .. } = &mut self.memory;
+        let fits = budget.used().saturating_add(NEW_CONNECTION) <= budget.limit();
+        *refused += u64::from(!fits);
+        self.watch_memory(events);
+        fits
     }
 
     /// There will be no such connection after all.
