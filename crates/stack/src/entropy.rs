@@ -87,6 +87,8 @@ impl Key {
     }
 }
 
+// In place of a call: the bytes are few, and known to be of one kind or the other.
+#[inline(always)]
 fn write_flow(hasher: &mut impl Hasher, local: IpAddr, local_port: u16, remote: IpAddr, remote_port: u16) {
     match (local, remote) {
         (IpAddr::V4(local), IpAddr::V4(remote)) => {

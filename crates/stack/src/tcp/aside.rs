@@ -61,6 +61,12 @@ impl Shelf {
         self.0.get_or_insert_default()
     }
 
+    /// Whether there is any of it.
+    #[inline]
+    pub(crate) const fn is_in_use(&self) -> bool {
+        self.0.is_some()
+    }
+
     #[inline]
     pub(crate) fn ledger(&self) -> Option<&Ledger> {
         Some(&self.0.as_ref()?.ledger)

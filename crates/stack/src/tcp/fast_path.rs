@@ -115,6 +115,9 @@ impl Predictions {
 
     /// The connection is gone.
     pub(super) fn remove(&mut self, index: u32, flow: &Flow) {
+        if self.entries.is_empty() {
+            return;
+        }
         let Some((addresses, ports)) = key(flow) else { return };
         if let Some(entry) = self.entries.get_mut(slot(addresses, ports))
             && entry.is_some_and(|prediction| prediction.index == index)

@@ -331,13 +331,15 @@ impl Tcp {
 
     /// Does what follows from a change of the connection in slot `index`, which was in phase `before`.
     pub(crate) fn settle(&mut self, now: Instant, context: &mut Context<'_>, index: u32, before: Phase) {
-        let Some(id) = self.connections.handle_at(index) else { return };
-        let Some(connection) = self.connections.at_mut(index) else { return };
+        let Some((id, connection)) = self.connections.named_at(index) else { return };
         let phase = connection.phase;
-        if before == Phase::SynReceived && phase != before {
-            self.handshake_ended(id);
+        if before == Phase::SynReceived && phase != before && connection.flags.take(Flags::HELD) {
+            self.held -= 1;
+            if phase == Phase::Closed {
+                // The peer has given up before the owner said a word: there is nothing left to admit.
+                connection.flags.set(Flags::ORPHANED);
+            }
         }
-        let Some(connection) = self.connections.at_mut(index) else { return };
         if phase != Phase::Closed && connection.is_corrupt() {
             Reset::abort(now, connection).send(now, context.net, &connection.flow);
             connection.fail(TcpError::Corrupt);
@@ -363,20 +365,8 @@ impl Tcp {
                 let sends = connection.prepare(now, index, &self.config, &mut self.wheel);
                 announce(connection, context.events, id);
                 if sends {
-                    self.enqueue(index);
+                    self.ready.enter(connection, index);
                 }
-            }
-        }
-    }
-
-    /// A connection has left SYN-RECEIVED, one way or the other.
-    fn handshake_ended(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        if connection.flags.take(Flags::HELD) {
-            self.held -= 1;
-            if connection.phase == Phase::Closed {
-                // The peer has given up before the owner said a word: there is nothing left to admit.
-                connection.flags.set(Flags::ORPHANED);
             }
         }
     }

@@ -10,6 +10,8 @@ use crate::tcp::connection::{Connection, Flags};
 #[derive(Default)]
 pub(crate) struct Ready {
     queues: Vec<VecDeque<u32>>,
+    /// Connections in all of them: most often none, and every call asks of two interfaces.
+    waiting: usize,
 }
 
 impl Ready {
@@ -32,24 +34,30 @@ impl Ready {
     }
 
     fn push(&mut self, interface: InterfaceId, index: u32) {
+        self.waiting += 1;
         self.queue(interface).push_back(index);
     }
 
     pub(crate) fn push_front(&mut self, interface: InterfaceId, index: u32) {
+        self.waiting += 1;
         self.queue(interface).push_front(index);
     }
 
     pub(crate) fn pop(&mut self, interface: InterfaceId) -> Option<u32> {
-        self.queues.get_mut(interface.index() as usize)?.pop_front()
+        let index = self.queues.get_mut(interface.index() as usize)?.pop_front()?;
+        self.waiting -= 1;
+        Some(index)
     }
 
     #[inline]
     pub(crate) fn is_empty(&self, interface: InterfaceId) -> bool {
-        self.queues.get(interface.index() as usize).is_none_or(VecDeque::is_empty)
+        self.waiting == 0 || self.queues.get(interface.index() as usize).is_none_or(VecDeque::is_empty)
     }
 
     /// Takes the queue of an interface that is gone; the connections in it are the caller's to see to.
     pub(crate) fn remove(&mut self, interface: InterfaceId) -> VecDeque<u32> {
-        self.queues.get_mut(interface.index() as usize).map(core::mem::take).unwrap_or_default()
+        let queue = self.queues.get_mut(interface.index() as usize).map(core::mem::take).unwrap_or_default();
+        self.waiting -= queue.len();
+        queue
     }
 }

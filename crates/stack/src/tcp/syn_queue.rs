@@ -206,6 +206,12 @@ impl SynQueue {
     fn list_of(&mut self, index: u32) -> &mut List {
         let Slot { entry, due, .. } = &self.slots[index as usize];
         if *due {
+            // Most engines have one link.
+            if let Some((of, _)) = self.due.first()
+                && *of == entry.interface
+            {
+                return &mut self.due[0].1;
+            }
             let at = self.due.iter().position(|(of, _)| *of == entry.interface).unwrap_or_else(|| {
                 self.due.push((entry.interface, EMPTY));
                 self.due.len() - 1
@@ -235,6 +241,10 @@ impl SynQueue {
 
     fn unlink(&mut self, index: u32) {
         let Slot { next, prev, .. } = self.slots[index as usize];
+        if prev == NONE && next == NONE {
+            *self.list_of(index) = EMPTY;
+            return;
+        }
         if prev == NONE {
             self.list_of(index).head = next;
         } else {

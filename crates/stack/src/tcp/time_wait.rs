@@ -258,7 +258,7 @@ impl<A: Address> Family<A> {
     }
 
     fn next_end(&self) -> Instant {
-        self.queue.front().map_or(Instant::NEVER, |(ends, _)| ends)
+        self.queue.first_end()
     }
 
     fn expire(&mut self, hasher: &FlowHasher, now: Instant) {

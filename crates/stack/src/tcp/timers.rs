@@ -17,14 +17,13 @@ use crate::timers::{TimerId, Wheel};
 const REST: Duration = Duration::from_secs(1);
 
 impl Connection {
-    /// The earliest of the deadlines.
-    fn earliest(&self) -> Instant {
+    /// The earlier of two deadlines that few connections have: of the user's patience, and of the next train.
+    fn earliest_seldom(&self) -> Instant {
         let user = match self.options.user_timeout {
             Some(most) if !self.unanswered_since.is_never() => self.unanswered_since + most,
             _ => Instant::NEVER,
         };
-        let Deadlines { retransmit, ack, idle } = self.deadlines;
-        retransmit.min(self.alarm_at()).min(ack).min(idle).min(user).min(self.pace_deadline())
+        user.min(self.pace_deadline())
     }
 
     /// Sees to it that the wheel wakes no later than the earliest deadline.
@@ -34,32 +33,34 @@ impl Connection {
         let Deadlines { retransmit, ack, idle } = self.deadlines;
         let busy = retransmit.min(self.alarm_at()).min(ack);
         if busy.min(idle) >= armed
-            && !busy.is_never()
+            && (!busy.is_never() || armed <= self.last_heard + REST)
             && !self.flags.has(Flags::PACE_WAIT)
             && self.options.user_timeout.is_none()
         {
-            // Most often the entry rings early enough already.
+            // Most often the entry rings early enough already, also where there is nothing to wait for but the time to rest.
             return;
         }
-        self.arm_anew(index, wheel);
+        self.arm_anew(index, wheel, busy, armed);
     }
 
-    /// The same where the entry may have to be moved.
+    /// The same where the entry, which is armed for `armed`, may have to be moved; `busy` is the earliest of the deadlines
+    /// that a quiet connection has not.
     #[inline(never)]
-    fn arm_anew(&mut self, index: u32, wheel: &mut Wheel<u32>) {
-        let mut earliest = self.earliest();
-        if self.is_quiet() {
+    fn arm_anew(&mut self, index: u32, wheel: &mut Wheel<u32>, busy: Instant, armed: Instant) {
+        let mut earliest = busy.min(self.deadlines.idle).min(self.earliest_seldom()).min(armed);
+        if busy.is_never() {
+            // Nothing is under way; then there may be memory to give back, in a while.
             let rest = self.rest_at();
-            if rest < earliest.min(wheel.deadline(self.timer)) && self.holds_spare_memory() {
+            if rest < earliest && self.send.is_empty() && self.holds_spare_memory() {
                 earliest = rest;
             }
         }
-        if earliest.is_never() {
+        if earliest == armed {
             return;
         }
         if self.timer.is_none() {
             self.timer = wheel.insert(earliest, index);
-        } else if earliest < wheel.deadline(self.timer) {
+        } else {
             wheel.reschedule(self.timer, earliest);
         }
     }
@@ -85,8 +86,7 @@ impl Connection {
     /// Whether there is memory that an idle connection does without.
     fn holds_spare_memory(&self) -> bool {
         self.congestion.is_working()
-            || self.aside.measurement().is_some()
-            || self.has_spare_aside()
+            || (self.aside.is_in_use() && (self.aside.measurement().is_some() || self.has_spare_aside()))
             || self.recovery.as_ref().is_some_and(|recovery| recovery.is_idle())
             || (self.receive.is_spare() && self.aside.reassembly().is_none())
     }

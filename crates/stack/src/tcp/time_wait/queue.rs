@@ -86,11 +86,13 @@ pub(super) struct Queue<A> {
     /// Entries of the first chunk that have left.
     gone: usize,
     len: usize,
+    /// When the first entry ends; `NEVER` if there is none. It is asked for after every batch.
+    first_end: Instant,
 }
 
 impl<A: Copy> Queue<A> {
     pub(super) const fn new() -> Self {
-        Self { chunks: VecDeque::new(), first: 0, gone: 0, len: 0 }
+        Self { chunks: VecDeque::new(), first: 0, gone: 0, len: 0, first_end: Instant::NEVER }
     }
 
     /// Entries, dead ones too.
@@ -107,6 +109,9 @@ impl<A: Copy> Queue<A> {
         } else {
             let entries = if self.chunks.is_empty() { Vec::new() } else { Vec::with_capacity(CHUNK) };
             self.chunks.push_back(Chunk { begins: ends, entries });
+        }
+        if self.len == 0 {
+            self.first_end = ends;
         }
         self.len += 1;
         let number = self.first.wrapping_add(self.chunks.len() as u32 - 1) % NUMBERS;
@@ -150,7 +155,14 @@ impl<A: Copy> Queue<A> {
                 self.chunks.shrink_to(2 * self.chunks.len());
             }
         }
+        self.first_end = self.front().map_or(Instant::NEVER, |(ends, _)| ends);
         Some((number, entry))
+    }
+
+    /// When the first entry ends; `NEVER` if there is none.
+    #[inline]
+    pub(super) const fn first_end(&self) -> Instant {
+        self.first_end
     }
 
     #[cfg(test)]

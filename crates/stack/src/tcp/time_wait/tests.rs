@@ -36,7 +36,12 @@ fn each_is_found_until_its_time_and_not_after() {
     let start = Instant::from_secs(10);
     for port in 1..=20 {
         table.insert(&hasher, start + Duration::from_secs(u64::from(port)), &v4(port), remains(u32::from(port)));
-        table.insert(&hasher, start + Duration::from_secs(u64::from(port)), &v6(port), remains(1_000 + u32::from(port)));
+        table.insert(
+            &hasher,
+            start + Duration::from_secs(u64::from(port)),
+            &v6(port),
+            remains(1_000 + u32::from(port)),
+        );
     }
     assert_eq!(table.find(&hasher, &v4(7)), Some(remains(7)));
     assert_eq!(table.find(&hasher, &v6(7)), Some(remains(1_007)));
