@@ -73,7 +73,7 @@ pub(crate) fn start(wire: &str, far: &str) {
     println!("a bad link: {ONE_WAY:?} each way, {} % of the frames lost; {SEED}={seed} loses the same", LOSS * 100.0);
     // Whole frames of Ethernet, so that each of them is lost for itself.
     let open = |name: &str| {
-        let options = TapOptions { mac: None, offload: false };
+        let options = TapOptions { offload: false, ..TapOptions::default() };
         Tap::open_with(name, options).unwrap_or_else(|error| panic!("{name}: {error}"))
     };
     let (wire, far) = (open(wire), open(far));

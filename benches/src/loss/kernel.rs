@@ -167,7 +167,7 @@ impl Field {
 
 /// Opens a TAP device as a plain link of MTU 1500.
 fn open(name: &str) -> Result<Tap> {
-    Tap::open_with(name, TapOptions { mac: Some(OWN_STATION), offload: false })
+    Tap::open_with(name, TapOptions { mac: Some(OWN_STATION), offload: false, threaded: false })
         .with_context(|| format!("opening {name}"))
 }
 

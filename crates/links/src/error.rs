@@ -25,6 +25,13 @@ pub enum OpenError {
     QueueCount(usize),
     /// The TAP device belongs to another user.
     NotPermitted(String),
+    /// The kernel's half of the TAP device cannot be given a thread of its own.
+    NotThreaded {
+        /// The interface.
+        name: String,
+        /// Why its setting could not be made.
+        error: io::Error,
+    },
     /// `/dev/net/tun` is not there: the kernel has no TUN/TAP driver, or it is not loaded.
     NoDriver,
     /// `/dev/net/tun` is there, but not for this user.
@@ -95,6 +102,11 @@ impl fmt::Display for OpenError {
                 "{name} belongs to another user; give it to this one: ip tuntap del dev {name} mode tap && \
                  ip tuntap add dev {name} mode tap user $USER"
             ),
+            Self::NotThreaded { name, error } => write!(
+                f,
+                "/sys/class/net/{name}/threaded cannot be set: {error}; open {name} so once as root of its network \
+                 namespace, with that namespace's /sys: the device keeps the setting"
+            ),
             Self::NoDriver => f.write_str("there is no /dev/net/tun; load the driver: modprobe tun"),
             Self::DriverNotPermitted => f.write_str(
                 "/dev/net/tun is closed to this user; open it to all, as udev does: chmod 0666 /dev/net/tun",
@@ -120,7 +132,7 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::System { error, .. } => Some(error),
+            Self::System { error, .. } | Self::NotThreaded { error, .. } => Some(error),
             Self::User(error) => error.source(),
             _ => None,
         }

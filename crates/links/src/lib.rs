@@ -33,6 +33,7 @@ pub mod spec;
 pub mod steered;
 mod stream;
 pub mod tap;
+mod threaded;
 mod tun;
 pub mod user;
 pub mod vnet;

@@ -15,8 +15,9 @@ use wire::ethernet::MacAddr;
 use crate::counters::Counters;
 use crate::descriptor::Descriptor;
 use crate::error::OpenError;
+use crate::tun::Asked;
 use crate::vnet::{self, VnetHeader};
-use crate::{Link, gather, mac, tun};
+use crate::{Link, gather, mac, threaded, tun};
 
 /// The largest IP packet of any kind that an offloading device is given or gives: an IPv4 header's total length.
 const MAX_PACKET: usize = 65_535;
@@ -30,6 +31,10 @@ const IPV6_HEADER: usize = 40;
 /// The most queues of one TAP interface: MAX_TAP_QUEUES of Linux's drivers/net/tun.c.
 pub const MAX_QUEUES: usize = 256;
 
+/// The bytes, as the kernel counts its buffers, that may wait for the kernel's thread: the driver itself has no limit
+/// for them, and a flood that outruns the thread would take all memory.
+const THREADED_QUEUE: usize = 4 << 20;
+
 /// How a TAP device is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TapOptions {
@@ -37,11 +42,20 @@ pub struct TapOptions {
     pub mac: Option<MacAddr>,
     /// Whether checksums and segmentation are left to the other side, both ways.
     pub offload: bool,
+    /// Whether the kernel takes in what is transmitted on a thread of its own (`napi/NAME-0` in a list of processes),
+    /// and not within `transmit`. It merges the segments of a stream there before its TCP sees them, so that a device
+    /// without offload sends faster where a second processor is free (docs/performance.md). A frame that comes alone
+    /// costs a wake-up more, and on a busy machine the thread, of ordinary priority, waits for its turn.
+    ///
+    /// It takes Linux 5.12, and CAP_NET_ADMIN in the device's network namespace the first time: the device keeps the
+    /// setting (`/sys/class/net/NAME/threaded`) for whoever opens it so later. The bytes that wait for the thread are
+    /// limited; [`set_queue_limit`](Tap::set_queue_limit) changes it.
+    pub threaded: bool,
 }
 
 impl Default for TapOptions {
     fn default() -> Self {
-        Self { mac: None, offload: true }
+        Self { mac: None, offload: true, threaded: false }
     }
 }
 
@@ -119,7 +133,7 @@ impl Tap {
     fn open_attached(
         name: &str,
         options: TapOptions,
-        attach: impl FnOnce(&OwnedFd, &str, bool) -> Result<(), Errno>,
+        attach: impl FnOnce(&OwnedFd, &str, Asked) -> Result<(), Errno>,
     ) -> Result<Self, OpenError> {
         if !tun::is_interface_name(name) {
             return Err(OpenError::Name(name.to_owned()));
@@ -133,7 +147,8 @@ impl Tap {
             Errno::ACCESS | Errno::PERM => OpenError::DriverNotPermitted,
             error => OpenError::system(name, "opening /dev/net/tun", error),
         })?;
-        attach(&fd, name, options.offload).map_err(|error| match error {
+        let asked = Asked { vnet_header: options.offload, napi: options.threaded };
+        attach(&fd, name, asked).map_err(|error| match error {
             Errno::BUSY => OpenError::Busy(name.to_owned()),
             Errno::TOOBIG => OpenError::NoQueueLeft(name.to_owned()),
             Errno::PERM => OpenError::NotPermitted(name.to_owned()),
@@ -143,6 +158,13 @@ impl Tap {
         if options.offload {
             tun::set_vnet_header_len(&fd, vnet::HEADER_LEN)
                 .map_err(|error| OpenError::system(name, "setting the offload header's length", error))?;
+        }
+        if options.threaded {
+            let own_mac =
+                tun::attached_mac(&fd).map_err(|error| OpenError::system(name, "asking its address", error))?;
+            threaded::enable(name, own_mac).map_err(|error| OpenError::NotThreaded { name: name.to_owned(), error })?;
+            tun::set_send_buffer(&fd, THREADED_QUEUE)
+                .map_err(|error| OpenError::system(name, "limiting its queue", error))?;
         }
         let header_len = if options.offload { vnet::HEADER_LEN } else { 0 };
         Self::attached(fd, name.to_owned(), name, header_len, options.mac, None)

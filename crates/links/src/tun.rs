@@ -39,29 +39,39 @@ pub(crate) fn open_driver() -> Result<OwnedFd, Errno> {
     rustix::fs::open("/dev/net/tun", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
 }
 
+/// What a descriptor asks of the TAP interface that it becomes the other end of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    /// An offload header before each frame.
+    pub(crate) vnet_header: bool,
+    /// A NAPI instance of its own, through which the kernel takes in what is written.
+    pub(crate) napi: bool,
+}
+
 /// Makes the descriptor the other end of the TAP interface `name`, without the four bytes of packet information.
-pub(crate) fn attach(fd: &OwnedFd, name: &str, vnet_header: bool) -> Result<(), Errno> {
-    match attach_only_queue(fd, name, vnet_header) {
+pub(crate) fn attach(fd: &OwnedFd, name: &str, asked: Asked) -> Result<(), Errno> {
+    match attach_only_queue(fd, name, asked) {
         // A device that was made for several queues is refused to who does not ask for one of them.
-        Err(Errno::INVAL) => attach_queue(fd, name, vnet_header),
+        Err(Errno::INVAL) => attach_queue(fd, name, asked),
         result => result,
     }
 }
 
 /// Makes the descriptor one of several other ends of the TAP interface `name`. EINVAL also when the interface was not
 /// made for several; E2BIG when it has as many as the driver allows.
-pub(crate) fn attach_queue(fd: &OwnedFd, name: &str, vnet_header: bool) -> Result<(), Errno> {
-    set_interface(fd, name, tap_flags(vnet_header) | libc::IFF_MULTI_QUEUE)
+pub(crate) fn attach_queue(fd: &OwnedFd, name: &str, asked: Asked) -> Result<(), Errno> {
+    set_interface(fd, name, tap_flags(asked) | libc::IFF_MULTI_QUEUE)
 }
 
 /// Makes the descriptor the only other end of the TAP interface `name`.
-pub(crate) fn attach_only_queue(fd: &OwnedFd, name: &str, vnet_header: bool) -> Result<(), Errno> {
-    set_interface(fd, name, tap_flags(vnet_header))
+pub(crate) fn attach_only_queue(fd: &OwnedFd, name: &str, asked: Asked) -> Result<(), Errno> {
+    set_interface(fd, name, tap_flags(asked))
 }
 
-fn tap_flags(vnet_header: bool) -> c_int {
-    let offload = if vnet_header { libc::IFF_VNET_HDR } else { 0 };
-    libc::IFF_TAP | libc::IFF_NO_PI | offload
+fn tap_flags(asked: Asked) -> c_int {
+    let offload = if asked.vnet_header { libc::IFF_VNET_HDR } else { 0 };
+    let napi = if asked.napi { libc::IFF_NAPI } else { 0 };
+    libc::IFF_TAP | libc::IFF_NO_PI | offload | napi
 }
 
 fn set_interface(fd: impl AsFd, name: &str, flags: c_int) -> Result<(), Errno> {

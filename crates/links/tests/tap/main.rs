@@ -7,6 +7,7 @@ mod opening;
 mod packets;
 mod queues;
 mod spec;
+mod threaded;
 mod trouble;
 
 use std::net::UdpSocket;

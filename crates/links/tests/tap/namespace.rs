@@ -20,7 +20,7 @@ pub(crate) fn in_namespace<F: FnOnce()>(body: F) {
     }
     let executable = env::current_exe().expect("a test knows its own path");
     let mut refusals = String::new();
-    for flags in [&["--net"][..], &["--user", "--map-root-user", "--net"]] {
+    for flags in [&["--net", "--mount"][..], &["--user", "--map-root-user", "--net", "--mount"]] {
         let probe = run(Command::new("unshare").args(flags).arg("true"));
         if !probe.status.success() {
             refusals += &String::from_utf8_lossy(&probe.stderr);
@@ -47,6 +47,14 @@ pub(crate) fn make_tap(name: &str, mtu: u32) {
     ip(&format!("tuntap add dev {name} mode tap"));
     fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1").expect("the namespace's own settings");
     ip(&format!("link set {name} mtu {mtu} up"));
+    ip(&format!("address add 10.9.0.1/24 dev {name}"));
+}
+
+/// The same with several queues, and an MTU of 1500.
+pub(crate) fn make_queued_tap(name: &str) {
+    ip(&format!("tuntap add dev {name} mode tap multi_queue"));
+    fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1").unwrap();
+    ip(&format!("link set {name} up"));
     ip(&format!("address add 10.9.0.1/24 dev {name}"));
 }
 

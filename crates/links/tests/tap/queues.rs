@@ -9,18 +9,11 @@ use wire::ethernet::MacAddr;
 use wire::protocol::Protocol;
 use wire::udp::UdpHeader;
 
-use crate::namespace::{in_namespace, ip, make_tap};
+use crate::namespace::{in_namespace, ip, make_queued_tap, make_tap};
 use crate::packets::{
     KERNEL, OURS, arp_request, events, meet_kernel, send_complete, udp_headers, wait_for, wait_for_arp_reply,
 };
 use device::Device;
-
-fn make_queued_tap(name: &str) {
-    ip(&format!("tuntap add dev {name} mode tap multi_queue"));
-    std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1").unwrap();
-    ip(&format!("link set {name} up"));
-    ip(&format!("address add 10.9.0.1/24 dev {name}"));
-}
 
 #[test]
 fn queues_are_one_station_and_a_flow_comes_back_by_the_queue_on_which_we_wrote() {
