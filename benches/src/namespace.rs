@@ -39,8 +39,8 @@ pub(crate) fn run_inside() -> Result<()> {
 }
 
 fn flags() -> Result<&'static [&'static str]> {
-    const AS_ROOT: &[&str] = &["--net"];
-    const AS_USER: &[&str] = &["--user", "--map-root-user", "--net"];
+    const AS_ROOT: &[&str] = &["--net", "--mount"];
+    const AS_USER: &[&str] = &["--user", "--map-root-user", "--net", "--mount"];
     let mut refusals = String::new();
     for flags in [AS_ROOT, AS_USER] {
         let output = Command::new("unshare").args(flags).arg("true").output();
@@ -69,6 +69,26 @@ pub(crate) fn add_tap(name: &str, kernel: Ipv4Addr, prefix: u8) -> Result<()> {
     ip(&["link", "set", "dev", name, "addrgenmode", "none"])?;
     ip(&["address", "add", &format!("{kernel}/{prefix}"), "dev", name])?;
     ip(&["link", "set", "dev", name, "up"])?;
+    Ok(())
+}
+
+/// Removes what [`add_tap`] made, when nobody holds its other end any more.
+///
+/// # Errors
+/// What ip(8) complains about.
+pub(crate) fn remove_tap(name: &str) -> Result<()> {
+    ip(&["tuntap", "del", "dev", name, "mode", "tap"]).map(drop)
+}
+
+/// Mounts the namespace's own /sys, which has the settings of its interfaces, for this program alone.
+///
+/// # Errors
+/// What mount(8) complains about.
+pub(crate) fn show_interfaces() -> Result<()> {
+    let output = Command::new("mount").args(["-t", "sysfs", "sysfs", "/sys"]).stdin(Stdio::null()).output();
+    let output = output.context("starting mount(8)")?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "mounting the namespace's own /sys: {}", complaint.trim());
     Ok(())
 }
 

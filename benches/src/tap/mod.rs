@@ -44,17 +44,28 @@ enum Direction {
 pub(crate) struct Case {
     pub name: &'static str,
     direction: Direction,
-    /// Whether Wharf's device has a virtio-net header, with checksum and segmentation offload both ways. smoltcp's
-    /// has none in any case.
-    offload: bool,
+    device: DeviceKind,
+}
+
+/// What the devices are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DeviceKind {
+    /// Wharf's has a virtio-net header, with checksum and segmentation offload both ways; smoltcp's is plain.
+    Offload,
+    /// No offload: every frame is of MTU 1500, every checksum is computed.
+    Plain,
+    /// No offload, and the kernel takes frames in on a thread of its own. smoltcp's device is opened in the same way.
+    Threaded,
 }
 
 /// All measurements of the family.
-pub(crate) const CASES: [Case; 4] = [
-    Case { name: "tap_tx", direction: Direction::Transmit, offload: true },
-    Case { name: "tap_rx", direction: Direction::Receive, offload: true },
-    Case { name: "tap_tx_plain", direction: Direction::Transmit, offload: false },
-    Case { name: "tap_rx_plain", direction: Direction::Receive, offload: false },
+pub(crate) const CASES: [Case; 6] = [
+    Case { name: "tap_tx", direction: Direction::Transmit, device: DeviceKind::Offload },
+    Case { name: "tap_rx", direction: Direction::Receive, device: DeviceKind::Offload },
+    Case { name: "tap_tx_plain", direction: Direction::Transmit, device: DeviceKind::Plain },
+    Case { name: "tap_rx_plain", direction: Direction::Receive, device: DeviceKind::Plain },
+    Case { name: "tap_tx_threaded", direction: Direction::Transmit, device: DeviceKind::Threaded },
+    Case { name: "tap_rx_threaded", direction: Direction::Receive, device: DeviceKind::Threaded },
 ];
 
 /// A TAP device: its name, and the addresses of the kernel and of the stack on it.
@@ -69,7 +80,9 @@ const PREFIX: u8 = 24;
 const PORT: u16 = 7;
 const OFFLOAD: Link = Link::new("wharf0", 1);
 const PLAIN: Link = Link::new("wharf1", 2);
-const SMOLTCP: Link = Link::new("smol0", 3);
+const THREADED: Link = Link::new("wharf2", 3);
+const SMOLTCP: Link = Link::new("smol0", 4);
+const SMOLTCP_THREADED: Link = Link::new("smol1", 5);
 
 impl Link {
     const fn new(name: &'static str, network: u8) -> Self {
@@ -146,25 +159,50 @@ pub(crate) fn run(_options: &Options, pairs: usize, chosen: impl Fn(&str) -> boo
     let processors = machine::processors()?;
     let placement = Placement { stack: processors[0], kernel: processors[processors.len() - 1] };
     machine::pin(placement.stack)?;
-    for link in [&OFFLOAD, &PLAIN, &SMOLTCP] {
+    let cases: Vec<&Case> = CASES.iter().filter(|case| chosen(case.name)).collect();
+    for kind in [DeviceKind::Offload, DeviceKind::Plain, DeviceKind::Threaded] {
+        let cases: Vec<&Case> = cases.iter().copied().filter(|case| case.device == kind).collect();
+        if !cases.is_empty() {
+            measure(kind, &cases, placement, pairs, report)?;
+        }
+    }
+    Ok(())
+}
+
+/// Measures `cases`, which have devices of this kind.
+fn measure(kind: DeviceKind, cases: &[&Case], placement: Placement, pairs: usize, report: &mut Report) -> Result<()> {
+    let (link, peer_link) = match kind {
+        DeviceKind::Offload => (&OFFLOAD, &SMOLTCP),
+        DeviceKind::Plain => (&PLAIN, &SMOLTCP),
+        DeviceKind::Threaded => (&THREADED, &SMOLTCP_THREADED),
+    };
+    for link in [link, peer_link] {
         namespace::add_tap(link.name, link.kernel, PREFIX)?;
     }
+    if kind == DeviceKind::Threaded {
+        namespace::show_interfaces()?;
+    }
     // They stay open: a device that is let go loses its carrier, and gets it back when the kernel finds time.
-    let mut offload = wharf::open(&OFFLOAD, true)?;
-    let mut plain = wharf::open(&PLAIN, false)?;
-    let mut peer = smoltcp::open(&SMOLTCP)?;
-    for link in [&OFFLOAD, &PLAIN, &SMOLTCP] {
+    let mut device = wharf::open(link, kind)?;
+    let mut peer = match kind {
+        DeviceKind::Offload | DeviceKind::Plain => smoltcp::open(peer_link)?,
+        DeviceKind::Threaded => smoltcp::take_over(&wharf::open(peer_link, kind)?)?,
+    };
+    for link in [link, peer_link] {
         namespace::wait_for_carrier(link.name)?;
     }
-    for case in CASES.iter().filter(|case| chosen(case.name)) {
-        let (link, device) = if case.offload { (&OFFLOAD, &mut offload) } else { (&PLAIN, &mut plain) };
+    for case in cases {
         let samples = sampling::alternate(
             pairs,
-            || sample(link, case.direction, placement, |run| wharf::run(device, link, run)),
-            || sample(&SMOLTCP, case.direction, placement, |run| smoltcp::run(&mut peer, &SMOLTCP, run)),
+            || sample(link, case.direction, placement, |run| wharf::run(&mut device, link, run)),
+            || sample(peer_link, case.direction, placement, |run| smoltcp::run(&mut peer, peer_link, run)),
         )
         .with_context(|| format!("measuring {}", case.name))?;
         report.add_sampled(case.name, "Gbit/s", PEER, &samples)?;
+    }
+    drop((device, peer));
+    for link in [link, peer_link] {
+        namespace::remove_tap(link.name)?;
     }
     Ok(())
 }

@@ -1,14 +1,17 @@
 //! The peer, driven as in smoltcp's own benchmark program: its TAP device, its loop, and an application that hands out
 //! and takes in what the buffers hold without touching it.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, IntoRawFd};
 
 use anyhow::{Context, Result, anyhow};
+use device::Device as _;
+use links::Link as _;
+use links::tap::Tap;
 use smoltcp::iface::{Config, Interface, SocketSet};
 use smoltcp::phy::{self, Medium, TunTapInterface};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer};
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
+use smoltcp::wire::{EthernetAddress, EthernetFrame, IpAddress, IpCidr};
 
 use super::{Direction, Link, NAP, PORT, PREFIX, Run};
 
@@ -20,6 +23,18 @@ const BUFFER: usize = 65_535;
 /// When the system refuses.
 pub(super) fn open(link: &Link) -> Result<TunTapInterface> {
     TunTapInterface::new(link.name, Medium::Ethernet).with_context(|| format!("smoltcp's opening of {}", link.name))
+}
+
+/// Attaches to a device that is open already, since smoltcp itself has no way to open it so.
+///
+/// # Errors
+/// When the system refuses.
+pub(super) fn take_over(tap: &Tap) -> Result<TunTapInterface> {
+    let fd = tap.fd().try_clone_to_owned().context("another descriptor of the TAP")?;
+    // smoltcp counts whole frames.
+    let mtu = usize::try_from(tap.capabilities().mtu)? + EthernetFrame::<&[u8]>::header_len();
+    // It closes the descriptor.
+    TunTapInterface::from_fd(fd.into_raw_fd(), Medium::Ethernet, mtu).context("smoltcp's taking over of the TAP")
 }
 
 /// Serves one connection until it is told to stop.

@@ -13,7 +13,7 @@ use stack::tcp::{ApplicationRings, ConnectionId, ListenOptions, ListenerId};
 use stack::{Config, Event, Instant, Stack};
 use wire::cidr::Cidr;
 
-use super::{Direction, Link, NAP, PREFIX, Run};
+use super::{DeviceKind, Direction, Link, NAP, PREFIX, Run};
 
 /// Frames taken in before the engine is drained.
 const BATCH: usize = 64;
@@ -24,8 +24,10 @@ const CHUNK: usize = 65_536;
 ///
 /// # Errors
 /// When the system refuses.
-pub(super) fn open(link: &Link, offload: bool) -> Result<Tap> {
-    Tap::open_with(link.name, TapOptions { mac: None, offload }).context("Wharf's opening of the TAP")
+pub(super) fn open(link: &Link, kind: DeviceKind) -> Result<Tap> {
+    let offload = kind == DeviceKind::Offload;
+    let options = TapOptions { offload, threaded: kind == DeviceKind::Threaded, ..TapOptions::default() };
+    Tap::open_with(link.name, options).with_context(|| format!("Wharf's opening of {}", link.name))
 }
 
 /// The engine, its device, and the application's connection.
