@@ -131,10 +131,13 @@ impl Stack {
     pub fn poll_transmit(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
         self.end_train();
         self.settle(now);
-        let done = match self.transmit_alone(now, interface, device) {
-            Some(done) => done,
-            None => self.transmit(now, interface, device),
-        };
+        let alone = self.is_for_tcp_alone(interface);
+        if alone && !self.tcp.has_output(interface) {
+            device.flush();
+            return true;
+        }
+        let done =
+            if alone { self.transmit_alone(now, interface, device) } else { self.transmit(now, interface, device) };
         device.flush();
         self.settle(now);
         done
@@ -244,22 +247,14 @@ impl Stack {
             && self.net.interfaces.get(interface).is_some_and(|link| link.is_idle() && !link.transports_first)
     }
 
-    /// [`transmit`](Self::transmit) in the usual case that it is all done after TCP's turn, or there is nothing to do; `None`
-    /// where it is not.
+    /// [`transmit`](Self::transmit) where TCP is the only one that has something to send, and most often has said it all then.
     #[inline]
-    fn transmit_alone(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> Option<bool> {
-        if !self.is_for_tcp_alone(interface) {
-            return None;
+    fn transmit_alone(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
+        if !self.transmit_tcp(now, interface, device) {
+            return false;
         }
-        if self.tcp.has_output(interface) {
-            if !self.transmit_tcp(now, interface, device) {
-                return Some(false);
-            }
-            if self.tcp.has_output(interface) || !self.is_for_tcp_alone(interface) {
-                return None;
-            }
-        }
-        Some(true)
+        let more = self.tcp.has_output(interface) || !self.is_for_tcp_alone(interface);
+        !more || self.transmit(now, interface, device)
     }
 
     #[inline(never)]
