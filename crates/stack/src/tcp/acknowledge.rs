@@ -177,11 +177,10 @@ impl Connection {
     }
 
     fn take_in_feedback(&mut self, env: &mut Env<'_>, feedback: &Feedback<'_>, timestamps: Option<TimestampsOption>) {
-        let Feedback { now, ack, una, nxt, .. } = *feedback;
+        let Feedback { ack, una, nxt, .. } = *feedback;
         let alone = ack == nxt && feedback.blocks.is_empty() && !feedback.echo && feedback.may_be_short;
         if alone && self.flags.has(Flags::LONE) {
-            self.on_lone_ack(now, ack);
-            self.on_new_ack(env, ack);
+            self.on_lone_ack(env, ack);
             return;
         }
         self.end_solitude();

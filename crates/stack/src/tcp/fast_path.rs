@@ -374,8 +374,7 @@ impl Connection {
         let mut sends_more = self.update_window(seq, ack, window);
         if ack.after(self.snd.una) {
             if self.flags.has(Flags::LONE) && ack == self.snd.nxt {
-                self.on_lone_ack(env.now, ack);
-                self.on_new_ack(env, ack);
+                self.on_lone_ack(env, ack);
             } else {
                 self.on_untroubled_ack(env, ack, timestamps);
             }

@@ -17,6 +17,7 @@ use wire::tcp::SeqNum;
 use crate::config::TcpConfig;
 use crate::tcp::congestion::Ack;
 use crate::tcp::connection::{Connection, Flags};
+use crate::tcp::input::Env;
 use crate::tcp::output::{Kind, OWED, Plan};
 use crate::tcp::tail_probe;
 use crate::time::Instant;
@@ -77,7 +78,8 @@ impl Connection {
 
     /// All of a lone segment is acknowledged: what `Recovery::on_feedback_in_order` comes to for it.
     #[inline]
-    pub(super) fn on_lone_ack(&mut self, now: Instant, ack: SeqNum) {
+    pub(super) fn on_lone_ack(&mut self, env: &mut Env<'_>, ack: SeqNum) {
+        let now = env.now;
         self.flags.clear(Flags::LONE);
         let (sent_at, flight) = (self.last_sent, self.flight());
         if let Some(recovery) = &mut self.recovery
@@ -91,5 +93,6 @@ impl Connection {
             self.congestion.on_ack(&Ack { now, acked: flight, flight, mss, rtt, srtt, una: ack, nxt: ack });
         }
         self.rtt.sample_nanos(now.as_nanos().saturating_sub(sent_at.as_nanos()));
+        self.on_new_ack(env, ack);
     }
 }

@@ -10,7 +10,7 @@
 //! | text on SYNs | `fast_open` |
 //! | acknowledgements, the send window | `acknowledge` |
 //! | text, FIN, the receive window, when to acknowledge | `receive`, `reassembly` |
-//! | what to send next, Nagle, silly windows | `output`, `ready` |
+//! | what to send next, Nagle, silly windows; what follows from its having gone | `output`, `ready`, `sent` |
 //! | loss: what is in flight, what is lost, what to do about it | `scoreboard`, `rack`, `recovery`, `retransmit`, `rtt` |
 //! | a message that is all there is in flight | `lone` |
 //! | the flight's last segments; the rate of repair; losses that were none | `tail_probe`, `reduction`, `undo` |
@@ -71,6 +71,7 @@ mod reset;
 mod retransmit;
 mod rtt;
 mod scoreboard;
+mod sent;
 mod syn_cookies;
 mod syn_queue;
 mod tail_probe;

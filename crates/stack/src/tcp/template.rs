@@ -2,7 +2,7 @@
 //!
 //! Its link and IP headers stand ready in a template ([`Headers`](crate::link::template::Headers)), so that a few fields
 //! are written and nothing is built. What is to be sent was planned by `output` as always, and what follows from it is
-//! noted there ([`Connection::on_sent`]); where a condition of [`Connection::send_plain`] fails, `output` builds the
+//! noted by `sent` ([`Connection::on_sent`]); where a condition of [`Connection::send_plain`] fails, `output` builds the
 //! segment, and both give the same bytes: `crates/sim/tests/tcp_fast_path.rs` runs them against each other.
 
 use device::Device;
@@ -62,13 +62,7 @@ impl Connection {
             payload,
         };
         let became = net.transmit_plain(device, &segment);
-        if became != Plainly::Sent {
-            return became;
-        }
-        if self.goes_alone(&plan) {
-            self.on_acknowledgement_sent(plan.kind, edge);
-            self.on_lone_sent(now, plan, config);
-        } else {
+        if became == Plainly::Sent {
             self.on_sent(now, plan, edge, config);
         }
         became
