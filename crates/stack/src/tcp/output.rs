@@ -44,15 +44,17 @@ pub(super) enum Kind {
 /// What may be owed beside the stream.
 pub(super) const OWED: Flags = Flags::SYN_DUE.and(Flags::ACK_NOW).and(Flags::KEEP_ALIVE_DUE);
 
-/// What there is to send.
+/// What of the stream waits to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outlook {
-    /// Nothing, or nothing that may go now.
-    Idle,
-    /// Something that goes as soon as the device takes it.
-    Sends,
-    /// There is something but no window for it, and nothing on the way that could bring one.
-    Stuck,
+enum Stream {
+    /// Nothing.
+    Silent,
+    /// The FIN, behind text that has all been sent: it needs no window.
+    Fin,
+    /// So much text, and no rule holds it back.
+    Free(u32),
+    /// Something that only a plan can judge, and may find to have to wait.
+    Unclear,
 }
 
 /// The next segment, or train of segments.
@@ -75,18 +77,16 @@ impl Plan {
 impl Connection {
     /// The next thing to send, if there is any.
     fn plan(&self) -> Option<Plan> {
-        if let Some(len) = self.free_text() {
-            let fin = self.flags.has(Flags::FINISHED);
-            return Some(Plan { kind: Kind::Text, seq: self.snd.nxt, len, fin });
-        }
-        if self.phase.sends()
-            && !self.flags.has(Flags::SYN_DUE)
-            && self.stream_waits()
-            && let Some(plan) = self.plan_stream()
-        {
-            return Some(plan);
-        }
-        self.plan_beside_stream()
+        let of_stream = match self.stream() {
+            Stream::Silent => None,
+            Stream::Fin => Some(Plan { kind: Kind::Text, seq: self.snd.nxt, len: 0, fin: true }),
+            Stream::Free(len) => {
+                let fin = self.flags.has(Flags::FINISHED);
+                Some(Plan { kind: Kind::Text, seq: self.snd.nxt, len, fin })
+            }
+            Stream::Unclear => self.plan_stream(),
+        };
+        of_stream.or_else(|| self.plan_beside_stream())
     }
 
     /// The next thing to send that is no part of the stream.
@@ -257,35 +257,36 @@ impl Connection {
         (left > 0).then_some(Plan { kind: Kind::Probe, seq: self.snd.una, len, fin: false })
     }
 
-    /// What there is to send, without deciding what goes next: a plan is made when a segment is asked for, and here only
-    /// where nothing less can tell a connection that sends from one that is stuck.
-    /// `streams`: any part of the stream may wait.
-    fn outlook(&self, streams: bool) -> Outlook {
-        if streams && self.free_text().is_some() {
-            return Outlook::Sends;
+    /// What waits of the stream, as far as it can be told without a plan.
+    #[inline]
+    fn stream(&self) -> Stream {
+        if !self.phase.sends() || self.flags.has(Flags::SYN_DUE) {
+            return Stream::Silent;
         }
-        if streams && self.plan_stream().is_some() {
-            return Outlook::Sends;
+        let left = if self.flags.has(Flags::FIN_SENT) { 0 } else { self.unsent() };
+        if left > 0 {
+            return if self.is_free(left) { Stream::Free(left) } else { Stream::Unclear };
         }
-        if streams && self.is_stuck() {
-            return Outlook::Stuck;
+        if self.flags.has(Flags::PROBE_DUE) || self.recovery.as_ref().is_some_and(|r| r.probe_due || r.lost() > 0) {
+            return Stream::Unclear;
         }
-        if self.plan_beside_stream().is_some() { Outlook::Sends } else { Outlook::Idle }
+        // RFC 9293 section 3.10.4: the FIN follows the last byte.
+        let fin = self.flags.has(Flags::FINISHED) && !self.flags.has(Flags::FIN_SENT);
+        if fin { Stream::Fin } else { Stream::Silent }
     }
 
-    /// The text that waits, where nothing is in flight and all of it fits the windows and one train: no rule holds it back
-    /// then, and none has to be asked. The usual case of a request or a response.
+    /// Whether `left` bytes that wait go at once: nothing is in flight and all of them fit the windows and one train. No rule
+    /// holds them back then, and none has to be asked. The usual case of a request or a response.
     #[inline]
-    fn free_text(&self) -> Option<u32> {
+    fn is_free(&self, left: u32) -> bool {
         const UNUSUAL: Flags = Flags::PACED.and(Flags::URGENT).and(Flags::FIN_SENT);
-        if self.flight() != 0 || !self.phase.sends() || self.flags.has(UNUSUAL) {
-            return None;
+        if self.flight() != 0 || self.flags.has(UNUSUAL) {
+            return false;
         }
-        let left = self.unsent();
         // Of nothing in flight, something may be lost still.
         let pipe = if self.flags.has(Flags::CALM) { 0 } else { self.pipe() };
         let sendable = self.snd.wnd.min(self.congestion.window().saturating_sub(pipe));
-        (left > 0 && left <= pacing::LONGEST_TRAIN && left <= sendable).then_some(left)
+        left <= pacing::LONGEST_TRAIN && left <= sendable
     }
 
     /// Whether the stream goes on with text that no rule holds back, and nothing else has to be seen to.
@@ -293,7 +294,19 @@ impl Connection {
     pub(crate) fn may_say_at_once(&self) -> bool {
         self.phase == Phase::Established
             && !self.send.is_producer_finished()
-            && (self.is_at_leisure() || self.free_text().is_some())
+            && (self.is_at_leisure() || matches!(self.stream(), Stream::Free(_)))
+            && !self.is_corrupt()
+    }
+
+    /// Whether the stream has just been finished while nothing of it is in flight: its end will be planned, as any text is that
+    /// goes before it.
+    #[inline]
+    pub(crate) fn may_finish_at_once(&self) -> bool {
+        matches!(self.phase, Phase::Established | Phase::CloseWait)
+            && self.send.is_producer_finished()
+            && !self.flags.has(Flags::FINISHED)
+            && self.flight() == 0
+            && (self.flags.has(Flags::CALM) || self.recovery.is_none())
             && !self.is_corrupt()
     }
 
@@ -308,13 +321,6 @@ impl Connection {
     #[inline]
     fn owes_beside_stream(&self) -> bool {
         self.flags.has(OWED) || self.duplicate_acks_owed != 0
-    }
-
-    /// Whether any part of the stream may wait to be sent: a quick look, after which a plan may still find none.
-    fn stream_waits(&self) -> bool {
-        (!self.flags.has(Flags::FIN_SENT) && (self.flags.has(Flags::FINISHED) || self.unsent() > 0))
-            || self.flags.has(Flags::PROBE_DUE)
-            || self.recovery.as_ref().is_some_and(|recovery| recovery.probe_due || recovery.lost() > 0)
     }
 
     /// Whether all there is to send are acknowledgements.
@@ -349,8 +355,11 @@ impl Connection {
     /// [`prepare`](Self::prepare) for a connection of which nothing is known.
     #[inline(never)]
     fn prepare_anew(&mut self, now: Instant, index: u32, config: &TcpConfig, wheel: &mut Wheel<u32>) -> bool {
-        let streams = self.phase.sends() && self.stream_waits();
-        let sends = (streams || self.owes_beside_stream()) && self.prepare_to_send(now, streams, config);
+        let sends = match self.stream() {
+            Stream::Fin | Stream::Free(_) => true,
+            Stream::Silent => self.owes_beside_stream() && self.plan_beside_stream().is_some(),
+            Stream::Unclear => self.prepare_to_send(now, config),
+        };
         self.arm(index, wheel);
         if !sends {
             self.note_waiting(now);
@@ -369,16 +378,16 @@ impl Connection {
         false
     }
 
-    /// The part of [`prepare`](Self::prepare) for a connection that may have something to send.
-    fn prepare_to_send(&mut self, now: Instant, streams: bool, config: &TcpConfig) -> bool {
-        match self.outlook(streams) {
-            Outlook::Idle => false,
-            Outlook::Sends => true,
-            Outlook::Stuck => {
-                self.persist(now, config);
-                self.plan_beside_stream().is_some()
-            }
+    /// The part of [`prepare`](Self::prepare) for a connection whose stream may have to wait: where it does, and nothing on
+    /// the way could bring it a window, the timer that will probe for one is set.
+    fn prepare_to_send(&mut self, now: Instant, config: &TcpConfig) -> bool {
+        if self.plan_stream().is_some() {
+            return true;
         }
+        if self.is_stuck() {
+            self.persist(now, config);
+        }
+        self.plan_beside_stream().is_some()
     }
 
     /// Nothing of the stream may go: whether nothing on the way could bring a window for it either.

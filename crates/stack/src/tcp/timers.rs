@@ -33,7 +33,7 @@ impl Connection {
         let Deadlines { retransmit, ack, idle } = self.deadlines;
         let busy = retransmit.min(self.alarm_at()).min(ack);
         if busy.min(idle) >= armed
-            && (!busy.is_never() || armed <= self.last_heard + REST)
+            && (!busy.is_never() || armed <= self.last_heard + REST || self.is_light())
             && !self.flags.has(Flags::PACE_WAIT)
             && self.options.user_timeout.is_none()
         {
@@ -81,6 +81,12 @@ impl Connection {
     /// When the connection counts as idle, if nothing happens until then.
     fn rest_at(&self) -> Instant {
         self.last_heard.max(self.last_sent) + REST.max(self.congestion.keeps_for())
+    }
+
+    /// Whether there is nothing beside the connection itself, and so no memory to give back.
+    #[inline]
+    fn is_light(&self) -> bool {
+        !self.aside.is_in_use() && self.recovery.is_none() && !self.congestion.is_working() && !self.receive.is_spare()
     }
 
     /// Whether there is memory that an idle connection does without.
