@@ -128,6 +128,7 @@ pub struct Events {
 enum Entry {
     Tcp(ConnectionId),
     Udp(UdpId),
+    Accept(ListenerId),
     /// The first of `others`.
     Other,
 }
@@ -141,6 +142,7 @@ impl Events {
         match event {
             Event::Tcp(id, _) => self.push_tcp(id),
             Event::Udp(id, _) => self.queue.push_back(Entry::Udp(id)),
+            Event::Accept(id) => self.push_accept(id),
             other => {
                 self.others.push_back(other);
                 self.queue.push_back(Entry::Other);
@@ -152,6 +154,12 @@ impl Events {
     #[inline]
     pub(crate) fn push_tcp(&mut self, id: ConnectionId) {
         self.queue.push_back(Entry::Tcp(id));
+    }
+
+    /// A connection waits at a listener.
+    #[inline]
+    pub(crate) fn push_accept(&mut self, id: ListenerId) {
+        self.queue.push_back(Entry::Accept(id));
     }
 
     #[inline]
@@ -176,6 +184,7 @@ impl Events {
         let event = match entry? {
             Entry::Tcp(id) => return Some(Event::Tcp(id, Readiness::NONE)),
             Entry::Udp(id) => return Some(Event::Udp(id, Readiness::NONE)),
+            Entry::Accept(id) => return Some(Event::Accept(id)),
             Entry::Other => self.others.pop_front(),
         };
         if self.others.is_empty() && self.others.capacity() > KEPT {

@@ -97,7 +97,7 @@ impl Stack {
     pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
         let lo = self.net.loopback;
         let (tcp, mut context) = self.tcp_parts();
-        if tcp.input_short(now, &mut context, interface, frame) {
+        if tcp.expects_any() && tcp.input_short(now, &mut context, interface, frame) {
             // Nothing has changed but a connection; only what it sends may stay inside.
             if tcp.has_output(lo) {
                 self.settle(now);
@@ -129,13 +129,19 @@ impl Stack {
     /// Hands everything that is to leave by `interface` to its device. True: it took everything. False: it is full, or
     /// has had its share of this call; call again when it can take more.
     pub fn poll_transmit(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
-        self.end_train();
-        self.settle(now);
-        let alone = self.is_for_tcp_alone(interface);
-        if alone && !self.tcp.has_output(interface) {
+        if self.tcp.is_silent() && !self.tcp.has_train() && !self.waits_inside() && self.is_for_tcp_alone(interface) {
+            // Who is drained most often has nothing to say.
             device.flush();
             return true;
         }
+        self.drain(now, interface, device)
+    }
+
+    #[inline(never)]
+    fn drain(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
+        self.end_train();
+        self.settle(now);
+        let alone = self.is_for_tcp_alone(interface);
         let done =
             if alone { self.transmit_alone(now, interface, device) } else { self.transmit(now, interface, device) };
         device.flush();
@@ -220,13 +226,24 @@ impl Stack {
 
     /// A frame that nobody expected takes the whole way.
     fn receive_any(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
-        // Looked at where it stands: it is large, and there is one for each frame.
+        if let Some(arrival) = self.net.input_judged(interface, frame) {
+            let (tcp, mut context) = self.tcp_context();
+            tcp.input(now, &mut context, &arrival);
+            return;
+        }
+        self.receive_unjudged(now, interface, frame);
+    }
+
+    #[inline(never)]
+    fn receive_unjudged(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
+        // Looked at where it stands: it is large.
         let delivery = self.net.input(now, interface, frame);
         let Some(delivery) = &delivery else { return };
         match delivery.protocol {
             Protocol::TCP => {
+                let arrival = delivery.arrival();
                 let (tcp, mut context) = self.tcp_context();
-                tcp.input(now, &mut context, delivery);
+                tcp.input(now, &mut context, &arrival);
             }
             Protocol::UDP => self.udp_input(now, delivery),
             Protocol::ICMP => self.icmp_input(now, delivery),
@@ -253,7 +270,7 @@ impl Stack {
         if !self.transmit_tcp(now, interface, device) {
             return false;
         }
-        let more = self.tcp.has_output(interface) || !self.is_for_tcp_alone(interface);
+        let more = !self.tcp.is_silent() && self.tcp.has_output(interface) || !self.is_for_tcp_alone(interface);
         !more || self.transmit(now, interface, device)
     }
 
@@ -281,7 +298,7 @@ impl Stack {
                 }
                 return false;
             }
-            if !transports_first && !self.transmit_tcp(now, interface, device) {
+            if !transports_first && !self.tcp.is_silent() && !self.transmit_tcp(now, interface, device) {
                 return false;
             }
             if self.udp.is_blocked() {
@@ -308,6 +325,12 @@ impl Stack {
         }
     }
 
+    /// Whether anything waits that the engine has to carry on itself, but for what TCP sends to itself.
+    #[inline]
+    fn waits_inside(&self) -> bool {
+        self.net.has_notices() || self.net.inside || !self.loopback.is_empty()
+    }
+
     #[inline(never)]
     fn settle_inside(&mut self, now: Instant) {
         self.pass_notices(now);
@@ -319,7 +342,8 @@ impl Stack {
 
     #[inline]
     fn loopback_waits(&self) -> bool {
-        self.net.inside || !self.loopback.is_empty() || self.tcp.has_output(self.net.loopback)
+        let talks = !self.tcp.is_silent() && self.tcp.has_output(self.net.loopback);
+        talks || self.net.inside || !self.loopback.is_empty()
     }
 
     fn run_loopback(&mut self, now: Instant) {

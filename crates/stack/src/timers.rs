@@ -118,11 +118,18 @@ impl<K: Copy> Wheel<K> {
     /// late for the others; `NEVER` when none is armed.
     #[inline]
     pub(crate) fn next_deadline(&self) -> Instant {
-        self.earliest.get().unwrap_or_else(|| {
-            let found = self.find_next_deadline();
-            self.earliest.set(Some(found));
-            found
-        })
+        match self.earliest.get() {
+            Some(earliest) => earliest,
+            None => self.look_for_next_deadline(),
+        }
+    }
+
+    // Apart, so that the usual answer costs its caller no registers.
+    #[inline(never)]
+    fn look_for_next_deadline(&self) -> Instant {
+        let found = self.find_next_deadline();
+        self.earliest.set(Some(found));
+        found
     }
 
     fn find_next_deadline(&self) -> Instant {

@@ -1,7 +1,7 @@
 //! IP in: what may come from a wire, whether it is for us, and its reassembly.
 //!
-//! `link/input` calls [`Network::input_judged`], and if that has no answer [`Network::ipv4_input`] or
-//! [`Network::ipv6_input`].
+//! `link/input` calls [`Network::ipv4_input`] or [`Network::ipv6_input`]; before that, `Stack` asks
+//! [`Network::input_judged`], which most often has an answer already.
 
 use alloc::borrow::Cow;
 use core::net::{IpAddr, Ipv4Addr};
@@ -16,7 +16,7 @@ use wire::ipv6::{self, Ipv6Header};
 use wire::protocol::Protocol;
 
 use super::icmp::output::Report;
-use super::{Cast, Delivery};
+use super::{Arrival, Cast, Delivery};
 use crate::Instant;
 use crate::discard::Discard;
 use crate::link::InterfaceId;
@@ -43,21 +43,16 @@ enum Whose {
 
 impl Network {
     /// A TCP segment between the addresses that were judged last, whole, without IP options, in a frame without a tag to
-    /// `station`, which is the interface's. `None`, with nothing done, for every other frame: the usual way says of it
+    /// `interface`'s station. `None`, with nothing done, for every other frame: the usual way says of it
     /// what is to be said, and of these the same.
     #[inline]
-    pub(crate) fn input_judged<'f>(
-        &self,
-        interface: InterfaceId,
-        station: MacAddr,
-        frame: &RxFrame<'f>,
-    ) -> Option<Delivery<'f>> {
+    pub(crate) fn input_judged<'f>(&mut self, interface: InterfaceId, frame: &RxFrame<'f>) -> Option<Arrival<'f>> {
         const DONT_FRAGMENT: u16 = 0x4000;
         let judged = self.judged.as_ref()?;
         let (link, packet) = frame.bytes.split_first_chunk::<ETHERNET_LEN>()?;
         let header = packet.first_chunk::<HEADER_LEN>()?;
         let [m0, m1, m2, m3, m4, m5, sender, _, _, _, _, _, type_high, type_low] = *link;
-        let [version, tos, len_high, len_low, _, _, fragment_high, fragment_low, ttl, protocol, _, _, ends @ ..] =
+        let [version, tos, len_high, len_low, _, _, fragment_high, fragment_low, _, protocol, _, _, ends @ ..] =
             *header;
         let [s0, s1, s2, s3, d0, d1, d2, d3] = ends;
         let (source, destination) = (Ipv4Addr::new(s0, s1, s2, s3), Ipv4Addr::new(d0, d1, d2, d3));
@@ -65,30 +60,32 @@ impl Network {
             && destination == judged.destination
             && judged.generation == self.generation
             && judged.interface == interface
-            && station == MacAddr([m0, m1, m2, m3, m4, m5])
             && sender & 1 == 0
             && u16::from_be_bytes([type_high, type_low]) == EtherType::IPV4.0
             && version == 0x45
             && u16::from_be_bytes([fragment_high, fragment_low]) & !DONT_FRAGMENT == 0
             && protocol == Protocol::TCP.0
             && sum_array(header).is_valid();
-        let total_len = usize::from(u16::from_be_bytes([len_high, len_low]));
-        if !as_judged || total_len < HEADER_LEN {
+        if !as_judged {
             return None;
         }
-        Some(Delivery {
+        let total_len = usize::from(u16::from_be_bytes([len_high, len_low]));
+        let segment = packet.get(HEADER_LEN..total_len)?;
+        let link = self.interfaces.get_mut(interface)?;
+        if link.vlan.is_some() || link.capabilities.mac != MacAddr([m0, m1, m2, m3, m4, m5]) {
+            return None;
+        }
+        link.stats.rx_packets += 1;
+        link.stats.rx_bytes += frame.bytes.len() as u64;
+        Some(Arrival {
             interface,
             source: IpAddr::V4(source),
             destination: IpAddr::V4(destination),
-            cast: Cast::Unicast,
-            link_multicast: false,
-            protocol: Protocol::TCP,
-            hop_limit: ttl,
+            unicast: true,
             tos,
             checksum_verified: frame.checksum != RxChecksum::Unverified,
             segment_size: frame.segment_size,
-            header_len: HEADER_LEN,
-            packet: Cow::Borrowed(packet.get(..total_len)?),
+            segment,
         })
     }
 

@@ -69,4 +69,33 @@ impl Delivery<'_> {
     pub(crate) fn payload(&self) -> &[u8] {
         &self.packet[self.header_len..]
     }
+
+    /// What TCP has to know of it.
+    pub(crate) fn arrival(&self) -> Arrival<'_> {
+        Arrival {
+            interface: self.interface,
+            source: self.source,
+            destination: self.destination,
+            unicast: self.cast == Cast::Unicast && !self.source.is_multicast(),
+            tos: self.tos,
+            checksum_verified: self.checksum_verified,
+            segment_size: self.segment_size,
+            segment: self.payload(),
+        }
+    }
+}
+
+/// A TCP segment on its way up: as much of a [`Delivery`] as matters to it. The fields are a delivery's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival<'f> {
+    pub interface: InterfaceId,
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    /// From one host, for one.
+    pub unicast: bool,
+    pub tos: u8,
+    pub checksum_verified: bool,
+    pub segment_size: Option<u16>,
+    /// What follows the IP header.
+    pub segment: &'f [u8],
 }

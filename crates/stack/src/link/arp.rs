@@ -306,10 +306,11 @@ impl Network {
     /// A transport made progress with `remote`: whoever forwards to it is alive (RFC 4861 section 7.3.1).
     #[inline]
     pub(crate) fn confirm_reachable(&mut self, now: Instant, interface: InterfaceId, remote: IpAddr) {
-        let generation = self.generation;
         let neighbor = match &self.forwarder {
-            Some(known) if known.remote == remote && known.interface == interface && known.generation == generation => {
-                known.neighbor
+            Some(Forwarder { generation, interface: of, remote: from, neighbor })
+                if *from == remote && *of == interface && *generation == self.generation =>
+            {
+                *neighbor
             }
             _ => self.find_forwarder(interface, remote),
         };
@@ -340,9 +341,19 @@ impl Network {
     pub(crate) fn confirm_neighbor(&mut self, now: Instant, neighbor: Option<NeighborId>) {
         let Some(id) = neighbor else { return };
         let Some(entry) = self.neighbors.get_mut(id) else { return };
-        match entry.state {
+        if matches!(entry.state, NeighborState::Reachable | NeighborState::Delay) {
             // The timer finds out for itself that it rang too early.
-            NeighborState::Reachable | NeighborState::Delay => entry.confirmed = now,
+            entry.confirmed = now;
+            return;
+        }
+        self.confirm_doubtful(now, id);
+    }
+
+    /// The same of a neighbour of which nothing was heard for long, or which is being asked.
+    #[inline(never)]
+    fn confirm_doubtful(&mut self, now: Instant, id: NeighborId) {
+        let Some(entry) = self.neighbors.get_mut(id) else { return };
+        match entry.state {
             NeighborState::Stale | NeighborState::Probe => {
                 entry.confirmed = now;
                 entry.state = NeighborState::Reachable;

@@ -35,11 +35,6 @@ impl Network {
         link.stats.rx_packets += 1;
         link.stats.rx_bytes += frame.bytes.len() as u64;
         let (station, vlan, promiscuous) = (link.capabilities.mac, link.vlan, link.promiscuous);
-        if vlan.is_none()
-            && let Some(delivery) = self.input_judged(interface, station, frame)
-        {
-            return Some(delivery);
-        }
         let Ok((header, _)) = EthernetHeader::parse(frame.bytes) else {
             self.discards.count(Discard::EthernetMalformed);
             return None;

@@ -11,6 +11,7 @@ use wire::tcp::SeqNum;
 use crate::tcp::buffers::Measurement;
 use crate::tcp::connection::{Connection, Parked};
 use crate::tcp::ledger::Ledger;
+use crate::tcp::options::ApplicationRings;
 use crate::tcp::path_search::PathSearch;
 use crate::tcp::reassembly::Reassembly;
 use crate::tcp::urgent::Urgent;
@@ -37,9 +38,13 @@ pub(crate) struct Aside {
 
 impl Aside {
     fn is_bare(&self) -> bool {
-        let Self { ledger: _, reassembly, path, measurement, duplicate, parked, urgent } = self;
-        let seldom =
-            path.is_some() || measurement.is_some() || duplicate.is_some() || parked.is_some() || urgent.is_some();
+        self.parked.is_none() && self.has_parked_alone()
+    }
+
+    /// Whether there is nothing but what is parked, and what was counted.
+    fn has_parked_alone(&self) -> bool {
+        let Self { ledger: _, reassembly, path, measurement, duplicate, parked: _, urgent } = self;
+        let seldom = path.is_some() || measurement.is_some() || duplicate.is_some() || urgent.is_some();
         reassembly.is_none() && !seldom
     }
 }
@@ -53,6 +58,29 @@ impl Shelf {
 
     pub(crate) fn park(&mut self, parked: Parked) {
         self.make().parked = Some(Box::new(parked));
+    }
+
+    /// As [`park`](Self::park), for a connection that has nothing beside it yet: in the memory that [`unpark`](Self::unpark)
+    /// left, if there is any.
+    pub(crate) fn park_in(&mut self, spare: &mut Option<Box<Aside>>, parked: Parked) {
+        let aside = self.0.insert(spare.take().unwrap_or_default());
+        match &mut aside.parked {
+            Some(room) => **room = parked,
+            none => *none = Some(Box::new(parked)),
+        }
+    }
+
+    /// Takes what was parked, and leaves its memory for the next connection that comes in: nearly all of them have nothing
+    /// else beside them then.
+    pub(crate) fn unpark(&mut self, spare: &mut Option<Box<Aside>>) -> Option<ApplicationRings> {
+        let aside = self.0.as_mut()?;
+        let rings = aside.parked.as_mut()?.rings.take();
+        if aside.has_parked_alone() && aside.ledger.is_blank() {
+            *spare = self.0.take();
+        } else {
+            aside.parked = None;
+        }
+        rings
     }
 
     /// All parts, made if there are none.

@@ -127,6 +127,13 @@ impl Stack {
             tcp.ready.enter(entry, connection.index());
             return;
         }
+        if entry.may_finish_at_once() {
+            entry.restart_if_idle(now, &tcp.config);
+            entry.flags.set(Flags::FINISHED);
+            entry.phase = entry.phase.on_finish();
+            tcp.ready.enter(entry, connection.index());
+            return;
+        }
         self.change_connection(now, connection, |connection, config| {
             if connection.flags.has(Flags::FINISHED) {
                 return;
@@ -406,12 +413,15 @@ impl Tcp {
     /// Makes the owner of the engine the owner of a connection, and tells it what has happened so far.
     fn hand_over(&mut self, now: Instant, context: &mut Context<'_>, id: ConnectionId) -> Option<Accepted> {
         let connection = self.connections.get_mut(id)?;
-        let rings = connection.aside.take_parked()?.rings?;
+        let rings = connection.aside.unpark(&mut self.spare_aside)?;
         connection.flags.set(Flags::OWNED);
         let flow = connection.flow;
         let before = connection.phase;
         super::announce(connection, context.events, id);
-        self.settle(now, context, id.index(), before);
+        if connection.flags.has(Flags::SYN_DUE) || connection.aside.is_in_use() {
+            // It is answered only now, or what rests beside it may be let go now.
+            self.settle(now, context, id.index(), before);
+        }
         Some(Accepted { connection: id, local: flow.local_socket(), remote: flow.remote_socket(), rings })
     }
 

@@ -103,6 +103,12 @@ impl Demux {
         Some(index)
     }
 
+    /// The connection of the last segment, if it is of `flow`.
+    #[inline]
+    pub(crate) fn heard_last(&self, flow: &Flow) -> Option<u32> {
+        self.last.as_ref().and_then(|(last, index)| (last == flow).then_some(*index))
+    }
+
     /// As [`find`](Self::find), for those who ask about many flows that will not come again.
     pub(crate) fn peek(&self, hasher: &FlowHasher, connections: &Connections, flow: &Flow) -> Option<u32> {
         if self.table.is_empty() {

@@ -23,7 +23,6 @@ use wire::protocol::Protocol;
 pub(super) use wire::tcp::HEADER_LEN as TCP_LEN;
 use wire::tcp::{SeqNum, TcpFlags, Timestamps as TimestampsOption};
 
-use crate::ip::Delivery;
 use crate::link::InterfaceId;
 use crate::link::neighbors::NeighborId;
 use crate::network::Network;
@@ -42,7 +41,7 @@ pub(super) const IP: usize = ETHERNET_LEN;
 /// Where TCP's header begins.
 pub(super) const TCP: usize = ETHERNET_LEN + IP_LEN;
 /// Timestamps with two octets of padding before them, as every system lays them out (RFC 7323 appendix A).
-const TIMESTAMPS: [u8; 4] = [1, 1, 8, 10];
+pub(super) const TIMESTAMPS: [u8; 4] = [1, 1, 8, 10];
 pub(super) const TIMESTAMPS_LEN: usize = 12;
 
 /// What the frames of a flow begin with, and where they lead.
@@ -93,6 +92,12 @@ fn key(flow: &Flow) -> Option<([u8; 8], [u8; 4])> {
 }
 
 impl Predictions {
+    /// Whether there never was an entry.
+    #[inline]
+    pub(super) const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     #[inline]
     fn find(&self, addresses: [u8; 8], ports: [u8; 4]) -> Option<(usize, &Prediction)> {
         let at = slot(addresses, ports);
@@ -283,7 +288,7 @@ impl Tcp {
     }
 
     /// A segment of the connection in slot `index` went the whole way well: the next one will be known by its headers.
-    pub(crate) fn expect_more(&mut self, net: &Network, delivery: &Delivery<'_>, index: u32) {
+    pub(crate) fn expect_more(&mut self, net: &Network, interface: InterfaceId, index: u32) {
         if !self.config.fast_path {
             return;
         }
@@ -297,10 +302,10 @@ impl Tcp {
         if known.is_some_and(|(_, entry)| entry.generation == net.generation && entry.leaves_by == leaves_by) {
             return;
         }
-        let Some(link) = net.interfaces.get(delivery.interface).filter(|link| link.vlan.is_none()) else { return };
+        let Some(link) = net.interfaces.get(interface).filter(|link| link.vlan.is_none()) else { return };
         self.demux.predictions.insert(Prediction {
             generation: net.generation,
-            interface: delivery.interface,
+            interface,
             station: link.capabilities.mac.0,
             addresses,
             ports,

@@ -355,7 +355,8 @@ impl Tcp {
         }
         connection.on_peer_syn(now, &half.syn, &self.config);
         connection.rcv.edge = connection.rcv.nxt + u32::from(window);
-        connection.aside.park(Parked { rings: Some(application), origin: Some(half.listener), offer: None });
+        let parked = Parked { rings: Some(application), origin: Some(half.listener), offer: None };
+        connection.aside.park_in(&mut self.spare_aside, parked);
         Some(id)
     }
 

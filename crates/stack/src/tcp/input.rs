@@ -10,7 +10,7 @@ use wire::tcp::{HEADER_LEN, SeqNum, TcpFlags, TcpHeader};
 
 use crate::Discard;
 use crate::config::TcpConfig;
-use crate::ip::{Cast, Delivery};
+use crate::ip::Arrival;
 use crate::tcp::challenge::ChallengeLimit;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::demux::Flow;
@@ -77,39 +77,43 @@ impl From<Discard> for Stop {
 
 impl Tcp {
     /// A segment arrived.
-    pub(crate) fn input(&mut self, now: Instant, context: &mut Context<'_>, delivery: &Delivery<'_>) {
-        if let Err(reason) = self.try_input(now, context, delivery) {
+    pub(crate) fn input(&mut self, now: Instant, context: &mut Context<'_>, arrival: &Arrival<'_>) {
+        if self.input_textless(now, context, arrival) {
+            return;
+        }
+        if let Err(reason) = self.try_input(now, context, arrival) {
             context.net.discard(reason);
         }
     }
 
-    fn try_input(&mut self, now: Instant, context: &mut Context<'_>, delivery: &Delivery<'_>) -> Result<(), Discard> {
-        let segment = delivery.payload();
+    #[inline(never)]
+    fn try_input(&mut self, now: Instant, context: &mut Context<'_>, arrival: &Arrival<'_>) -> Result<(), Discard> {
+        let segment = arrival.segment;
         let mut incoming = Incoming::default();
         let payload = incoming.header.read(segment).map_err(|_| Discard::TcpMalformed)?;
         let header = &incoming.header;
         // RFC 9293 section 3.9.2.3: segments to or from broadcast and multicast addresses are ignored.
-        if delivery.cast != Cast::Unicast || delivery.source.is_multicast() || header.src_port == 0 {
+        if !arrival.unicast || header.src_port == 0 {
             return Err(Discard::TcpNotUnicast);
         }
         let flow = Flow {
-            local: delivery.destination,
-            remote: delivery.source,
+            local: arrival.destination,
+            remote: arrival.source,
             local_port: header.dst_port,
             remote_port: header.src_port,
         };
         let header_len = segment.len() - payload.len();
         incoming.was_syn = header.flags.contains(TcpFlags::SYN);
         incoming.payload = payload;
-        let unverified = !delivery.checksum_verified;
-        let pseudo_sum = || pseudo_header(delivery.source, delivery.destination, Protocol::TCP, segment.len() as u32);
+        let unverified = !arrival.checksum_verified;
+        let pseudo_sum = || pseudo_header(arrival.source, arrival.destination, Protocol::TCP, segment.len() as u32);
 
         let Some(index) = self.demux.find(&self.hasher, &self.connections, &flow) else {
             if unverified && !(pseudo_sum() + sum_segment(segment)).is_valid() {
                 return Err(Discard::TcpChecksum);
             }
             let options = &segment[HEADER_LEN..header_len];
-            return self.on_stray(now, context, delivery, flow, &mut incoming, options);
+            return self.on_stray(now, context, arrival.interface, flow, &mut incoming, options);
         };
         let Some(connection) = self.connections.at_mut(index) else { return Err(Discard::TcpNoConnection) };
 
@@ -129,8 +133,8 @@ impl Tcp {
                 return Err(Discard::TcpChecksum);
             }
         }
-        incoming.segments = segments_of(payload.len(), delivery.segment_size);
-        incoming.marked = ecn::is_marked(delivery.tos);
+        incoming.segments = segments_of(payload.len(), arrival.segment_size);
+        incoming.marked = ecn::is_marked(arrival.tos);
         let before = connection.phase;
         let fast_open = connection.flags.has(Flags::FAST_OPEN);
         let isn = connection.snd.una;
@@ -160,7 +164,7 @@ impl Tcp {
         match outcome {
             Ok(()) => {
                 if expects {
-                    self.expect_more(context.net, delivery, index);
+                    self.expect_more(context.net, arrival.interface, index);
                 }
                 Ok(())
             }

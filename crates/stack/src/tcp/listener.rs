@@ -15,7 +15,6 @@ use crate::Discard;
 use crate::entropy::Key;
 use crate::event::{Event, Events};
 use crate::handle::Table;
-use crate::ip::Delivery;
 use crate::link::InterfaceId;
 use crate::network::Network;
 use crate::ports::{self, BindError};
@@ -215,7 +214,7 @@ impl Tcp {
         &mut self,
         now: Instant,
         context: &mut Context<'_>,
-        delivery: &Delivery<'_>,
+        interface: InterfaceId,
         flow: Flow,
         segment: &mut Incoming<'_>,
         options: &[u8],
@@ -238,12 +237,12 @@ impl Tcp {
             flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::ACK) && !flags.contains(TcpFlags::RST);
         if is_request {
             let above = before.map(|remains| remains.snd_nxt);
-            let request = Request { interface: delivery.interface, flow, above };
+            let request = Request { interface, flow, above };
             if let Some(listener) = self.listeners.find(&flow) {
                 return self.on_request(now, context, request, segment, options, listener);
             }
             // Any-address mode: whatever nobody here listens on is the owner's to decide.
-            if context.net.is_any_address(delivery.interface) {
+            if context.net.is_any_address(interface) {
                 return self.on_unknown_request(now, context, request, segment);
             }
         }
@@ -252,7 +251,7 @@ impl Tcp {
             self.answer_from_time_wait(now, context, &flow, &remains, false);
             return Err(Discard::TcpAfterClose);
         }
-        let outcome = match self.open_cookie(now, delivery.interface, &flow, segment) {
+        let outcome = match self.open_cookie(now, interface, &flow, segment) {
             Ok(half) => return self.complete_handshake(now, context, &half, segment),
             Err(reason @ Discard::TcpBacklog) => return Err(reason),
             Err(reason) => Err(reason),
@@ -380,7 +379,7 @@ impl Tcp {
         let Some(entry) = self.listeners.table.get_mut(listener) else { return };
         entry.queue.push_back(id);
         if !core::mem::replace(&mut entry.told, true) {
-            events.push(Event::Accept(listener));
+            events.push_accept(listener);
         }
     }
 

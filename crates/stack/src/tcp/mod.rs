@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a segment's way in: checksum, look-up, RFC 9293's order of checks | `input` |
 //! | the segment that was expected, and the one like all others, on the short way in and out | `fast_path`, `template` |
+//! | the segment without text that was foreseen, as a FIN or its acknowledgement, on the short way in | `textless` |
 //! | receive coalescing: segments of one batch taken in as one | `train` |
 //! | opening: SYN, SYN-ACK, options | `handshake`, `listener`, `isn` |
 //! | the queue of handshakes that peers have begun | `half_open`, `syn_queue`, `syn_cookies` |
@@ -76,6 +77,7 @@ mod syn_cookies;
 mod syn_queue;
 mod tail_probe;
 mod template;
+mod textless;
 mod time_wait;
 mod timers;
 mod timestamps;
@@ -85,6 +87,7 @@ mod urgent;
 mod urgent_reader;
 mod waiting;
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -111,6 +114,7 @@ use crate::event::{Event, Events, Readiness};
 use crate::handle::{Handle, Table};
 use crate::link::InterfaceId;
 use crate::network::Network;
+use crate::tcp::aside::Aside;
 use crate::tcp::challenge::ChallengeLimit;
 use crate::tcp::connection::{Connection, Flags};
 pub(crate) use crate::tcp::demux::Flow;
@@ -168,6 +172,8 @@ pub(crate) struct Tcp {
     challenge: ChallengeLimit,
     /// Connection requests that wait for the owner's word.
     held: usize,
+    /// What stood beside the connection that was accepted last: memory for the next that comes in.
+    spare_aside: Option<Box<Aside>>,
     /// The settings of the last connection made, which the next one most likely has too.
     options: Arc<SocketOptions>,
     memory: Memory,
@@ -194,6 +200,7 @@ impl Tcp {
             isn: IsnGenerator::new(entropy),
             challenge: ChallengeLimit::new(config.challenge_ack_limit, entropy.fork()),
             held: 0,
+            spare_aside: None,
             options: Arc::new(SocketOptions::default()),
             memory: Memory::new(config.memory_budget),
             train: None,
@@ -207,6 +214,13 @@ impl Tcp {
         !self.ready.is_empty(interface) || self.syn_queue.has_due(interface)
     }
 
+    /// Whether `transmit` would have nothing to do on any interface.
+    #[inline]
+    pub(crate) const fn is_silent(&self) -> bool {
+        self.ready.is_silent() && self.syn_queue.is_silent()
+    }
+
+    #[inline]
     pub(crate) fn next_deadline(&self) -> Instant {
         self.wheel.next_deadline().min(self.time_wait.next_deadline()).min(self.syn_queue.next_deadline(&self.config))
     }

@@ -49,6 +49,12 @@ impl Ready {
         Some(index)
     }
 
+    /// Whether there are none, on whatever interface.
+    #[inline]
+    pub(crate) const fn is_silent(&self) -> bool {
+        self.waiting == 0
+    }
+
     #[inline]
     pub(crate) fn is_empty(&self, interface: InterfaceId) -> bool {
         self.waiting == 0 || self.queues.get(interface.index() as usize).is_none_or(VecDeque::is_empty)

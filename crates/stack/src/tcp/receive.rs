@@ -156,7 +156,7 @@ impl Connection {
     }
 
     /// Step eight: the peer has finished.
-    fn on_fin(&mut self) {
+    pub(super) fn on_fin(&mut self) {
         self.rcv.nxt += 1;
         if self.rcv.edge.before(self.rcv.nxt) {
             self.rcv.edge = self.rcv.nxt;

@@ -76,11 +76,20 @@ pub(crate) struct SynQueue {
     waiting: Vec<List>,
     /// Those whose SYN-ACK is due.
     due: Vec<(InterfaceId, List)>,
+    /// How many these are: most often none, and every call asks.
+    due_len: usize,
 }
 
 impl SynQueue {
     pub(crate) const fn new() -> Self {
-        Self { slots: Vec::new(), free: NONE, table: HashTable::new(), waiting: Vec::new(), due: Vec::new() }
+        Self {
+            slots: Vec::new(),
+            free: NONE,
+            table: HashTable::new(),
+            waiting: Vec::new(),
+            due: Vec::new(),
+            due_len: 0,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -158,8 +167,15 @@ impl SynQueue {
     }
 
     /// Whether any SYN-ACK waits to be sent by `interface`.
+    #[inline]
     pub(crate) fn has_due(&self, interface: InterfaceId) -> bool {
-        !self.table.is_empty() && self.first_due(interface).is_some()
+        self.due_len > 0 && self.first_due(interface).is_some()
+    }
+
+    /// Whether none waits, by whatever interface.
+    #[inline]
+    pub(crate) const fn is_silent(&self) -> bool {
+        self.due_len == 0
     }
 
     /// The first whose SYN-ACK waits to be sent by `interface`.
@@ -178,10 +194,13 @@ impl SynQueue {
     }
 
     /// When the next one has waited long enough.
+    #[inline]
     pub(crate) fn next_deadline(&self, config: &TcpConfig) -> Instant {
-        if self.table.is_empty() {
-            return Instant::NEVER;
-        }
+        if self.table.is_empty() { Instant::NEVER } else { self.first_deadline(config) }
+    }
+
+    #[inline(never)]
+    fn first_deadline(&self, config: &TcpConfig) -> Instant {
         let heads = self.waiting.iter().filter(|list| list.head != NONE);
         heads.map(|list| self.deadline(list.head, config)).min().unwrap_or(Instant::NEVER)
     }
@@ -227,6 +246,7 @@ impl SynQueue {
 
     /// Appends a slot to its list.
     fn link(&mut self, index: u32) {
+        self.due_len += usize::from(self.slots[index as usize].due);
         let list = self.list_of(index);
         let last = core::mem::replace(&mut list.tail, index);
         if last == NONE {
@@ -240,7 +260,8 @@ impl SynQueue {
     }
 
     fn unlink(&mut self, index: u32) {
-        let Slot { next, prev, .. } = self.slots[index as usize];
+        let Slot { next, prev, due, .. } = self.slots[index as usize];
+        self.due_len -= usize::from(due);
         if prev == NONE && next == NONE {
             *self.list_of(index) = EMPTY;
             return;

@@ -177,6 +177,12 @@ impl Train {
 }
 
 impl Tcp {
+    /// Whether any frame could go a shorter way than the whole one: one that a train waits for was predicted, too.
+    #[inline]
+    pub(crate) const fn expects_any(&self) -> bool {
+        !self.demux.predictions.is_empty()
+    }
+
     /// Takes a frame the shortest way that fits it; false, with nothing done, if it must go the whole way.
     #[inline]
     pub(crate) fn input_short(
