@@ -20,7 +20,7 @@ const FEW: usize = 128;
 #[inline]
 pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
     // SAFETY: the caller's promise.
-    unsafe { ptr::copy_nonoverlapping(from, to, len) }
+    unsafe { kernels::copy(from, to, len) }
 }
 
 /// Copies `len` bytes and returns their RFC 1071 sum, the first byte being the upper half of a word.

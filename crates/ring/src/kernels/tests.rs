@@ -41,6 +41,21 @@ fn every_kernel_gives_the_same_copy_and_the_same_sum() {
     }
 }
 
+#[test]
+fn copies_of_any_length_and_alignment_are_whole_and_no_byte_longer() {
+    let from: Vec<u8> = (0..70_000u32).map(|i| ((i * 151) >> 3) as u8).collect();
+    let mut to = vec![0xaa; from.len() + 64];
+    let lengths = (0..1200).chain([1460, 1514, 4095, 4096, 4097, 65_535, 65_536, 65_537]);
+    for (round, len) in lengths.enumerate() {
+        let (from_at, at) = (round % 37, 1 + round % 33);
+        // SAFETY: both have as many bytes.
+        unsafe { super::copy(from[from_at..].as_ptr(), to[at..].as_mut_ptr(), len) };
+        assert_eq!(to[at..at + len], from[from_at..from_at + len], "{len} bytes");
+        assert_eq!((to[at - 1], to[at + len]), (0xaa, 0xaa), "a byte too many of {len}");
+        to[at..at + len].fill(0xaa);
+    }
+}
+
 /// Every word the largest or the smallest, in every lane: more than one part of it at a time would not fit the lanes.
 #[test]
 fn a_long_run_is_summed_in_parts() {
