@@ -32,6 +32,7 @@ mod layout;
 mod memory;
 mod producer;
 mod region;
+mod run;
 mod span;
 mod sync;
 

@@ -11,6 +11,7 @@ use core::ptr::{self, NonNull};
 
 use crate::budget::Budget;
 use crate::header::Entry;
+use crate::run::Run;
 use crate::sync::{AtomicPtr, Ordering};
 
 /// How many times a ring can double, plus one for the first chunk.
@@ -20,15 +21,18 @@ pub(crate) const CHUNKS: usize = 26;
 pub(crate) const FIRST_LOG2: u8 = 12;
 
 /// The chunks of a heap ring. Made by the producer before the first byte, freed by it when the ring is empty, or by
-/// the last half.
+/// the last half. In this order, so that what the producer writes with every segment is apart from what the consumer reads.
+#[repr(C)]
 pub(crate) struct Table {
     /// The size of chunk 0, as a power of two. Does not change while the table lives.
     first_log2: u8,
-    /// Bytes that are on the ring's budget.
-    charged: Cell<usize>,
     /// The current epoch and the one before it, in either order. Written by the producer.
     pub(crate) entries: [Entry; 2],
     chunks: [AtomicPtr<u8>; CHUNKS],
+    /// Bytes that are on the ring's budget.
+    charged: Cell<usize>,
+    /// The producer's.
+    pub(crate) run: Run,
     /// Stands for the bytes in model checking; see [`Shadow`].
     #[cfg(loom)]
     pub(crate) shadow: Shadow,
@@ -38,9 +42,10 @@ impl Table {
     fn new(first_log2: u8) -> Self {
         Self {
             first_log2,
-            charged: Cell::new(0),
             entries: [Entry::new(), Entry::new()],
             chunks: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            charged: Cell::new(0),
+            run: Run::new(),
             #[cfg(loom)]
             shadow: Shadow::new(),
         }
@@ -49,14 +54,15 @@ impl Table {
     /// The chunk of a slot, the offset in it, and the bytes from there to the chunk's end.
     #[inline(always)]
     fn locate(&self, slot: usize) -> (usize, usize, usize) {
-        let first = 1 << self.first_log2;
+        let first_log2 = u32::from(self.first_log2) % usize::BITS;
+        let first = 1 << first_log2;
         if slot < first {
             return (0, slot, first - slot);
         }
-        let index = (usize::BITS - (slot >> self.first_log2).leading_zeros()) as usize;
-        let begin = chunk_begin(self.first_log2, index);
-        let len = chunk_len(self.first_log2, index);
-        (index, slot - begin, begin + len - slot)
+        // Each further chunk begins at a power of two and is as long: the highest bit of the slot.
+        let log2 = slot.ilog2();
+        let begin = 1 << log2;
+        ((log2 - first_log2) as usize + 1, slot - begin, 2 * begin - slot)
     }
 
     /// Asks for the memory of slots `[0, 1 << log2)`; false when the budget has no more.
@@ -115,10 +121,6 @@ impl Table {
         // SAFETY: the caller says the chunk exists, so the pointer is not null and `offset` lies inside of it.
         (unsafe { NonNull::new_unchecked(chunk.add(offset)) }, len)
     }
-}
-
-fn chunk_begin(first_log2: u8, index: usize) -> usize {
-    if index == 0 { 0 } else { 1 << (usize::from(first_log2) + index - 1) }
 }
 
 fn chunk_len(first_log2: u8, index: usize) -> usize {

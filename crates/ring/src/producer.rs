@@ -145,43 +145,67 @@ impl Producer {
 
     /// Copies `bytes` to `offset` behind the published end, not published yet: data that came out of order. Returns
     /// false, and does nothing, if that does not lie wholly within [`Producer::free`], or 4 GiB ahead; no bytes fit anywhere.
-    #[inline]
+    #[inline(always)]
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> bool {
         self.write_span_at(offset, Span::from_slice(bytes))
     }
 
     /// [`Producer::write_at`] for bytes that lie in another ring.
-    #[inline]
+    #[inline(always)]
     pub fn write_span_at(&mut self, offset: usize, span: Span<'_>) -> bool {
+        if let Some(to) = self.next_in_run(offset, span.len()) {
+            // SAFETY: as in `place`, for one piece.
+            unsafe { copy::copy(span.as_ptr(), to.as_ptr(), span.len()) };
+            self.placed_in_piece(offset, span.len());
+            return true;
+        }
+        self.write_span_anywhere(offset, span)
+    }
+
+    /// [`Producer::write_span_at`] where the place has to be found.
+    #[inline(never)]
+    fn write_span_anywhere(&mut self, offset: usize, span: Span<'_>) -> bool {
         if let Some(to) = self.next_piece(offset, span.len()) {
             // SAFETY: as in `place`, for one piece.
             unsafe { copy::copy(span.as_ptr(), to.as_ptr(), span.len()) };
-            #[cfg(loom)]
-            self.shadow(self.tail + offset as u64, span.len());
-            self.ahead = (offset + span.len()) as u32;
+            self.placed_in_piece(offset, span.len());
             return true;
         }
         let Some(at) = self.prepare_at(offset, span.len()) else {
             return false;
         };
-        self.place(at, span);
+        let behind = self.place(at, span);
         self.placed(at, span.len());
+        self.keep_run_behind(at + span.len() as u64, behind);
         true
     }
 
     /// [`Producer::write_at`], returning the RFC 1071 sum of `bytes`, taken in the same pass. None if there is no
     /// room.
-    #[inline]
+    #[inline(always)]
     pub fn write_at_and_sum(&mut self, offset: usize, bytes: &[u8]) -> Option<Sum> {
+        if let Some(to) = self.next_in_run(offset, bytes.len()) {
+            // SAFETY: as in `place`, for one piece.
+            let sum = unsafe { copy::copy_and_sum(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
+            self.placed_in_piece(offset, bytes.len());
+            return Some(sum);
+        }
+        self.write_anywhere_and_sum(offset, bytes)
+    }
+
+    /// [`Producer::write_at_and_sum`] where the place has to be found.
+    #[inline(never)]
+    fn write_anywhere_and_sum(&mut self, offset: usize, bytes: &[u8]) -> Option<Sum> {
         if let Some(to) = self.next_piece(offset, bytes.len()) {
             // SAFETY: as below, for one piece.
             let sum = unsafe { copy::copy_and_sum(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
-            self.ahead = (offset + bytes.len()) as u32;
+            self.placed_in_piece(offset, bytes.len());
             return Some(sum);
         }
         let at = self.prepare_at(offset, bytes.len())?;
         let mut total = Sum::ZERO;
         let mut done = 0;
+        let mut behind = None;
         while done < bytes.len() {
             let (to, run) = self.piece(at + done as u64);
             let len = run.min(bytes.len() - done);
@@ -190,8 +214,11 @@ impl Producer {
             let sum = unsafe { copy::copy_and_sum(bytes[done..].as_ptr(), to.as_ptr(), len) };
             total += if done % 2 == 0 { sum } else { sum.shifted() };
             done += len;
+            // SAFETY: within the piece, or at its end.
+            behind = Some((unsafe { to.add(len) }, run - len));
         }
         self.placed(at, bytes.len());
+        self.keep_run_behind(at + bytes.len() as u64, behind);
         Some(total)
     }
 
@@ -237,6 +264,7 @@ impl Producer {
     /// 64 GiB on the heap and the size of the region in shared memory.
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit.min(1 << self.largest_log2());
+        self.forget_run();
     }
 
     /// Lets the ring's memory be taken from `budget` from now on. The caller has reserved [`Budget::RESERVED`] bytes of it,
@@ -249,6 +277,7 @@ impl Producer {
 
     /// Says that no byte follows those published. From then on the ring takes none.
     pub fn finish(&mut self) {
+        self.forget_run();
         self.state.set(self.state.get() | ENDED);
         // Release: who sees the flag sees the last tail.
         self.header().flags.fetch_or(FINISHED, Ordering::Release);
@@ -348,10 +377,11 @@ impl Producer {
         self.head.set(head);
     }
 
-    /// Copies to a position that is prepared.
+    /// Copies to a position that is prepared. Returns where the piece of the last byte goes on, and for how many bytes.
     #[inline]
-    fn place(&mut self, at: u64, span: Span<'_>) {
+    fn place(&mut self, at: u64, span: Span<'_>) -> Option<(NonNull<u8>, usize)> {
         let mut done = 0;
+        let mut behind = None;
         while done < span.len() {
             let (to, run) = self.piece(at + done as u64);
             let len = run.min(span.len() - done);
@@ -361,7 +391,10 @@ impl Producer {
             #[cfg(loom)]
             self.shadow(at + done as u64, len);
             done += len;
+            // SAFETY: within the piece, or at its end.
+            behind = Some((unsafe { to.add(len) }, run - len));
         }
+        behind
     }
 
     #[cfg(loom)]
@@ -369,6 +402,14 @@ impl Producer {
         // SAFETY: as in `piece`.
         let table = unsafe { &*on_heap(self.header).table.load(Ordering::Relaxed) };
         table.shadow.written(self.slot_of(position).0, len);
+    }
+
+    /// Bytes that `next_in_run` or `next_piece` had a place for, both of which admit nothing further ahead than `ahead` can say.
+    #[inline(always)]
+    fn placed_in_piece(&mut self, offset: usize, len: usize) {
+        #[cfg(loom)]
+        self.shadow(self.tail + offset as u64, len);
+        self.ahead = self.ahead.max((offset + len) as u32);
     }
 
     #[inline]

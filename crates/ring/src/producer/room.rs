@@ -4,13 +4,17 @@ use core::ptr::NonNull;
 
 use super::{Producer, SECOND};
 use crate::budget::Budget;
-use crate::header::{self, Entry, on_heap};
+use crate::header::{self, Entry, Header, on_heap};
 use crate::layout::{ALIGN, Epoch, MAX_LOG2, log2_for};
+use crate::memory::Table;
 use crate::sync::Ordering;
 use crate::{memory, region};
 
 /// How far from slot 0 an empty ring may begin before it is rewound.
 const REWIND_AFTER: u64 = 2048;
+
+/// Bytes at once behind which more are expected. (Model checking keeps to few bytes.)
+const FOLLOWED: usize = if cfg!(loom) { 8 } else { 512 };
 
 impl Producer {
     /// Nothing unread, nothing placed ahead: no byte in the ring is alive.
@@ -127,8 +131,71 @@ impl Producer {
         if end > u64::from(u32::MAX) || (tail - head) + end > room || (from_base >= REWIND_AFTER && drained()) {
             return None;
         }
-        let (to, run) = self.chunk(((from_base + offset as u64) & mask) as usize);
-        (len <= run && ((from_base + offset as u64) & mask) + len as u64 <= mask + 1).then_some(to)
+        let slot = (from_base + offset as u64) & mask;
+        let (to, chunk) = self.chunk(slot as usize);
+        // The first chunk may be larger than the ring.
+        let piece = (chunk as u64).min(mask + 1 - slot);
+        if len as u64 > piece {
+            return None;
+        }
+        // A message has no successor; a segment of a stream has.
+        if len >= FOLLOWED {
+            let room = (room - (tail - head)).min(u64::from(u32::MAX)) - offset as u64;
+            self.keep_run(tail + offset as u64, piece.min(room), to);
+        }
+        Some(to)
+    }
+
+    /// Remembers the memory of the `len` positions from `position` on, at or after the tail: there is room for them.
+    #[inline(always)]
+    fn keep_run(&self, position: u64, len: u64, memory: NonNull<u8>) {
+        if let Some(table) = self.table() {
+            table.run.set(position, len, memory);
+        }
+    }
+
+    /// Remembers what is left of the piece that the last byte before `position` was placed in, as far as there is room.
+    pub(super) fn keep_run_behind(&self, position: u64, piece: Option<(NonNull<u8>, usize)>) {
+        let Some((memory, len)) = piece else { return };
+        let size = 1 << self.log2;
+        let end = (self.head.get() + self.limit_now().min(size)).min(self.tail + u64::from(u32::MAX));
+        // Of an epoch that the consumer has not reached, room and places are looked up each time.
+        if !self.is_pending() && position < end {
+            self.keep_run(position, (len as u64).min(end - position), memory);
+        }
+    }
+
+    /// Where `len` bytes at `offset` behind the published end go, if they lie in the piece that the bytes before them led to.
+    #[inline(always)]
+    pub(super) fn next_in_run(&self, offset: usize, len: usize) -> Option<NonNull<u8>> {
+        let position = self.tail.checked_add(offset as u64)?;
+        // Relaxed: a bound of what is to come, which with one is looked at each time; and whether the consumer has caught up, in
+        // which case the ring may have to be rewound.
+        let Header { grant, head, .. } = self.header();
+        let usual =
+            grant.load(Ordering::Relaxed) == u32::MAX && (offset != 0 || head.load(Ordering::Relaxed) != self.tail);
+        self.table().filter(|_| usual)?.run.find(position, len)
+    }
+
+    /// The mapping or the limit changes.
+    pub(super) fn forget_run(&self) {
+        // Without memory there is no run; and before its end, this is not told from a shared region.
+        if self.log2 != 0
+            && let Some(table) = self.table()
+        {
+            table.run.forget();
+        }
+    }
+
+    /// The chunks of a heap ring that has memory.
+    #[inline(always)]
+    fn table(&self) -> Option<&Table> {
+        if self.region_log2 != 0 {
+            return None;
+        }
+        // SAFETY: our header, on the heap. The table is null or one that lives until we free it, for which no span and no other
+        // use of `self` may be left.
+        unsafe { on_heap(self.header).table.load(Ordering::Relaxed).as_ref() }
     }
 
     /// Makes all positions before `end`, which is at most `room_end()`, have memory. False when there is none left.
@@ -171,6 +238,7 @@ impl Producer {
 
     /// See `layout`, "rewind". Only for a drained ring.
     fn rewind(&mut self, log2: u8) {
+        self.forget_run();
         self.log2 = log2;
         self.start = self.tail;
         self.base = self.tail & !(ALIGN - 1);
@@ -183,6 +251,7 @@ impl Producer {
 
     /// Changes the size so that positions before `end` fit: see `layout`, "stretch" and "append".
     fn grow(&mut self, end: u64) -> bool {
+        self.forget_run();
         let size = 1u64 << self.log2;
         let head = self.head.get();
         if self.is_pending() {
