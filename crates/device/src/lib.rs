@@ -68,7 +68,12 @@ impl TxFrame<'_> {
     /// The frame's length in bytes, headers included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.header.len() + self.payload.iter().map(Span::len).sum::<usize>()
+        let payload_len = match self.payload {
+            // Nearly always; no loop is needed.
+            [span] => span.len(),
+            spans => spans.iter().map(Span::len).sum(),
+        };
+        self.header.len() + payload_len
     }
 
     /// Whether the frame has no bytes at all.
@@ -79,13 +84,17 @@ impl TxFrame<'_> {
 
     /// Gathers the frame into `out`, which must be at least [`len`](Self::len) bytes long; returns the length.
     pub fn copy_to(&self, out: &mut [u8]) -> usize {
-        out[..self.header.len()].copy_from_slice(self.header);
-        let mut at = self.header.len();
-        for span in self.payload {
-            span.copy_to(&mut out[at..at + span.len()]);
-            at += span.len();
+        let (header, mut rest) = out.split_at_mut(self.header.len());
+        header.copy_from_slice(self.header);
+        if let [span] = self.payload {
+            span.copy_to(rest);
+            return self.header.len() + span.len();
         }
-        at
+        for span in self.payload {
+            span.copy_to(rest);
+            rest = &mut rest[span.len()..];
+        }
+        self.len()
     }
 }
 
