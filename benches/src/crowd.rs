@@ -11,7 +11,7 @@ use wire::ipv4::Ipv4Header;
 use wire::protocol::Protocol;
 use wire::tcp::{SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps};
 
-use crate::pair::frames::Port;
+use crate::pair::frames::{Port, Sender};
 
 /// Connections from each of the crowd's addresses.
 const PER_ADDRESS: u32 = 50_000;
@@ -73,20 +73,19 @@ impl Crowd {
                 ..TcpOptions::NONE
             },
         };
-        self.send(port, address, &header, &[]);
+        self.send(port.other_sender(), address, &header, &[]);
     }
 
     /// Answers everything that the host has sent; returns whether there was anything to answer.
     pub(crate) fn answer(&self, port: &mut Port, now_ms: u32) -> bool {
         let mut answered = false;
-        while let Some(frame) = port.take_sent() {
-            answered |= self.answer_frame(port, frame.bytes(), now_ms);
-            port.recycle(frame);
+        while let Some((frame, sender)) = port.take_sent() {
+            answered |= self.answer_frame(sender, frame.bytes(), now_ms);
         }
         answered
     }
 
-    fn answer_frame(&self, port: &mut Port, frame: &[u8], now_ms: u32) -> bool {
+    fn answer_frame(&self, sender: Sender<'_>, frame: &[u8], now_ms: u32) -> bool {
         let Ok((ethernet, packet)) = EthernetHeader::parse(frame) else { return false };
         if ethernet.ethertype != EtherType::IPV4 {
             return false;
@@ -114,15 +113,15 @@ impl Crowd {
                 ..TcpOptions::NONE
             },
         };
-        self.send(port, ip.dst, &ours, if self.echo { text } else { &[] });
+        self.send(sender, ip.dst, &ours, if self.echo { text } else { &[] });
         true
     }
 
-    fn send(&self, port: &mut Port, from: Ipv4Addr, tcp: &TcpHeader, text: &[u8]) {
+    fn send(&self, sender: Sender<'_>, from: Ipv4Addr, tcp: &TcpHeader, text: &[u8]) {
         let ethernet = EthernetHeader { dst: self.station, src: STATION, vlan: None, ethertype: EtherType::IPV4 };
         let ip = Ipv4Header::new(from, self.address, Protocol::TCP, 64, tcp.len() + text.len());
         let len = ethernet.len() + usize::from(ip.total_len);
-        port.deliver(len, |frame| {
+        sender.send(len, None, false, |frame| {
             let mut at = ethernet.emit(frame);
             at += ip.emit(&mut frame[at..]);
             let segment = &mut frame[at..];

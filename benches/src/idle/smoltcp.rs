@@ -76,7 +76,7 @@ fn introduce(port: &mut Port, crowd: &Crowd, address: std::net::Ipv4Addr) {
         dst_addr: EthernetAddress::BROADCAST,
         ethertype: EthernetProtocol::Arp,
     };
-    port.deliver(ethernet.buffer_len() + arp.buffer_len(), |bytes| {
+    port.other_sender().send(ethernet.buffer_len() + arp.buffer_len(), None, false, |bytes| {
         let mut frame = EthernetFrame::new_unchecked(bytes);
         ethernet.emit(&mut frame);
         arp.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));

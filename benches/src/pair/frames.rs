@@ -1,7 +1,5 @@
-//! The wire of an in-memory pair: frames in a queue, in buffers that go back to who sent them. Both contenders' devices
-//! are made of this, so that neither pays for an allocation that the other does not have.
-
-use std::collections::VecDeque;
+//! The wire of an in-memory pair: two rings of frames, whose buffers stay where they are, as a NIC's descriptors do. Both
+//! contenders' devices are made of this, so that neither pays for an allocation or a move that the other does not have.
 
 /// Room for the largest IP packet behind Ethernet's header.
 const BUFFER: usize = 65_535 + 14;
@@ -20,8 +18,35 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    fn new(large: bool) -> Self {
+        let size = if large { BUFFER } else { SMALL_BUFFER };
+        Self { buffer: vec![0; size].into_boxed_slice(), len: 0, segment_size: None, verified: false }
+    }
+
+    #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.buffer[..self.len]
+    }
+}
+
+/// Frames in the order in which they were sent. Those before `written` are filled in, those before `read` were read.
+#[derive(Debug, Default)]
+struct Queue {
+    frames: Vec<Frame>,
+    written: usize,
+    read: usize,
+}
+
+impl Queue {
+    #[inline]
+    fn next(&mut self) -> Option<&Frame> {
+        if self.read == self.written {
+            // From the front again.
+            (self.written, self.read) = (0, 0);
+            return None;
+        }
+        self.read += 1;
+        self.frames.get(self.read - 1)
     }
 }
 
@@ -30,78 +55,64 @@ impl Frame {
 pub(crate) struct Port {
     large: bool,
     /// Frames under way to the other end.
-    out: VecDeque<Frame>,
+    out: Queue,
     /// Frames that arrived.
-    pub arrived: VecDeque<Frame>,
-    /// Frames that arrived and were read: their buffers belong to the other end.
-    spent: Vec<Frame>,
-    /// Buffers of our own that are free.
-    free: Vec<Frame>,
+    arrived: Queue,
 }
 
 /// The part of a port that sends, apart from the part that receives.
 pub(crate) struct Sender<'a> {
     large: bool,
-    out: &'a mut VecDeque<Frame>,
-    free: &'a mut Vec<Frame>,
-}
-
-/// A frame taken in, and where its buffer goes afterwards.
-pub(crate) struct Receipt<'a> {
-    frame: Frame,
-    spent: &'a mut Vec<Frame>,
+    queue: &'a mut Queue,
 }
 
 impl Port {
-    /// Takes a frame that was sent, in place of the other end.
-    pub(crate) fn take_sent(&mut self) -> Option<Frame> {
-        self.out.pop_front()
-    }
-
-    /// Gives back the buffer of a frame that was taken.
-    pub(crate) fn recycle(&mut self, frame: Frame) {
-        self.free.push(frame);
-    }
-
-    /// Lets a frame of `len` bytes arrive, which `write` fills in, in place of the other end.
-    pub(crate) fn deliver(&mut self, len: usize, write: impl FnOnce(&mut [u8])) {
-        let Self { large, arrived, spent, .. } = self;
-        Sender { large: *large, out: arrived, free: spent }.send(len, None, false, write);
-    }
-
     /// A port for frames of 64 KiB, or of MTU 1500.
     pub(crate) fn new(large: bool) -> Self {
-        Self { large, out: VecDeque::new(), arrived: VecDeque::new(), spent: Vec::new(), free: Vec::new() }
+        Self { large, out: Queue::default(), arrived: Queue::default() }
     }
 
-    /// Takes over what the other end has sent, and gives it its buffers back. Returns whether anything came.
-    pub(crate) fn exchange(&mut self, from: &mut Self) -> bool {
-        from.free.append(&mut self.spent);
-        if from.out.is_empty() {
-            return false;
+    /// Takes over what the other end has sent.
+    ///
+    /// # Panics
+    /// If what it had sent before was not all received.
+    #[inline]
+    pub(crate) fn exchange(&mut self, from: &mut Self) {
+        if from.out.written == 0 {
+            return;
         }
-        if self.arrived.is_empty() {
-            std::mem::swap(&mut self.arrived, &mut from.out);
-        } else {
-            self.arrived.append(&mut from.out);
-        }
-        true
+        assert_eq!(self.arrived.read, self.arrived.written, "whoever receives takes all there is");
+        std::mem::swap(&mut self.arrived, &mut from.out);
+        (from.out.written, from.out.read) = (0, 0);
     }
 
+    #[inline]
     pub(crate) fn sender(&mut self) -> Sender<'_> {
-        Sender { large: self.large, out: &mut self.out, free: &mut self.free }
+        Sender { large: self.large, queue: &mut self.out }
     }
 
     /// The next frame that arrived, and the means to answer it.
-    pub(crate) fn receive(&mut self) -> Option<(Receipt<'_>, Sender<'_>)> {
-        let frame = self.arrived.pop_front()?;
-        let Self { large, out, spent, free, .. } = self;
-        Some((Receipt { frame, spent }, Sender { large: *large, out, free }))
+    #[inline]
+    pub(crate) fn receive(&mut self) -> Option<(&Frame, Sender<'_>)> {
+        let frame = self.arrived.next()?;
+        Some((frame, Sender { large: self.large, queue: &mut self.out }))
+    }
+
+    /// In place of the other end: the next frame that was sent, and the means to answer it.
+    pub(crate) fn take_sent(&mut self) -> Option<(&Frame, Sender<'_>)> {
+        let frame = self.out.next()?;
+        Some((frame, Sender { large: self.large, queue: &mut self.arrived }))
+    }
+
+    /// In place of the other end: the means to let a frame arrive.
+    pub(crate) fn other_sender(&mut self) -> Sender<'_> {
+        Sender { large: self.large, queue: &mut self.arrived }
     }
 }
 
 impl Sender<'_> {
     /// Sends a frame of `len` bytes, which `write` fills in.
+    #[inline]
     pub(crate) fn send<R>(
         self,
         len: usize,
@@ -109,24 +120,15 @@ impl Sender<'_> {
         verified: bool,
         write: impl FnOnce(&mut [u8]) -> R,
     ) -> R {
-        let mut frame = self.free.pop().unwrap_or_else(|| {
-            let size = if self.large { BUFFER } else { SMALL_BUFFER };
-            Frame { buffer: vec![0; size].into_boxed_slice(), len: 0, segment_size: None, verified: false }
-        });
+        let Self { large, queue } = self;
+        if queue.written == queue.frames.len() {
+            queue.frames.push(Frame::new(large));
+        }
+        let frame = &mut queue.frames[queue.written];
+        queue.written += 1;
         frame.len = len;
         frame.segment_size = segment_size;
         frame.verified = verified;
-        let result = write(&mut frame.buffer[..len]);
-        self.out.push_back(frame);
-        result
-    }
-}
-
-impl Receipt<'_> {
-    /// Reads the frame, and lets its buffer go.
-    pub(crate) fn read<R>(self, read: impl FnOnce(&Frame) -> R) -> R {
-        let result = read(&self.frame);
-        self.spent.push(self.frame);
-        result
+        write(&mut frame.buffer[..len])
     }
 }

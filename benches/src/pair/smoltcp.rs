@@ -6,7 +6,7 @@ use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 
-use super::frames::{Port, Receipt, Sender};
+use super::frames::{Frame, Port, Sender};
 use super::{Offload, Pair, Setup, is_of_stream, source};
 
 const PORT: u16 = 7;
@@ -225,8 +225,8 @@ impl Device for Ethernet {
     type TxToken<'a> = Outgoing<'a>;
 
     fn receive(&mut self, _now: Instant) -> Option<(Incoming<'_>, Outgoing<'_>)> {
-        let (receipt, sender) = self.port.receive()?;
-        Some((Incoming(receipt), Outgoing { sender, segment_size: None }))
+        let (frame, sender) = self.port.receive()?;
+        Some((Incoming(frame), Outgoing { sender, segment_size: None }))
     }
 
     fn transmit(&mut self, _now: Instant) -> Option<Outgoing<'_>> {
@@ -249,11 +249,11 @@ impl Device for Ethernet {
 }
 
 /// A frame that arrived.
-pub(crate) struct Incoming<'a>(Receipt<'a>);
+pub(crate) struct Incoming<'a>(&'a Frame);
 
 impl phy::RxToken for Incoming<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
-        self.0.read(|frame| read(frame.bytes()))
+        read(self.0.bytes())
     }
 }
 

@@ -10,7 +10,7 @@ use stack::{Config, Event, Instant, Stack};
 use wire::cidr::Cidr;
 use wire::ethernet::MacAddr;
 
-use super::frames::{Port, Receipt};
+use super::frames::Port;
 use super::{Offload, Pair, Setup, is_of_stream, source};
 
 const PORT: u16 = 7;
@@ -298,18 +298,12 @@ impl Device for Ethernet {
     fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&RxFrame<'_>)) -> usize {
         let mut taken = 0;
         while taken < budget
-            && let Some((receipt, _)) = self.port.receive()
+            && let Some((frame, _)) = self.port.receive()
         {
             taken += 1;
-            hand_in(receipt, input);
+            let checksum = if frame.verified { RxChecksum::Verified } else { RxChecksum::Unverified };
+            input(&RxFrame { bytes: frame.bytes(), checksum, segment_size: frame.segment_size });
         }
         taken
     }
-}
-
-fn hand_in(receipt: Receipt<'_>, input: &mut dyn FnMut(&RxFrame<'_>)) {
-    receipt.read(|frame| {
-        let checksum = if frame.verified { RxChecksum::Verified } else { RxChecksum::Unverified };
-        input(&RxFrame { bytes: frame.bytes(), checksum, segment_size: frame.segment_size });
-    });
 }
