@@ -153,6 +153,9 @@ impl Events {
     /// Something has happened to a connection.
     #[inline]
     pub(crate) fn push_tcp(&mut self, id: ConnectionId) {
+        if self.queue.len() == self.queue.capacity() {
+            self.make_room();
+        }
         self.queue.push_back(Entry::Tcp(id));
     }
 
@@ -160,6 +163,11 @@ impl Events {
     #[inline]
     pub(crate) fn push_accept(&mut self, id: ListenerId) {
         self.queue.push_back(Entry::Accept(id));
+    }
+
+    #[inline(never)]
+    fn make_room(&mut self) {
+        self.queue.reserve(1);
     }
 
     #[inline]

@@ -161,9 +161,18 @@ impl Stack {
     #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
         self.end_train();
-        if self.events.is_empty() { None } else { self.next_event() }
+        if self.events.is_empty() {
+            return None;
+        }
+        while let Some(id) = self.events.take_tcp() {
+            if let Some(news) = self.tcp.take_news(id) {
+                return Some(Event::Tcp(id, news));
+            }
+        }
+        self.next_event()
     }
 
+    #[inline(never)]
     fn next_event(&mut self) -> Option<Event> {
         loop {
             if let Some(id) = self.events.take_tcp() {
@@ -203,16 +212,21 @@ impl Stack {
     }
 
     #[inline]
-    fn end_train(&mut self) {
+    pub(crate) fn end_train(&mut self) {
         if self.tcp.has_train() {
-            let (tcp, mut context) = self.tcp_parts();
-            tcp.end_train(&mut context);
+            self.end_that_train();
         }
+    }
+
+    #[inline(never)]
+    fn end_that_train(&mut self) {
+        let (tcp, mut context) = self.tcp_parts();
+        tcp.end_train(&mut context);
     }
 
     /// As [`tcp_context`](Self::tcp_context), for the next frame, which may belong to the train.
     #[inline]
-    fn tcp_parts(&mut self) -> (&mut Tcp, Context<'_>) {
+    pub(crate) fn tcp_parts(&mut self) -> (&mut Tcp, Context<'_>) {
         let Self { tcp, net, events, entropy, .. } = self;
         (tcp, Context { net, events, entropy })
     }

@@ -118,15 +118,25 @@ impl Stack {
     }
 
     /// The application has written into its send ring, or finished it: then a FIN follows the last byte.
+    #[inline]
     pub fn tcp_wrote(&mut self, now: Instant, connection: ConnectionId) {
-        let (tcp, _) = self.tcp_context();
-        let Some(entry) = tcp.connections.get_mut(connection) else { return };
-        if entry.may_say_at_once() {
+        self.end_train();
+        let tcp = &mut self.tcp;
+        if let Some(entry) = tcp.connections.get_mut(connection)
+            && entry.may_say_at_once()
+        {
             // What there is to send is planned when the device asks for it, and what follows from it then.
             entry.restart_if_idle(now, &tcp.config);
             tcp.ready.enter(entry, connection.index());
             return;
         }
+        self.take_in_what_was_written(now, connection);
+    }
+
+    #[inline(never)]
+    fn take_in_what_was_written(&mut self, now: Instant, connection: ConnectionId) {
+        let tcp = &mut self.tcp;
+        let Some(entry) = tcp.connections.get_mut(connection) else { return };
         if entry.may_finish_at_once() {
             entry.restart_if_idle(now, &tcp.config);
             entry.flags.set(Flags::FINISHED);
@@ -176,14 +186,23 @@ impl Stack {
     }
 
     /// The application has read from its receive ring: the window may open.
+    #[inline]
     pub fn tcp_read(&mut self, now: Instant, connection: ConnectionId) {
-        let (tcp, mut context) = self.tcp_context();
+        self.end_train();
+        let tcp = &self.tcp;
+        if let Some(entry) = tcp.connections.get(connection)
+            && !entry.has_read_little(&tcp.config, &tcp.memory.budget)
+        {
+            self.take_in_what_was_read(now, connection);
+        }
+    }
+
+    #[inline(never)]
+    fn take_in_what_was_read(&mut self, now: Instant, connection: ConnectionId) {
+        let (tcp, mut context) = self.tcp_parts();
         let Some(entry) = tcp.connections.get_mut(connection) else { return };
         let before = entry.phase;
         if matches!(before, Phase::Closed | Phase::TimeWait) {
-            return;
-        }
-        if entry.has_read_little(&tcp.config, &tcp.memory.budget) {
             return;
         }
         entry.resize_receive_buffer(now, &tcp.config, &tcp.memory.budget);

@@ -33,8 +33,17 @@ impl Ready {
         }
     }
 
+    #[inline]
     fn push(&mut self, interface: InterfaceId, index: u32) {
         self.waiting += 1;
+        match self.queues.get_mut(interface.index() as usize) {
+            Some(queue) if queue.len() < queue.capacity() => queue.push_back(index),
+            _ => self.make_room_and_push(interface, index),
+        }
+    }
+
+    #[inline(never)]
+    fn make_room_and_push(&mut self, interface: InterfaceId, index: u32) {
         self.queue(interface).push_back(index);
     }
 

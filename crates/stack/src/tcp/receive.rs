@@ -189,13 +189,20 @@ impl Connection {
     #[inline]
     pub(crate) fn has_read_little(&self, config: &TcpConfig, budget: &Budget) -> bool {
         let limit = self.rcv.limit;
-        limit - self.receive_window().min(limit) < (limit / 2).min(self.segment_size())
+        self.holds_most(self.receive_window())
             && !self.deadlines.ack.is_never()
             && limit >= self.receive_start(config)
             && self.aside.measurement().is_none()
             && !self.flags.has(Flags::ACK_NOW.and(Flags::READ_SHUT))
             && !memory::is_short(budget)
             && !self.is_corrupt()
+    }
+
+    /// Whether the peer holds so much of the window that even all of it would be no step worth telling (`window_step`).
+    #[inline]
+    fn holds_most(&self, held: u32) -> bool {
+        let limit = self.rcv.limit;
+        limit.saturating_sub(held) < (limit / 2).min(self.segment_size())
     }
 
     /// Bytes that can be taken now.
@@ -227,6 +234,17 @@ impl Connection {
     /// The window field of the next segment, and the right edge that it promises.
     #[inline]
     pub(crate) fn offer_window(&self) -> (u16, wire::tcp::SeqNum) {
+        let held = self.receive_window();
+        if self.holds_most(held) && held & ((1 << self.rcv.scale) - 1) == 0 && held >> self.rcv.scale <= 65_535 {
+            // However much room there is, the edge stays, and the field says exactly that.
+            return ((held >> self.rcv.scale) as u16, self.rcv.edge);
+        }
+        self.offer_anew()
+    }
+
+    /// [`offer_window`](Self::offer_window) where the edge may move.
+    #[inline(never)]
+    fn offer_anew(&self) -> (u16, wire::tcp::SeqNum) {
         let room = self.room();
         let window = self.receive_window() + self.window_step(room);
         let scale = self.rcv.scale;
