@@ -29,6 +29,7 @@ use crate::ip::path_mtu::PathMtus;
 use crate::ip::reassembly::{Reassembler, ReassemblyId};
 use crate::ip::route::KnownPath;
 use crate::ip::routes::Routes;
+use crate::link::flow_headers::FlowHeaderCache;
 use crate::link::hot_path::HotPaths;
 use crate::link::neighbors::{Forwarder, NeighborId, Neighbors};
 use crate::link::queue::BufferPool;
@@ -166,6 +167,7 @@ pub(crate) struct Network {
     /// Grows with every change of an interface, address, route, neighbour or path MTU: what was derived from them is stale.
     pub generation: u64,
     pub hot_paths: HotPaths,
+    pub flow_headers: FlowHeaderCache,
     pub known_paths: [Cell<Option<KnownPath>>; 2],
     /// The addresses of the last TCP segment that was taken.
     pub judged: Option<Judged>,
@@ -199,6 +201,7 @@ impl Network {
             default_hop_limit: config.default_hop_limit,
             generation: 1,
             hot_paths: HotPaths::new(),
+            flow_headers: FlowHeaderCache::default(),
             known_paths: [Cell::new(None), Cell::new(None)],
             judged: None,
             forwarder: None,

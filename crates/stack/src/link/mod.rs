@@ -8,6 +8,7 @@
 
 pub(crate) mod acd;
 mod arp;
+pub(crate) mod flow_headers;
 pub(crate) mod hot_path;
 pub(crate) mod input;
 pub(crate) mod interface;

@@ -60,7 +60,7 @@ pub(crate) enum Plainly {
 pub(crate) struct Headers {
     bytes: [u8; TCP],
     /// The sum of the IPv4 header as it stands here.
-    ip_sum: Sum,
+    pub(super) ip_sum: Sum,
     /// The sum of the pseudo-header without the length.
     pseudo_sum: Sum,
 }

@@ -180,7 +180,7 @@ impl Connection {
         let Feedback { ack, una, nxt, .. } = *feedback;
         let alone = ack == nxt && feedback.blocks.is_empty() && !feedback.echo && feedback.may_be_short;
         if alone && self.flags.has(Flags::LONE) {
-            self.on_lone_ack(env, ack);
+            self.on_lone_ack_apart(env, ack);
             return;
         }
         self.end_solitude();
@@ -213,7 +213,7 @@ impl Connection {
     }
 
     /// Something new was acknowledged.
-    #[inline]
+    #[inline(always)]
     pub(super) fn on_new_ack(&mut self, env: &mut Env<'_>, ack: SeqNum) {
         let fin_acked = self.fin().is_some_and(|fin| ack.after(fin));
         let freed = ack - self.snd.una - u32::from(fin_acked);

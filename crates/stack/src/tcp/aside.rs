@@ -37,6 +37,7 @@ pub(crate) struct Aside {
 }
 
 impl Aside {
+    #[inline]
     fn is_bare(&self) -> bool {
         self.parked.is_none() && self.has_parked_alone()
     }
@@ -93,6 +94,12 @@ impl Shelf {
     #[inline]
     pub(crate) const fn is_in_use(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// Whether nothing stands here but the ledger.
+    #[inline(always)]
+    pub(crate) fn has_ledger_alone(&self) -> bool {
+        self.0.as_ref().is_none_or(|aside| aside.is_bare())
     }
 
     #[inline]

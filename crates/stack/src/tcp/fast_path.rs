@@ -133,7 +133,7 @@ impl Predictions {
 }
 
 /// What an expected segment leaves to be done.
-enum Effect {
+pub(super) enum Effect {
     /// Nothing.
     Text,
     /// An acknowledgement is owed now.
@@ -147,14 +147,14 @@ enum Effect {
 }
 
 /// A frame whose headers are as expected.
-struct Expected<'f> {
-    seq: SeqNum,
-    ack: SeqNum,
-    window: u16,
-    timestamps: Option<TimestampsOption>,
+pub(super) struct Expected<'f> {
+    pub seq: SeqNum,
+    pub ack: SeqNum,
+    pub window: u16,
+    pub timestamps: Option<TimestampsOption>,
     /// TCP's header and the payload.
     segment: &'f [u8],
-    payload: &'f [u8],
+    pub payload: &'f [u8],
     /// The connection's slot.
     index: u32,
     /// The prediction's.
@@ -215,7 +215,7 @@ impl<'f> Expected<'f> {
     }
 
     /// The sum of pseudo-header and header.
-    #[inline]
+    #[inline(always)]
     fn header_sum(&self) -> Sum {
         let pseudo = self.pseudo_sum.add_u16(self.segment.len() as u16);
         let header = match (self.timestamps, self.segment.first_chunk(), self.segment.first_chunk()) {
@@ -250,7 +250,12 @@ impl Tcp {
         let index = expected.index;
         let Some((id, connection)) = self.connections.named_at(index) else { return false };
         let mut env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
-        let Some(effect) = connection.take_expected(&mut env, frame, &expected) else { return false };
+        let effect = if connection.awaits_answer(now, &expected) {
+            connection.take_answer(&mut env, frame, &expected, index, &mut self.wheel)
+        } else {
+            connection.take_expected(&mut env, frame, &expected)
+        };
+        let Some(effect) = effect else { return false };
         if let Some(link) = context.net.interfaces.get_mut(interface) {
             link.stats.rx_packets += 1;
             link.stats.rx_bytes += frame.bytes.len() as u64;
@@ -349,22 +354,31 @@ impl Connection {
             && (len > 0 || expected.ack != una)
             && self.aside.reassembly().is_none()
             && (self.flags.has(Flags::CALM) || self.recovery.as_ref().is_none_or(|recovery| recovery.is_untroubled()))
-            && match expected.timestamps {
-                // RFC 7323 section 3.2: every segment has the option, or none.
-                Some(option) => self.timestamps.is_agreed() && !self.timestamps.is_old(now, option.value),
-                None => !self.timestamps.is_agreed(),
-            }
+            && self.may_have(now, expected.timestamps)
+    }
+
+    /// Whether a segment may have these timestamps, or none.
+    #[inline]
+    pub(super) fn may_have(&self, now: Instant, timestamps: Option<TimestampsOption>) -> bool {
+        match timestamps {
+            // RFC 7323 section 3.2: every segment has the option, or none.
+            Some(option) => self.timestamps.is_agreed() && !self.timestamps.is_old(now, option.value),
+            None => !self.timestamps.is_agreed(),
+        }
     }
 
     /// Puts the text where it belongs, not published yet, and checks the sum in the same pass.
-    #[inline]
-    fn store_expected(&mut self, frame: &RxFrame<'_>, expected: &Expected<'_>) -> bool {
+    #[inline(always)]
+    pub(super) fn store_expected(&mut self, frame: &RxFrame<'_>, expected: &Expected<'_>) -> bool {
         let payload = expected.payload;
         if frame.checksum != RxChecksum::Unverified {
             return payload.is_empty() || self.receive.write_at(0, payload);
         }
         let payload_sum = if payload.is_empty() { Some(Sum::ZERO) } else { self.receive.write_at_and_sum(0, payload) };
-        payload_sum.is_some_and(|payload_sum| (expected.header_sum() + payload_sum).is_valid())
+        match payload_sum {
+            Some(payload_sum) => (expected.header_sum() + payload_sum).is_valid(),
+            None => false,
+        }
     }
 
     /// Takes the segment if it is foreseen and its checksum is right, doing what [`on_segment`](Self::on_segment) would do.
@@ -379,7 +393,7 @@ impl Connection {
         let mut sends_more = self.update_window(seq, ack, window);
         if ack.after(self.snd.una) {
             if self.flags.has(Flags::LONE) && ack == self.snd.nxt {
-                self.on_lone_ack(env, ack);
+                self.on_lone_ack_apart(env, ack);
             } else {
                 self.on_untroubled_ack(env, ack, timestamps);
             }

@@ -10,7 +10,7 @@
 //!
 //! A FIN that is all a connection ever sent needs no scoreboard either, and none is made for it.
 //!
-//! `template` sends a lone segment, `fast_path` and `acknowledge` see it answered.
+//! `message` and `template` send a lone segment, `message`, `fast_path` and `acknowledge` see it answered.
 
 use wire::tcp::SeqNum;
 
@@ -76,10 +76,22 @@ impl Connection {
         self.last_sent.after_nanos(patience).min(self.deadlines.retransmit)
     }
 
-    /// All of a lone segment is acknowledged: what `Recovery::on_feedback_in_order` comes to for it.
-    #[inline]
+    /// All of a lone segment is acknowledged.
+    #[inline(never)]
+    pub(super) fn on_lone_ack_apart(&mut self, env: &mut Env<'_>, ack: SeqNum) {
+        self.on_lone_ack(env, ack);
+    }
+
+    /// The same where it is called.
+    #[inline(always)]
     pub(super) fn on_lone_ack(&mut self, env: &mut Env<'_>, ack: SeqNum) {
-        let now = env.now;
+        self.measure_lone_ack(env.now, ack);
+        self.on_new_ack(env, ack);
+    }
+
+    /// What `Recovery::on_feedback_in_order` comes to for a lone segment that is acknowledged.
+    #[inline(always)]
+    pub(super) fn measure_lone_ack(&mut self, now: Instant, ack: SeqNum) {
         self.flags.clear(Flags::LONE);
         let (sent_at, flight) = (self.last_sent, self.flight());
         if let Some(recovery) = &mut self.recovery
@@ -93,6 +105,5 @@ impl Connection {
             self.congestion.on_ack(&Ack { now, acked: flight, flight, mss, rtt, srtt, una: ack, nxt: ack });
         }
         self.rtt.sample_nanos(now.as_nanos().saturating_sub(sent_at.as_nanos()));
-        self.on_new_ack(env, ack);
     }
 }

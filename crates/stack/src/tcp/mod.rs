@@ -56,6 +56,7 @@ mod ledger;
 mod listener;
 mod lone;
 mod memory;
+mod message;
 mod options;
 mod output;
 mod pacing;
@@ -323,7 +324,6 @@ impl Tcp {
     }
 
     /// What happened to a connection for which an event stood in the queue; `None` if it is gone or nothing did.
-    #[inline]
     pub(crate) fn take_news(&mut self, id: ConnectionId) -> Option<Readiness> {
         let connection = self.connections.get_mut(id)?;
         connection.flags.clear(Flags::EVENT_QUEUED);

@@ -378,6 +378,13 @@ impl Connection {
         false
     }
 
+    /// [`after_output`](Self::after_output) where a lone segment was all there was to send.
+    #[inline]
+    fn after_lone_output(&mut self, now: Instant, index: u32, wheel: &mut Wheel<u32>) {
+        self.arm(index, wheel);
+        self.note_all_sent(now);
+    }
+
     /// The part of [`prepare`](Self::prepare) for a connection whose stream may have to wait: where it does, and nothing on
     /// the way could bring it a window, the timer that will probe for one is set.
     fn prepare_to_send(&mut self, now: Instant, config: &TcpConfig) -> bool {
@@ -508,55 +515,87 @@ impl Tcp {
             return false;
         }
         while let Some(index) = self.ready.pop(interface) {
-            let Some(connection) = self.connections.at_mut(index) else { continue };
+            let Some((id, connection)) = self.connections.named_at(index) else { continue };
             connection.flags.clear(Flags::QUEUED);
             if connection.interface != interface || connection.flags.has(Flags::RESOLVING) {
                 continue;
             }
-            let Some(plan) = connection.plan() else {
-                // Nothing, but timers may be in want of it.
-                connection.prepare(now, index, &self.config, &mut self.wheel);
-                continue;
-            };
-            let transmitted = match connection.send_plain(now, context.net, device, plan, &self.config) {
-                Plainly::Sent if !connection.send.is_poisoned() => {
-                    // The usual case.
-                    if connection.after_output(now, index, &self.config, &mut self.wheel) {
-                        self.ready.enter(connection, index);
+            if let Some(len) = connection.lone_text(&self.config) {
+                match connection.send_lone(now, context.net, device, id.to_bits(), len, &self.config) {
+                    Plainly::Sent => {
+                        connection.after_lone_output(now, index, &mut self.wheel);
+                        continue;
                     }
-                    continue;
-                }
-                Plainly::Sent => Transmitted::Sent,
-                Plainly::DeviceFull => Transmitted::DeviceFull,
-                Plainly::NotSo => connection.send_segment(now, context.net, device, plan, &self.config),
-            };
-            match transmitted {
-                Transmitted::Sent if connection.send.is_poisoned() => {
-                    let id = self.connections.handle_at(index);
-                    id.into_iter().for_each(|id| self.end(now, context, id, TcpError::Corrupt));
-                }
-                Transmitted::Sent => self.after_output(now, index),
-                Transmitted::Partly(_) => {
-                    self.after_output(now, index);
-                    self.enqueue(index);
-                    return false;
-                }
-                Transmitted::DeviceFull => {
-                    connection.flags.set(Flags::QUEUED);
-                    self.ready.push_front(interface, index);
-                    return false;
-                }
-                Transmitted::Resolving(next_hop) => {
-                    connection.flags.set(Flags::RESOLVING);
-                    let waiting = self.resolving.entry((interface, next_hop)).or_default();
-                    if let Some(id) = self.connections.handle_at(index) {
-                        waiting.push(id);
+                    Plainly::DeviceFull => {
+                        connection.flags.set(Flags::QUEUED);
+                        self.ready.push_front(interface, index);
+                        return false;
                     }
-                    // The retransmission timer runs while the neighbour is sought, so that the wait has an end.
-                    self.after_output(now, index);
+                    Plainly::NotSo => {}
                 }
-                Transmitted::Unreachable => self.on_unreachable(now, context, index, plan),
             }
+            if !self.transmit_planned(now, context, interface, device, index) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Sends what the connection in slot `index`, which was taken out of the queue, has to send next; false when the device is
+    /// full.
+    #[inline(never)]
+    fn transmit_planned(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        interface: InterfaceId,
+        device: &mut dyn Device,
+        index: u32,
+    ) -> bool {
+        let Some(connection) = self.connections.at_mut(index) else { return true };
+        let Some(plan) = connection.plan() else {
+            // Nothing, but timers may be in want of it.
+            connection.prepare(now, index, &self.config, &mut self.wheel);
+            return true;
+        };
+        let transmitted = match connection.send_plain(now, context.net, device, plan, &self.config) {
+            Plainly::Sent if !connection.send.is_poisoned() => {
+                // The usual case.
+                if connection.after_output(now, index, &self.config, &mut self.wheel) {
+                    self.ready.enter(connection, index);
+                }
+                return true;
+            }
+            Plainly::Sent => Transmitted::Sent,
+            Plainly::DeviceFull => Transmitted::DeviceFull,
+            Plainly::NotSo => connection.send_segment(now, context.net, device, plan, &self.config),
+        };
+        match transmitted {
+            Transmitted::Sent if connection.send.is_poisoned() => {
+                let id = self.connections.handle_at(index);
+                id.into_iter().for_each(|id| self.end(now, context, id, TcpError::Corrupt));
+            }
+            Transmitted::Sent => self.after_output(now, index),
+            Transmitted::Partly(_) => {
+                self.after_output(now, index);
+                self.enqueue(index);
+                return false;
+            }
+            Transmitted::DeviceFull => {
+                connection.flags.set(Flags::QUEUED);
+                self.ready.push_front(interface, index);
+                return false;
+            }
+            Transmitted::Resolving(next_hop) => {
+                connection.flags.set(Flags::RESOLVING);
+                let waiting = self.resolving.entry((interface, next_hop)).or_default();
+                if let Some(id) = self.connections.handle_at(index) {
+                    waiting.push(id);
+                }
+                // The retransmission timer runs while the neighbour is sought, so that the wait has an end.
+                self.after_output(now, index);
+            }
+            Transmitted::Unreachable => self.on_unreachable(now, context, index, plan),
         }
         true
     }

@@ -1,0 +1,165 @@
+//! Requests and responses: a message that goes out alone, and comes in as the answer to one.
+//!
+//! Where two ends talk in turns, every segment is the same: all that was written, while nothing is in flight; or text in
+//! order that acknowledges all there is. Then next to nothing is left to decide, and what `output`, `template`, `fast_path`
+//! and `acknowledge` would find in as many looks is found in one. **Where a condition fails nothing has happened, and they do
+//! it**, with the same result: `crates/sim/tests/tcp_lone.rs` and `tcp_fast_path.rs` run both against each other.
+
+use device::{Device, RxFrame};
+use wire::tcp::TcpFlags;
+
+use crate::config::TcpConfig;
+use crate::event::Readiness;
+use crate::link::flow_headers::Message;
+use crate::link::template::Plainly;
+use crate::network::Network;
+use crate::tcp::connection::{Connection, Flags};
+use crate::tcp::fast_path::{Effect, Expected};
+use crate::tcp::input::Env;
+use crate::tcp::output::{Kind, OWED, Plan};
+use crate::tcp::phase::Phase;
+use crate::time::Instant;
+use crate::timers::Wheel;
+
+/// So little text leaves every measurement of a stream as it is (`buffers`, `train`).
+const MESSAGE: usize = 536;
+
+impl Connection {
+    /// The length of all that waits, if it goes as a lone segment and nothing else is to be decided: what `plan` and
+    /// [`goes_alone`](Self::goes_alone) come to for a request or a response, asked at once.
+    #[inline(always)]
+    pub(super) fn lone_text(&self, config: &TcpConfig) -> Option<u32> {
+        const UNUSUAL: Flags = Flags::FINISHED
+            .and(Flags::FIN_SENT)
+            .and(Flags::PROBE_DUE)
+            .and(Flags::SYN_DUE)
+            .and(Flags::KEEP_ALIVE_DUE)
+            .and(Flags::PERSISTING)
+            .and(Flags::PACED)
+            .and(Flags::URGENT)
+            .and(Flags::ECN);
+        let undisturbed = self.flags.has(Flags::CALM)
+            && !self.flags.has(UNUSUAL)
+            && self.flight() == 0
+            && self.phase == Phase::Established
+            && config.fast_path
+            && self.duplicate_acks_owed == 0
+            && self.aside.has_ledger_alone();
+        if !undisturbed {
+            return None;
+        }
+        let len = self.send.len();
+        let most = self.segment_size().min(self.snd.wnd).min(self.congestion.window());
+        (len > 0 && len <= most as usize).then_some(len as u32)
+    }
+
+    /// Sends it from the template, and takes note of it.
+    #[inline(always)]
+    pub(super) fn send_lone(
+        &mut self,
+        now: Instant,
+        net: &mut Network,
+        device: &mut dyn Device,
+        name: u64,
+        len: u32,
+        config: &TcpConfig,
+    ) -> Plainly {
+        let Some(text) = self.send.span(0, len as usize) else { return Plainly::NotSo };
+        let (window, edge) = self.offer_window();
+        let (tos, hop_limit) = (self.tos(false), self.options.hop_limit);
+        let message = Message {
+            name,
+            interface: self.interface,
+            hop_limit,
+            tos,
+            seq: self.snd.nxt,
+            ack: self.rcv.nxt,
+            // RFC 9293 section 3.9.1.2: it is the end of what was written.
+            flags: TcpFlags::ACK | TcpFlags::PSH,
+            window,
+            timestamps: self.timestamps.is_agreed().then(|| self.timestamps.option(now)),
+            text,
+        };
+        let became = net.transmit_message(device, &message);
+        if became == Plainly::NotSo {
+            net.learn_flow(name, self.interface, &self.flow, tos, hop_limit);
+        }
+        if became == Plainly::Sent {
+            // No block and no duplicate waits to be told.
+            self.flags.clear(Flags::ACK_NOW);
+            self.deadlines.ack = Instant::NEVER;
+            self.rcv.acked = self.rcv.nxt;
+            self.rcv.edge = self.rcv.edge.later(edge);
+            let plan = Plan { kind: Kind::Text, seq: self.snd.nxt, len, fin: false };
+            self.on_lone_sent(now, plan, config);
+        }
+        became
+    }
+
+    /// Whether a segment that is as expected brings a message, in order, and acknowledges the one that it answers.
+    #[inline(always)]
+    pub(super) fn awaits_answer(&self, now: Instant, expected: &Expected<'_>) -> bool {
+        const UNUSUAL: Flags = OWED
+            .and(Flags::FINISHED)
+            .and(Flags::FIN_SENT)
+            .and(Flags::PROBE_DUE)
+            .and(Flags::PERSISTING)
+            .and(Flags::ORPHANED)
+            .and(Flags::READ_SHUT);
+        let len = expected.payload.len();
+        self.flags.has(Flags::LONE)
+            && !self.flags.has(UNUSUAL)
+            && self.phase == Phase::Established
+            && expected.seq == self.rcv.nxt
+            && expected.ack == self.snd.nxt
+            && len.wrapping_sub(1) < MESSAGE - 1
+            && len <= self.receive_window() as usize
+            && self.may_have(now, expected.timestamps)
+            && self.aside.has_ledger_alone()
+    }
+
+    /// Takes it in, as [`take_expected`](Self::take_expected) would, and puts the timers right.
+    #[inline(never)]
+    pub(super) fn take_answer(
+        &mut self,
+        env: &mut Env<'_>,
+        frame: &RxFrame<'_>,
+        expected: &Expected<'_>,
+        index: u32,
+        wheel: &mut Wheel<u32>,
+    ) -> Option<Effect> {
+        if !self.store_expected(frame, expected) {
+            return None;
+        }
+        let &Expected { seq, ack, window, timestamps, payload, .. } = expected;
+        let now = env.now;
+        self.last_heard = now;
+        self.update_window(seq, ack, window);
+        self.measure_lone_ack(now, ack);
+        let answered = self.flight();
+        // What `on_new_ack` comes to where nothing stays in flight and there is no FIN.
+        self.send.consume(answered as usize);
+        self.snd.una = ack;
+        self.probes = 0;
+        self.deadlines.retransmit = Instant::NEVER;
+        self.unanswered_since = Instant::NEVER;
+        self.resize_send_buffer(env.budget);
+        let unsent = self.send.len();
+        self.tell(if unsent == 0 { Readiness::WRITABLE | Readiness::DRAINED } else { Readiness::WRITABLE });
+        if let Some(option) = timestamps {
+            // RFC 7323 section 4.3 (2).
+            self.timestamps.update(now, option.value, seq, self.rcv.acked);
+        }
+        self.on_text_in_order(env, payload.len() as u32, super::input::segments_of(payload.len(), frame.segment_size));
+        if self.is_corrupt() {
+            return Some(Effect::Corrupt);
+        }
+        if unsent == 0 && self.flags.has(Flags::CALM) && !self.flags.has(Flags::ACK_NOW) {
+            // What `prepare` comes to.
+            self.arm(index, wheel);
+            self.note_idle(now);
+            return Some(Effect::Text);
+        }
+        Some(if self.prepare(now, index, env.config, wheel) { Effect::Acknowledge } else { Effect::Text })
+    }
+}
