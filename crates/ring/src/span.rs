@@ -76,6 +76,17 @@ impl<'a> Span<'a> {
         unsafe { Self::from_raw(self.pointer.add(begin), end - begin) }
     }
 
+    /// The first `mid` bytes, and the rest.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    #[inline]
+    pub fn split_at(&self, mid: usize) -> (Self, Self) {
+        assert!(mid <= self.len, "span of {} split at {mid}", self.len);
+        // SAFETY: both lie within memory that is readable as long as `'a` lasts.
+        unsafe { (Self::from_raw(self.pointer, mid), Self::from_raw(self.pointer.add(mid), self.len - mid)) }
+    }
+
     /// Copies all bytes to the beginning of `to`.
     ///
     /// # Panics

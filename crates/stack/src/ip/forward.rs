@@ -16,7 +16,7 @@ use crate::Instant;
 use crate::discard::Discard;
 use crate::link::InterfaceId;
 use crate::link::input::LinkReceived;
-use crate::link::offload::{Cursor, Offloads, Sink, Train};
+use crate::link::offload::{Offloads, Sink, Train};
 use crate::link::output::Hop;
 use crate::link::queue::Class;
 use crate::network::{Network, Path, Unroutable};
@@ -130,8 +130,6 @@ impl Network {
             payload: &payload,
             payload_len: packet.len() - payload_at,
             segment_size: size,
-            cursor: Cursor::default(),
-            common_sum: None,
         };
         let link_header_len = self.interfaces.get(path.interface).map_or(0, |link| link.link_header_len());
         let mut frames = alloc::vec::Vec::new();

@@ -34,9 +34,6 @@ pub(crate) struct Train<'a> {
     pub payload_len: usize,
     /// Payload bytes a segment.
     pub segment_size: usize,
-    pub cursor: Cursor,
-    /// Once it is known: the sum of what all segments' TCP headers have in common.
-    pub common_sum: Option<Sum>,
 }
 
 /// What the device can do.
@@ -79,42 +76,70 @@ impl Train<'_> {
         let ip_header_len = header_len - self.ip_at;
         let step = self.step(offloads, ip_header_len);
         let flags = TcpFlags(self.headers[self.tcp_at + 13]);
+        let mut cursor = Cursor::new(self.payload);
         let mut progress = Progress::default();
-        let mut written = None;
         loop {
-            let len = step.min(self.payload_len - progress.payload);
-            let last = progress.payload + len == self.payload_len;
-            if progress.payload > 0 || !last {
-                self.mark_piece(flags, progress.payload == 0, last);
-            }
-            // All frames of a train are alike but for the last.
-            if written != Some(len) {
-                self.write_lengths(ip_header_len + len);
-                written = Some(len);
-            }
-            let in_hardware = offloads.tx_checksum && header_len + len >= MIN_FRAME_LEN;
-            let taken = if in_hardware {
-                self.hand_over(sink, progress.payload, len)
+            let left = self.payload_len - progress.payload;
+            let (first, last) = (progress.payload == 0, left <= step);
+            let len = if last { left } else { step };
+            // All frames between the first and the last differ in nothing but the sequence number and what is summed.
+            let count = if first || last { 1 } else { (left - 1) / step };
+            self.mark_piece(flags, first, last);
+            self.write_lengths(ip_header_len + len);
+            let pseudo = self.pseudo(len);
+            let finish = if offloads.tx_checksum && header_len + len >= MIN_FRAME_LEN {
+                // The field holds the pseudo-header's sum, not complemented.
+                self.write_checksum(!pseudo.finish());
+                Finish::Device
             } else {
-                self.assemble(sink, progress.payload, len, scratch)
+                Finish::Here(pseudo + self.common_sum())
             };
-            match taken {
-                Ok(()) => {
-                    progress.frames += 1;
-                    progress.bytes += (header_len + len) as u64;
-                }
-                Err(TransmitError::Full) => {
-                    progress.full = true;
-                    return progress;
-                }
-                Err(TransmitError::Lost) => progress.lost += 1,
-            }
-            progress.payload += len;
-            if last {
+            self.send_alike(sink, &mut cursor, len, count, finish, &mut progress, scratch);
+            if last || progress.full {
                 return progress;
             }
-            self.advance(len);
         }
+    }
+
+    /// Sends `count` frames of `len` bytes of payload: their headers are written but for the sequence number of all behind the
+    /// first, and sums that are taken here.
+    #[inline(never)]
+    #[allow(clippy::too_many_arguments, reason = "one step of `transmit`, apart so that the loop is short")]
+    fn send_alike(
+        &mut self,
+        sink: &mut impl Sink,
+        cursor: &mut Cursor<'_>,
+        len: usize,
+        count: usize,
+        finish: Finish,
+        progress: &mut Progress,
+        scratch: &mut [u8],
+    ) {
+        // Copies of one's own are in registers, and most of the accounts follow from how far this got.
+        let (mut seq, mut own, mut done, mut lost) = (self.seq(), *cursor, 0, 0);
+        while done < count {
+            let taken = match finish {
+                Finish::Device => self.hand_over(sink, &mut own, len),
+                Finish::Here(sum) => {
+                    self.assemble(sink, &mut own, progress.payload + done * len, len, sum.add_u32(seq), scratch)
+                }
+            };
+            match taken {
+                Ok(()) => {}
+                Err(TransmitError::Full) => break,
+                Err(TransmitError::Lost) => lost += 1,
+            }
+            done += 1;
+            seq = seq.wrapping_add(len as u32);
+            self.write_seq(seq);
+        }
+        *cursor = own;
+        let frames = done - lost;
+        progress.full = done < count;
+        progress.payload += done * len;
+        progress.frames += frames as u64;
+        progress.bytes += (frames * (self.headers.len() + len)) as u64;
+        progress.lost += lost as u64;
     }
 
     /// Payload bytes a frame.
@@ -141,11 +166,14 @@ impl Train<'_> {
         self.headers[self.tcp_at + 13] = own.0;
     }
 
-    /// Moves the sequence number on.
-    fn advance(&mut self, len: usize) {
-        let field = &mut self.headers[self.tcp_at + 4..self.tcp_at + 8];
-        let seq = u32::from_be_bytes([field[0], field[1], field[2], field[3]]);
-        field.copy_from_slice(&seq.wrapping_add(len as u32).to_be_bytes());
+    fn seq(&self) -> u32 {
+        let field = &self.headers[self.tcp_at + 4..self.tcp_at + 8];
+        u32::from_be_bytes([field[0], field[1], field[2], field[3]])
+    }
+
+    #[inline]
+    fn write_seq(&mut self, seq: u32) {
+        self.headers[self.tcp_at + 4..self.tcp_at + 8].copy_from_slice(&seq.to_be_bytes());
     }
 
     /// Writes IP's length, and IPv4's checksum.
@@ -166,65 +194,73 @@ impl Train<'_> {
         self.pseudo_sum.add_u32((self.headers.len() - self.tcp_at + len) as u32)
     }
 
-    /// The sum of TCP's header, whose checksum field is zero: what is the same in all segments is added up but once.
-    #[inline]
-    fn header_sum(&mut self) -> Sum {
+    /// The sum of TCP's header without sequence number and checksum.
+    fn common_sum(&self) -> Sum {
         let tcp = &self.headers[self.tcp_at..];
         let Some((fixed, options)) = tcp.split_first_chunk::<TCP_LEN>() else { return checksum::sum(tcp) };
-        let &[_, _, _, _, s0, s1, s2, s3, .., offset, flags, _, _, _, _, _, _] = fixed;
-        let common = *self.common_sum.get_or_insert_with(|| {
-            let mut common = *fixed;
-            common[4..8].fill(0);
-            common[12..14].fill(0);
-            sum_array(&common) + checksum::sum(options)
-        });
-        common.add_u32(u32::from_be_bytes([s0, s1, s2, s3])).add_u16(u16::from_be_bytes([offset, flags]))
+        let mut common = *fixed;
+        common[4..8].fill(0);
+        common[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].fill(0);
+        sum_array(&common) + checksum::sum(options)
     }
 
+    #[inline]
     fn write_checksum(&mut self, value: u16) {
         let at = self.tcp_at + CHECKSUM_OFFSET;
         self.headers[at..at + 2].copy_from_slice(&value.to_be_bytes());
     }
 
     /// Headers and slices as they are: the device sums, and cuts if need be.
-    fn hand_over(&mut self, sink: &mut impl Sink, from: usize, len: usize) -> Result<(), TransmitError> {
-        // The field holds the pseudo-header's sum, not complemented.
-        let partial = !self.pseudo(len).finish();
-        self.write_checksum(partial);
+    #[inline]
+    fn hand_over(&self, sink: &mut impl Sink, cursor: &mut Cursor<'_>, len: usize) -> Result<(), TransmitError> {
+        let header: &[u8] = self.headers;
         let checksum = TxChecksum::Partial { start: self.tcp_at as u16, offset: CHECKSUM_OFFSET as u16 };
         let segment_size = (len > self.segment_size).then_some(self.segment_size as u16);
-        let header: &[u8] = self.headers;
-        if from == 0 && len == self.payload_len {
-            return sink.take(&TxFrame { header, payload: self.payload, checksum, segment_size });
-        }
-        if let Some(span) = self.cursor.take(self.payload, from, len) {
-            return sink.take(&TxFrame { header, payload: &[span], checksum, segment_size });
+        if let Some(span) = cursor.take(len) {
+            let payload = &[span][..usize::from(len > 0)];
+            return sink.take(&TxFrame { header, payload, checksum, segment_size });
         }
         let mut pieces = [Span::EMPTY; MAX_PIECES];
-        let payload = slice_spans(self.payload, from, len, &mut pieces);
+        let payload = cursor.take_pieces(len, &mut pieces);
         sink.take(&TxFrame { header, payload, checksum, segment_size })
     }
 
     /// One frame, summed here: gathered from headers and a slice, or else in one piece, copied and summed in one pass, padded to
-    /// Ethernet's minimum.
+    /// Ethernet's minimum. `sum` is that of pseudo-header and header, without the checksum's field.
+    #[inline]
     fn assemble(
+        &mut self,
+        sink: &mut impl Sink,
+        cursor: &mut Cursor<'_>,
+        from: usize,
+        len: usize,
+        sum: Sum,
+        scratch: &mut [u8],
+    ) -> Result<(), TransmitError> {
+        if self.headers.len() + len >= MIN_FRAME_LEN
+            && let Some(span) = cursor.take(len)
+        {
+            self.write_checksum((sum + span.sum()).finish());
+            let payload = &[span][..usize::from(len > 0)];
+            let checksum = TxChecksum::Complete;
+            return sink.take(&TxFrame { header: self.headers, payload, checksum, segment_size: None });
+        }
+        cursor.take_pieces(len, &mut [Span::EMPTY; MAX_PIECES]);
+        self.assemble_in_one_piece(sink, from, len, sum, scratch)
+    }
+
+    /// A frame that is put together in `scratch`: the bytes of the payload from `from` on, copied and summed.
+    #[inline(never)]
+    fn assemble_in_one_piece(
         &mut self,
         sink: &mut impl Sink,
         from: usize,
         len: usize,
+        mut sum: Sum,
         scratch: &mut [u8],
     ) -> Result<(), TransmitError> {
-        self.write_checksum(0);
         let header_len = self.headers.len();
         let end = header_len + len;
-        let mut sum = self.pseudo(len) + self.header_sum();
-        if end >= MIN_FRAME_LEN
-            && let Some(span) = self.cursor.take(self.payload, from, len)
-        {
-            self.write_checksum((sum + span.sum()).finish());
-            let checksum = TxChecksum::Complete;
-            return sink.take(&TxFrame { header: self.headers, payload: &[span], checksum, segment_size: None });
-        }
         if len > 0 {
             sum += copy_range_and_sum(self.payload, from, &mut scratch[header_len..end]);
         }
@@ -238,52 +274,63 @@ impl Train<'_> {
     }
 }
 
+/// Who sums a frame.
+#[derive(Clone, Copy)]
+enum Finish {
+    Device,
+    /// We do: this is the sum of pseudo-header and header, without sequence number and checksum.
+    Here(Sum),
+}
+
 /// Where a train has got to: frames are cut one after the other, and most of them lie in one piece.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Cursor {
-    /// The piece, and how many bytes of the payload lie before it.
-    index: usize,
-    before: usize,
+#[derive(Clone, Copy)]
+struct Cursor<'a> {
+    /// What is left of the piece.
+    piece: Span<'a>,
+    /// The pieces behind it.
+    more: &'a [Span<'a>],
 }
 
-impl Cursor {
-    /// The bytes `[from, from + len)` if they lie in one piece. `from` never goes back.
+impl<'a> Cursor<'a> {
+    fn new(spans: &'a [Span<'a>]) -> Self {
+        Self { piece: Span::EMPTY, more: spans }
+    }
+
+    /// The next `len` bytes if they lie in one piece; `None`, and nothing is taken, if not.
     #[inline]
-    fn take<'a>(&mut self, spans: &[Span<'a>], from: usize, len: usize) -> Option<Span<'a>> {
-        let mut span = spans.get(self.index)?;
-        while from - self.before >= span.len() {
-            self.before += span.len();
-            self.index += 1;
-            span = spans.get(self.index)?;
+    fn take(&mut self, len: usize) -> Option<Span<'a>> {
+        if self.piece.is_empty() {
+            self.turn();
         }
-        let skip = from - self.before;
-        (span.len() - skip >= len).then(|| span.slice(skip..skip + len))
+        if self.piece.len() < len {
+            return None;
+        }
+        let (taken, left) = self.piece.split_at(len);
+        self.piece = left;
+        Some(taken)
     }
-}
 
-/// The bytes `[from, from + len)` of `spans`, as slices of them.
-fn slice_spans<'a, 'b>(
-    spans: &[Span<'a>],
-    from: usize,
-    len: usize,
-    pieces: &'b mut [Span<'a>; MAX_PIECES],
-) -> &'b [Span<'a>] {
-    let (mut skip, mut left, mut count) = (from, len, 0);
-    for span in spans {
-        if left == 0 {
-            break;
+    /// On to the next piece that holds anything.
+    fn turn(&mut self) {
+        while let [next, more @ ..] = self.more
+            && self.piece.is_empty()
+        {
+            (self.piece, self.more) = (*next, more);
         }
-        if skip >= span.len() {
-            skip -= span.len();
-            continue;
-        }
-        let take = (span.len() - skip).min(left);
-        pieces[count] = span.slice(skip..skip + take);
-        count += 1;
-        skip = 0;
-        left -= take;
     }
-    &pieces[..count]
+
+    /// The next `len` bytes, which lie in several pieces, as slices of them.
+    fn take_pieces<'b>(&mut self, len: usize, pieces: &'b mut [Span<'a>; MAX_PIECES]) -> &'b [Span<'a>] {
+        let (mut left, mut count) = (len, 0);
+        while left > 0 {
+            self.turn();
+            let Some(piece) = self.take(left.min(self.piece.len())).filter(|piece| !piece.is_empty()) else { break };
+            pieces[count] = piece;
+            count += 1;
+            left -= piece.len();
+        }
+        &pieces[..count]
+    }
 }
 
 #[cfg(test)]

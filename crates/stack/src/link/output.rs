@@ -16,7 +16,7 @@ use wire::tcp::{CHECKSUM_OFFSET, MAX_HEADER_LEN, TcpHeader};
 use super::InterfaceId;
 use super::hot_path::{HotPath, MAX_LINK_HEADER};
 use super::neighbors::NeighborId;
-use super::offload::{Cursor, MAX_HEADERS, Offloads, Train};
+use super::offload::{MAX_HEADERS, Offloads, Train};
 use super::queue::Class;
 use super::template::{Headers, PLAIN_LEN, PlainSegment, TCP, TIMESTAMPS_LEN};
 use crate::Instant;
@@ -214,8 +214,6 @@ impl Network {
             payload: segment.payload,
             payload_len: segment.payload_len,
             segment_size,
-            cursor: Cursor::default(),
-            common_sum: None,
         };
         let mut sink = device;
         let progress = train.transmit(&mut sink, offloads, &mut self.scratch);

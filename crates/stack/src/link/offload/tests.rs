@@ -75,8 +75,6 @@ fn send(payload: &[u8], size: usize, offloads: Offloads, room: usize, split: usi
         payload: &pieces,
         payload_len: payload.len(),
         segment_size: size,
-        cursor: Cursor::default(),
-        common_sum: None,
     };
     let progress = train.transmit(&mut device, offloads, &mut scratch);
     (device, progress)
@@ -191,8 +189,6 @@ fn a_small_frame_is_padded_with_its_checksum_complete_even_for_a_device_that_sum
         payload: &[],
         payload_len: 0,
         segment_size: 1_000,
-        cursor: Cursor::default(),
-        common_sum: None,
     };
     train.transmit(&mut device, CUTS, &mut [0xaa; 128]);
     let (frame, checksum, _) = &device.frames[0];
@@ -220,8 +216,6 @@ fn frames_that_a_device_loses_count_as_gone() {
         payload: &pieces,
         payload_len: data.len(),
         segment_size: 1_000,
-        cursor: Cursor::default(),
-        common_sum: None,
     };
     let progress = train.transmit(&mut device, NONE, &mut [0; 2_048]);
     assert_eq!(progress, Progress { payload: 3_000, lost: 3, ..Progress::default() });
