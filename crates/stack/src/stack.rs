@@ -95,6 +95,24 @@ impl Stack {
 
     /// A frame arrived on `interface`.
     pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
+        if self.tcp.has_train() {
+            self.handle_next(now, interface, frame);
+        } else {
+            self.handle_single(now, interface, frame);
+        }
+    }
+
+    /// A frame behind a train, which most likely is its next.
+    #[inline(never)]
+    fn handle_next(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
+        if !self.tcp.join_train(now, &self.net, interface, frame) {
+            self.handle_single(now, interface, frame);
+        }
+    }
+
+    /// A frame that joins no train.
+    #[inline(never)]
+    fn handle_single(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
         let lo = self.net.loopback;
         let (tcp, mut context) = self.tcp_parts();
         if tcp.expects_any() && tcp.input_short(now, &mut context, interface, frame) {
