@@ -84,17 +84,22 @@ impl TxFrame<'_> {
 
     /// Gathers the frame into `out`, which must be at least [`len`](Self::len) bytes long; returns the length.
     pub fn copy_to(&self, out: &mut [u8]) -> usize {
-        let (header, mut rest) = out.split_at_mut(self.header.len());
-        header.copy_from_slice(self.header);
-        if let [span] = self.payload {
-            span.copy_to(rest);
-            return self.header.len() + span.len();
-        }
-        for span in self.payload {
-            span.copy_to(rest);
-            rest = &mut rest[span.len()..];
+        let (header, rest) = out.split_at_mut(self.header.len());
+        Span::from_slice(self.header).copy_to(header);
+        match self.payload {
+            [span] => span.copy_to(rest),
+            spans => copy_one_by_one(spans, rest),
         }
         self.len()
+    }
+}
+
+/// Apart, so that the usual case needs no registers for a loop.
+#[inline(never)]
+fn copy_one_by_one(spans: &[Span<'_>], mut to: &mut [u8]) {
+    for span in spans {
+        span.copy_to(to);
+        to = &mut to[span.len()..];
     }
 }
 

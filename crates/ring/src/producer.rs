@@ -106,7 +106,9 @@ impl Producer {
     /// Copies as much of `bytes` as there is room for, publishes it, and returns how much that was.
     #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> usize {
-        if let Some(to) = self.next_piece(0, bytes.len()) {
+        if let Some((to, piece)) = self.next_piece(0, bytes.len())
+            && bytes.len() <= piece
+        {
             // SAFETY: as in `place`, for one piece.
             unsafe { copy::copy(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
             #[cfg(loom)]
@@ -165,14 +167,18 @@ impl Producer {
     /// [`Producer::write_span_at`] where the place has to be found.
     #[inline(never)]
     fn write_span_anywhere(&mut self, offset: usize, span: Span<'_>) -> bool {
-        if let Some(to) = self.next_piece(offset, span.len()) {
-            // SAFETY: as in `place`, for one piece.
-            unsafe { copy::copy(span.as_ptr(), to.as_ptr(), span.len()) };
-            self.placed_in_piece(offset, span.len());
-            return true;
-        }
-        let Some(at) = self.prepare_at(offset, span.len()) else {
-            return false;
+        let at = match self.next_piece(offset, span.len()) {
+            Some((to, piece)) if span.len() <= piece => {
+                // SAFETY: as in `place`, for one piece.
+                unsafe { copy::copy(span.as_ptr(), to.as_ptr(), span.len()) };
+                self.placed_in_piece(offset, span.len());
+                return true;
+            }
+            Some(_) => self.tail + offset as u64,
+            None => match self.prepare_at(offset, span.len()) {
+                Some(at) => at,
+                None => return false,
+            },
         };
         let behind = self.place(at, span);
         self.placed(at, span.len());
@@ -182,7 +188,7 @@ impl Producer {
 
     /// [`Producer::write_at`], returning the RFC 1071 sum of `bytes`, taken in the same pass. None if there is no
     /// room.
-    #[inline(always)]
+    #[inline]
     pub fn write_at_and_sum(&mut self, offset: usize, bytes: &[u8]) -> Option<Sum> {
         if let Some(to) = self.next_in_run(offset, bytes.len()) {
             // SAFETY: as in `place`, for one piece.
@@ -196,13 +202,16 @@ impl Producer {
     /// [`Producer::write_at_and_sum`] where the place has to be found.
     #[inline(never)]
     fn write_anywhere_and_sum(&mut self, offset: usize, bytes: &[u8]) -> Option<Sum> {
-        if let Some(to) = self.next_piece(offset, bytes.len()) {
-            // SAFETY: as below, for one piece.
-            let sum = unsafe { copy::copy_and_sum(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
-            self.placed_in_piece(offset, bytes.len());
-            return Some(sum);
-        }
-        let at = self.prepare_at(offset, bytes.len())?;
+        let at = match self.next_piece(offset, bytes.len()) {
+            Some((to, piece)) if bytes.len() <= piece => {
+                // SAFETY: as below, for one piece.
+                let sum = unsafe { copy::copy_and_sum(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
+                self.placed_in_piece(offset, bytes.len());
+                return Some(sum);
+            }
+            Some(_) => self.tail + offset as u64,
+            None => self.prepare_at(offset, bytes.len())?,
+        };
         let mut total = Sum::ZERO;
         let mut done = 0;
         let mut behind = None;
@@ -404,7 +413,7 @@ impl Producer {
         table.shadow.written(self.slot_of(position).0, len);
     }
 
-    /// Bytes that `next_in_run` or `next_piece` had a place for, both of which admit nothing further ahead than `ahead` can say.
+    /// Bytes that `next_in_run` or `next_piece` had one place for, both of which admit nothing further ahead than `ahead` can say.
     #[inline(always)]
     fn placed_in_piece(&mut self, offset: usize, len: usize) {
         #[cfg(loom)]

@@ -8,6 +8,7 @@
 //! consumer only adds to it. So whoever changes one of them in `producer` forgets the run.
 
 use core::cell::Cell;
+use core::hint::cold_path;
 use core::ptr::{self, NonNull};
 
 /// Positions that follow each other in memory, and for which there is room.
@@ -41,8 +42,9 @@ impl Run {
     #[inline(always)]
     pub(crate) fn find(&self, position: u64, len: usize) -> Option<NonNull<u8>> {
         let into = position.wrapping_sub(self.start.get());
-        let left = self.len.get().checked_sub(into)?;
+        let left = self.len.get().saturating_sub(into);
         if (len as u64).wrapping_sub(1) >= left {
+            cold_path();
             return None;
         }
         // SAFETY: `into` is less than the run's length, all of which is one piece of memory, which `set` was told.

@@ -1,5 +1,6 @@
 //! How a producer finds room, makes it, and maps positions to it: the writing side of `layout`.
 
+use core::hint::cold_path;
 use core::ptr::NonNull;
 
 use super::{Producer, SECOND};
@@ -111,10 +112,10 @@ impl Producer {
     }
 
     /// Where `len` bytes at `offset` behind the published end go, in the usual case of a stream: there is memory and room as far
-    /// as is known, they follow what was placed last, nothing has to be rewound, and they lie in one piece. `None` where
-    /// anything is different.
+    /// as is known, they follow what was placed last, and nothing has to be rewound. Returns the first one's place, and how many go
+    /// there; the others go where `piece` says. `None` where anything is different.
     #[inline(always)]
-    pub(super) fn next_piece(&self, offset: usize, len: usize) -> Option<NonNull<u8>> {
+    pub(super) fn next_piece(&self, offset: usize, len: usize) -> Option<(NonNull<u8>, usize)> {
         let (head, tail) = (self.head.get(), self.tail);
         // `ahead` keeps the offset within 32 bits.
         let usual =
@@ -135,15 +136,12 @@ impl Producer {
         let (to, chunk) = self.chunk(slot as usize);
         // The first chunk may be larger than the ring.
         let piece = (chunk as u64).min(mask + 1 - slot);
-        if len as u64 > piece {
-            return None;
-        }
         // A message has no successor; a segment of a stream has.
-        if len >= FOLLOWED {
+        if len >= FOLLOWED && len as u64 <= piece {
             let room = (room - (tail - head)).min(u64::from(u32::MAX)) - offset as u64;
             self.keep_run(tail + offset as u64, piece.min(room), to);
         }
-        Some(to)
+        Some((to, piece as usize))
     }
 
     /// Remembers the memory of the `len` positions from `position` on, at or after the tail: there is room for them.
@@ -168,13 +166,22 @@ impl Producer {
     /// Where `len` bytes at `offset` behind the published end go, if they lie in the piece that the bytes before them led to.
     #[inline(always)]
     pub(super) fn next_in_run(&self, offset: usize, len: usize) -> Option<NonNull<u8>> {
-        let position = self.tail.checked_add(offset as u64)?;
+        let Some(position) = self.tail.checked_add(offset as u64) else {
+            cold_path();
+            return None;
+        };
         // Relaxed: a bound of what is to come, which with one is looked at each time; and whether the consumer has caught up, in
         // which case the ring may have to be rewound.
         let Header { grant, head, .. } = self.header();
-        let usual =
-            grant.load(Ordering::Relaxed) == u32::MAX && (offset != 0 || head.load(Ordering::Relaxed) != self.tail);
-        self.table().filter(|_| usual)?.run.find(position, len)
+        if grant.load(Ordering::Relaxed) != u32::MAX || (offset == 0 && head.load(Ordering::Relaxed) == self.tail) {
+            cold_path();
+            return None;
+        }
+        let Some(table) = self.table() else {
+            cold_path();
+            return None;
+        };
+        table.run.find(position, len)
     }
 
     /// The mapping or the limit changes.
