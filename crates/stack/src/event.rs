@@ -133,6 +133,14 @@ enum Entry {
     Other,
 }
 
+/// An event that is a name and nothing else, until what happened is looked up.
+pub(crate) enum Named {
+    /// A connection changed.
+    Tcp(ConnectionId),
+    /// A connection waits at a listener.
+    Accept(ListenerId),
+}
+
 /// Room that is kept when the queue is empty.
 const KEPT: usize = 1_024;
 
@@ -175,12 +183,16 @@ impl Events {
         self.queue.is_empty()
     }
 
-    /// Takes the next event if it is a connection's.
+    /// Takes the next event if it is one of a connection or a listener.
     #[inline]
-    pub(crate) fn take_tcp(&mut self) -> Option<ConnectionId> {
-        let &Entry::Tcp(id) = self.queue.front()? else { return None };
+    pub(crate) fn take_named(&mut self) -> Option<Named> {
+        let named = match *self.queue.front()? {
+            Entry::Tcp(id) => Named::Tcp(id),
+            Entry::Accept(id) => Named::Accept(id),
+            Entry::Udp(_) | Entry::Other => return None,
+        };
         self.queue.pop_front();
-        Some(id)
+        Some(named)
     }
 
     pub(crate) fn pop(&mut self) -> Option<Event> {

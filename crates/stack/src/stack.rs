@@ -18,7 +18,7 @@ use crate::autoconf::dhcpv4::Client;
 use crate::config::Config;
 use crate::discard::{Discard, Discards};
 use crate::entropy::Entropy;
-use crate::event::{Event, Events};
+use crate::event::{Event, Events, Named};
 use crate::ip::Delivery;
 use crate::ip::echo::Echoes;
 use crate::ip::icmp::ErrorKind;
@@ -122,7 +122,20 @@ impl Stack {
             }
             return;
         }
-        self.receive_any(now, interface, frame);
+        self.handle_unexpected(now, interface, frame);
+    }
+
+    /// A frame that nobody expected.
+    #[inline(never)]
+    fn handle_unexpected(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
+        if let Some(arrival) = self.net.input_judged(interface, frame) {
+            let (tcp, mut context) = self.tcp_context();
+            if !tcp.input_textless(now, &mut context, &arrival) {
+                tcp.input(now, &mut context, &arrival);
+            }
+        } else {
+            self.receive_any(now, interface, frame);
+        }
         self.settle(now);
     }
 
@@ -192,13 +205,27 @@ impl Stack {
 
     #[inline(never)]
     fn next_event(&mut self) -> Option<Event> {
-        loop {
-            if let Some(id) = self.events.take_tcp() {
-                match self.tcp.take_news(id) {
-                    Some(news) => return Some(Event::Tcp(id, news)),
-                    None => continue,
+        // Nearly all of them are of these kinds.
+        while let Some(named) = self.events.take_named() {
+            match named {
+                Named::Tcp(id) => {
+                    if let Some(news) = self.tcp.take_news(id) {
+                        return Some(Event::Tcp(id, news));
+                    }
+                }
+                Named::Accept(id) => {
+                    if self.tcp.take_accept(id) {
+                        return Some(Event::Accept(id));
+                    }
                 }
             }
+        }
+        if self.events.is_empty() { None } else { self.next_event_of_any_kind() }
+    }
+
+    #[inline(never)]
+    fn next_event_of_any_kind(&mut self) -> Option<Event> {
+        loop {
             let complete = match self.events.pop()? {
                 Event::Udp(id, _) => self.udp.complete_event(id),
                 Event::Echo(id, _) => self.echoes.complete_event(id),
@@ -206,6 +233,7 @@ impl Stack {
                     self.echoes.incoming_taken();
                     Some(event)
                 }
+                Event::Tcp(id, _) => self.tcp.take_news(id).map(|news| Event::Tcp(id, news)),
                 event @ (Event::Accept(_) | Event::TcpIncoming { .. } | Event::TcpMemory(_)) => {
                     self.tcp.complete_event(event)
                 }
@@ -256,18 +284,9 @@ impl Stack {
         }
     }
 
-    /// A frame that nobody expected takes the whole way.
-    fn receive_any(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
-        if let Some(arrival) = self.net.input_judged(interface, frame) {
-            let (tcp, mut context) = self.tcp_context();
-            tcp.input(now, &mut context, &arrival);
-            return;
-        }
-        self.receive_unjudged(now, interface, frame);
-    }
-
+    /// A frame of which nothing is known takes the whole way.
     #[inline(never)]
-    fn receive_unjudged(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
+    fn receive_any(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
         // Looked at where it stands: it is large.
         let delivery = self.net.input(now, interface, frame);
         let Some(delivery) = &delivery else { return };

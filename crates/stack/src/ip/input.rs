@@ -45,7 +45,7 @@ impl Network {
     /// A TCP segment between the addresses that were judged last, whole, without IP options, in a frame without a tag to
     /// `interface`'s station. `None`, with nothing done, for every other frame: the usual way says of it
     /// what is to be said, and of these the same.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn input_judged<'f>(&mut self, interface: InterfaceId, frame: &RxFrame<'f>) -> Option<Arrival<'f>> {
         const DONT_FRAGMENT: u16 = 0x4000;
         let judged = self.judged.as_ref()?;

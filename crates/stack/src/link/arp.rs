@@ -304,7 +304,7 @@ impl Network {
     }
 
     /// A transport made progress with `remote`: whoever forwards to it is alive (RFC 4861 section 7.3.1).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn confirm_reachable(&mut self, now: Instant, interface: InterfaceId, remote: IpAddr) {
         let neighbor = match &self.forwarder {
             Some(Forwarder { generation, interface: of, remote: from, neighbor })

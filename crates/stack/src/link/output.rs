@@ -102,7 +102,7 @@ impl Network {
             TcpHeader::write_checksum(tcp, !pseudo_sum.finish());
             (frame_len, TxChecksum::Partial { start: TCP as u16, offset: CHECKSUM_OFFSET as u16 })
         } else {
-            TcpHeader::write_checksum(tcp, (pseudo_sum + checksum::sum(header)).finish());
+            TcpHeader::write_checksum(tcp, (pseudo_sum + TcpHeader::sum(header)).finish());
             (frame_len.max(MIN_FRAME_LEN), TxChecksum::Complete)
         };
         match device.transmit(&TxFrame { header: &bytes[..len], payload: &[], checksum, segment_size: None }) {

@@ -169,10 +169,14 @@ impl Network {
             bytes[TCP + CHECKSUM_OFFSET..TCP + CHECKSUM_OFFSET + 2].copy_from_slice(&sum.finish().to_be_bytes());
             let checksum = TxChecksum::Complete;
             device.transmit(&TxFrame { header: &bytes[..header_len], payload: spans, checksum, segment_size: None })
+        } else if payload.is_empty() {
+            bytes[TCP + CHECKSUM_OFFSET..TCP + CHECKSUM_OFFSET + 2].copy_from_slice(&sum.finish().to_be_bytes());
+            let checksum = TxChecksum::Complete;
+            // Behind a header without options there is nothing but zeros.
+            device.transmit(&TxFrame { header: &bytes[..MIN_FRAME_LEN], payload: &[], checksum, segment_size: None })
         } else {
             let mut frame = [0; MIN_FRAME_LEN];
-            let sum =
-                if payload.is_empty() { sum } else { sum + payload.copy_to_and_sum(&mut frame[header_len..frame_len]) };
+            let sum = sum + payload.copy_to_and_sum(&mut frame[header_len..frame_len]);
             bytes[TCP + CHECKSUM_OFFSET..TCP + CHECKSUM_OFFSET + 2].copy_from_slice(&sum.finish().to_be_bytes());
             frame[..header_len].copy_from_slice(&bytes[..header_len]);
             let checksum = TxChecksum::Complete;

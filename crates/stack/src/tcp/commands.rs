@@ -81,8 +81,9 @@ impl Stack {
 
     /// Changes the settings that connections of a listener begin with, from the next handshake on.
     pub fn tcp_listener_set_options(&mut self, listener: ListenerId, options: SocketOptions) {
+        let shared = self.tcp.shared_options(&options);
         if let Some(listener) = self.tcp.listeners.table.get_mut(listener) {
-            listener.options.socket = options;
+            listener.options.socket = shared;
         }
     }
 

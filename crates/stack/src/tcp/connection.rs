@@ -239,7 +239,8 @@ pub(crate) struct Birth {
 }
 
 impl Connection {
-    /// A connection that has sent nothing yet.
+    /// A connection that has sent nothing yet. In place of a call: it is large, and so is made where it will stand.
+    #[inline(always)]
     pub(crate) fn new(now: Instant, phase: Phase, birth: Birth, config: &TcpConfig) -> Self {
         let Birth { flow, interface, isn, mss, timestamp_offset, options, send, receive } = birth;
         let scale = window_scale(receive.limit().max(options.receive_buffer.unwrap_or(0) as usize));

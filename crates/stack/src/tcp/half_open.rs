@@ -4,6 +4,8 @@
 //! Called by `listener` for a SYN, by `input` for segments of an entry, by `Tcp::handle_timeout` and `Tcp::transmit`.
 //! The third segment makes the connection, which then judges that segment as any other.
 
+use alloc::sync::Arc;
+
 use device::Device;
 use wire::tcp::{FastOpen, MAX_HEADER_LEN, TcpFlags, TcpHeader, TcpOptions, Timestamps as TimestampsOption};
 
@@ -11,7 +13,7 @@ use crate::Discard;
 use crate::ip::icmp::ErrorKind;
 use crate::link::InterfaceId;
 use crate::network::{Network, Segment, Transmitted};
-use crate::tcp::commands::{path_mss, share};
+use crate::tcp::commands::path_mss;
 use crate::tcp::connection::{Birth, Connection, Flags, Parked, window_scale};
 use crate::tcp::demux::Flow;
 use crate::tcp::handshake::PeerSyn;
@@ -259,10 +261,10 @@ impl Tcp {
             // Nothing is answered, and nobody reset: the SYN-ACK comes again and draws the ACK again, or the peer
             // repeats its text.
             Verdict::Complete if full => Err(Discard::TcpBacklog),
-            Verdict::Complete if !self.has_memory(context.events) => Err(Discard::TcpMemory),
+            Verdict::Complete if !self.reserve_connection(context.events) => Err(Discard::TcpMemory),
             Verdict::Complete => {
                 self.forget_half_open(index);
-                self.complete_handshake(now, context, &half, segment)
+                self.complete_reserved(now, context, &half, segment)
             }
         }
     }
@@ -288,6 +290,17 @@ impl Tcp {
         if !self.reserve_connection(context.events) {
             return Err(Discard::TcpMemory);
         }
+        self.complete_reserved(now, context, half, segment)
+    }
+
+    /// The same where the connection's memory is reserved already.
+    fn complete_reserved(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        half: &HalfOpen,
+        segment: &mut Incoming<'_>,
+    ) -> Result<(), Discard> {
         let Some(id) = self.add_connection_of(now, context.net, half) else {
             self.unreserve_connection();
             return Err(Discard::TcpNoConnection);
@@ -329,9 +342,8 @@ impl Tcp {
             Some(source) => source(),
             None => heap_rings(self.config.send_buffer as usize, self.config.receive_buffer as usize),
         };
-        let socket = &listener.options.socket;
-        let options = share(&mut self.options, socket);
-        let mss = path_mss(net, half.interface, &half.flow, socket);
+        let options = Arc::clone(&listener.options.socket);
+        let mss = path_mss(net, half.interface, &half.flow, &options);
         self.adopt_rings(&engine);
         let birth = Birth {
             flow: half.flow,

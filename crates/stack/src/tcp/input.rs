@@ -4,7 +4,7 @@
 //! happen to the tables afterwards is in `Tcp::settle`.
 
 use ring::Budget;
-use wire::checksum::{Sum, pseudo_header, sum, sum_array};
+use wire::checksum::pseudo_header;
 use wire::protocol::Protocol;
 use wire::tcp::{HEADER_LEN, SeqNum, TcpFlags, TcpHeader};
 
@@ -78,15 +78,11 @@ impl From<Discard> for Stop {
 impl Tcp {
     /// A segment arrived.
     pub(crate) fn input(&mut self, now: Instant, context: &mut Context<'_>, arrival: &Arrival<'_>) {
-        if self.input_textless(now, context, arrival) {
-            return;
-        }
         if let Err(reason) = self.try_input(now, context, arrival) {
             context.net.discard(reason);
         }
     }
 
-    #[inline(never)]
     fn try_input(&mut self, now: Instant, context: &mut Context<'_>, arrival: &Arrival<'_>) -> Result<(), Discard> {
         let segment = arrival.segment;
         let mut incoming = Incoming::default();
@@ -109,7 +105,7 @@ impl Tcp {
         let pseudo_sum = || pseudo_header(arrival.source, arrival.destination, Protocol::TCP, segment.len() as u32);
 
         let Some(index) = self.demux.find(&self.hasher, &self.connections, &flow) else {
-            if unverified && !(pseudo_sum() + sum_segment(segment)).is_valid() {
+            if unverified && !(pseudo_sum() + TcpHeader::sum(segment)).is_valid() {
                 return Err(Discard::TcpChecksum);
             }
             let options = &segment[HEADER_LEN..header_len];
@@ -126,8 +122,8 @@ impl Tcp {
             };
             incoming.stored = payload_sum.is_some();
             let total = match payload_sum {
-                Some(payload_sum) => sum_segment(&segment[..header_len]) + payload_sum,
-                None => sum_segment(segment),
+                Some(payload_sum) => TcpHeader::sum(&segment[..header_len]) + payload_sum,
+                None => TcpHeader::sum(segment),
             };
             if !(pseudo_sum() + total).is_valid() {
                 return Err(Discard::TcpChecksum);
@@ -174,15 +170,6 @@ impl Tcp {
                 Err(reason)
             }
         }
-    }
-}
-
-/// The sum of a segment, which most often is a header without options on the whole way: those with text go the short one.
-#[inline]
-fn sum_segment(segment: &[u8]) -> Sum {
-    match segment.first_chunk::<HEADER_LEN>() {
-        Some(header) if segment.len() == HEADER_LEN => sum_array(header),
-        _ => sum(segment),
     }
 }
 

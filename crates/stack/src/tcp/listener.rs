@@ -6,6 +6,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -90,10 +91,23 @@ pub struct Accepted {
     pub rings: ApplicationRings,
 }
 
+/// What a listener keeps of its [`ListenOptions`].
+pub(crate) struct Settings {
+    pub backlog: usize,
+    pub handshakes: usize,
+    pub reuse_address: bool,
+    pub reuse_port: bool,
+    pub fast_open: Option<usize>,
+    /// Shared with the connections that come in.
+    pub socket: Arc<SocketOptions>,
+    pub rings: Option<RingSource>,
+    pub receive_buffer: Option<usize>,
+}
+
 /// One listener.
 pub(crate) struct Listener {
     pub local: SocketAddr,
-    pub options: ListenOptions,
+    pub options: Settings,
     /// Its entries in the SYN queue.
     pub handshakes: usize,
     /// Complete, in the order of completion.
@@ -402,9 +416,21 @@ impl Tcp {
         if self.listeners.clashes(local, &options) {
             return Err(BindError::InUse);
         }
+        let ListenOptions { backlog, handshakes, reuse_address, reuse_port, fast_open, socket, rings, receive_buffer } =
+            options;
+        let socket = self.shared_options(&socket);
         let listener = Listener {
             local,
-            options,
+            options: Settings {
+                backlog,
+                handshakes,
+                reuse_address,
+                reuse_port,
+                fast_open,
+                socket,
+                rings,
+                receive_buffer,
+            },
             handshakes: 0,
             queue: VecDeque::new(),
             told: false,

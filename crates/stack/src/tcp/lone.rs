@@ -47,12 +47,17 @@ impl Connection {
         self.deadlines.retransmit = self.rtt.rto_at(now, config.rto_min, config.rto_max);
     }
 
-    /// Whether a lone segment is all that the stream has to say for now, and nothing else is owed: what `prepare` would find
-    /// right after it has gone out.
+    /// Whether nothing but a lone segment is in flight, at most, the stream has nothing more to say for now, and nothing else is
+    /// owed: what `prepare` would find right after it, or an acknowledgement, has gone out.
     #[inline]
     pub(super) fn says_no_more(&self) -> bool {
-        const MORE: Flags = Flags::FINISHED.and(Flags::PROBE_DUE).and(OWED);
-        self.flags.has(Flags::LONE) && !self.flags.has(MORE) && self.duplicate_acks_owed == 0 && self.seen_unsent() == 0
+        const OTHER: Flags = Flags::PROBE_DUE.and(OWED);
+        let is_at_end = self.flags.has(Flags::FIN_SENT);
+        let alone = self.flags.has(Flags::LONE) || (self.recovery.is_none() && self.flight() == 0);
+        alone
+            && !self.flags.has(OTHER)
+            && self.duplicate_acks_owed == 0
+            && (is_at_end || (!self.flags.has(Flags::FINISHED) && self.seen_unsent() == 0))
     }
 
     /// The scoreboard is told what is in flight, as if it had been when it went out.

@@ -331,13 +331,16 @@ impl Tcp {
         (!news.is_empty()).then_some(news)
     }
 
+    /// Whether the listener for which an event stood in the queue is still there.
+    pub(crate) fn take_accept(&mut self, id: ListenerId) -> bool {
+        let listener = self.listeners.table.get_mut(id);
+        listener.map(|listener| listener.told = false).is_some()
+    }
+
     /// Whether what `event` says of a listener or a request still holds; `None` if it is gone.
     pub(crate) fn complete_event(&mut self, event: Event) -> Option<Event> {
         match event {
-            Event::Accept(id) => {
-                self.listeners.table.get_mut(id)?.told = false;
-                Some(event)
-            }
+            Event::Accept(id) => self.take_accept(id).then_some(event),
             Event::TcpIncoming { connection, .. } => self.connections.get(connection).map(|_| event),
             Event::TcpMemory(_) => self.complete_memory_event(),
             other => Some(other),

@@ -374,7 +374,11 @@ impl Connection {
             return self.prepare(now, index, config, wheel);
         }
         self.arm(index, wheel);
-        self.note_all_sent(now);
+        if self.flight() == 0 || self.flags.has(Flags::FIN_SENT) {
+            self.note_waiting(now);
+        } else {
+            self.note_all_sent(now);
+        }
         false
     }
 

@@ -80,9 +80,10 @@ fn is_undamaged(arrival: &Arrival<'_>) -> bool {
 }
 
 impl Tcp {
-    /// Takes a segment without text that the connection heard last foresees; false, with nothing done, for any other.
+    /// Takes a segment without text that the connection heard last foresees; false, with nothing done, for any other, which
+    /// [`input`](Self::input) takes.
     #[inline(always)]
-    pub(super) fn input_textless(&mut self, now: Instant, context: &mut Context<'_>, arrival: &Arrival<'_>) -> bool {
+    pub(crate) fn input_textless(&mut self, now: Instant, context: &mut Context<'_>, arrival: &Arrival<'_>) -> bool {
         let Some(segment) = Textless::read(arrival.segment) else { return false };
         let flow = Flow {
             local: arrival.destination,

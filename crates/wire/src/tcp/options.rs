@@ -123,6 +123,17 @@ impl TcpOptions {
 
     fn read_each(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         let mut rest = bytes;
+        // A SYN's, aligned to words as many senders lay them out.
+        while let Some((word, after)) = rest.split_first_chunk() {
+            match *word {
+                [MSS, 4, m0, m1] => self.mss = Some(u16::from_be_bytes([m0, m1])),
+                [NOP, NOP, SACK_PERMITTED, 2] => self.sack_permitted = true,
+                // RFC 7323 section 2.3: a shift over 14 MUST be used as 14.
+                [NOP, WINDOW_SCALE, 3, shift] => self.window_scale = Some(shift.min(MAX_WINDOW_SCALE)),
+                _ => break,
+            }
+            rest = after;
+        }
         while let [kind, after @ ..] = rest {
             match *kind {
                 END => break,
@@ -145,7 +156,6 @@ impl TcpOptions {
     fn take(&mut self, kind: u8, data: &[u8]) -> Result<(), Malformed> {
         match (kind, data) {
             (MSS, &[m0, m1]) => self.mss = Some(u16::from_be_bytes([m0, m1])),
-            // RFC 7323 section 2.3: a shift over 14 MUST be used as 14.
             (WINDOW_SCALE, &[shift]) => self.window_scale = Some(shift.min(MAX_WINDOW_SCALE)),
             (SACK_PERMITTED, []) => self.sack_permitted = true,
             (TIMESTAMPS, &[v0, v1, v2, v3, e0, e1, e2, e3]) => {
