@@ -186,6 +186,11 @@ fn every_combination_of_options_survives_emit_and_parse() {
                 sack,
             };
             let bytes = emitted(&header(TcpFlags::ACK, options));
+            if let Some(usual) = options.usual() {
+                assert_eq!(bytes[20..], usual.map_or(Vec::new(), Vec::from), "{options:?}");
+            }
+            let is_usual = blocks == 0 && matches!(bits, 0 | 7 | 8);
+            assert_eq!(options.usual().is_some(), is_usual, "{options:?}");
             assert!(bytes.len().is_multiple_of(4) && bytes.len() <= 60);
             let (parsed, rest) = TcpHeader::parse(&bytes).unwrap();
             assert!(rest.is_empty());

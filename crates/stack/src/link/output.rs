@@ -18,7 +18,7 @@ use super::hot_path::{HotPath, MAX_LINK_HEADER};
 use super::neighbors::NeighborId;
 use super::offload::{MAX_HEADERS, Offloads, Train};
 use super::queue::Class;
-use super::template::{Headers, PLAIN_LEN, PlainSegment, TCP, TIMESTAMPS_LEN};
+use super::template::{Headers, OPTIONS_LEN, PLAIN_LEN, PlainSegment, TCP};
 use crate::Instant;
 use crate::discard::Discard;
 use crate::network::{Network, Segment, Transmitted};
@@ -123,10 +123,10 @@ impl Network {
     pub(crate) fn queue_plain(&mut self, segment: &PlainSegment<'_>) -> bool {
         let PlainSegment { interface, flow, .. } = *segment;
         let Some(path) = self.hot_paths.find(self.generation, interface, flow.local, flow.remote) else { return false };
-        let Some(template) = path.template.as_ref().filter(|_| path.mtu as usize >= PLAIN_LEN + TIMESTAMPS_LEN) else {
+        let Some(template) = path.template.as_ref().filter(|_| path.mtu as usize >= PLAIN_LEN + OPTIONS_LEN) else {
             return false;
         };
-        let mut bytes = [0; PLAIN_LEN + TIMESTAMPS_LEN];
+        let mut bytes = [0; PLAIN_LEN + OPTIONS_LEN];
         let (len, sum) = template.write(&mut bytes, segment, false);
         TcpHeader::write_checksum(&mut bytes[TCP..], sum.finish());
         let mut frame = self.buffers.take();

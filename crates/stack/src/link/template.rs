@@ -1,4 +1,4 @@
-//! The headers of a TCP segment without options but timestamps, over IPv4 and Ethernet without a tag, written over a
+//! The headers of a TCP segment without options but the usual ones, over IPv4 and Ethernet without a tag, written over a
 //! template that a hot path keeps: some twenty stores, no loop and no look-up but the hot path's own.
 //!
 //! `tcp/template` decides what is such a segment and calls [`Network::transmit_plain`]; everything else goes by
@@ -12,7 +12,7 @@ use wire::checksum::{Sum, sum_array};
 use wire::ethernet::{HEADER_LEN as ETHERNET_LEN, MIN_FRAME_LEN};
 use wire::ipv4::HEADER_LEN as IP_LEN;
 use wire::protocol::Protocol;
-use wire::tcp::{CHECKSUM_OFFSET, HEADER_LEN as TCP_LEN, SeqNum, TcpFlags, Timestamps};
+use wire::tcp::{CHECKSUM_OFFSET, HEADER_LEN as TCP_LEN, SeqNum, TcpFlags};
 
 use super::InterfaceId;
 use crate::discard::Discard;
@@ -23,8 +23,8 @@ use crate::tcp::Flow;
 pub(super) const TCP: usize = ETHERNET_LEN + IP_LEN;
 /// Ethernet's, IPv4's and TCP's headers.
 pub(super) const PLAIN_LEN: usize = TCP + TCP_LEN;
-/// RFC 7323 appendix A: two octets of padding, kind, length, value and echo.
-pub(super) const TIMESTAMPS_LEN: usize = 12;
+/// Timestamps with two octets of padding, or what a SYN brings.
+pub(super) const OPTIONS_LEN: usize = wire::tcp::USUAL_OPTIONS_LEN;
 
 /// A segment that fits a template.
 pub(crate) struct PlainSegment<'a> {
@@ -38,7 +38,8 @@ pub(crate) struct PlainSegment<'a> {
     pub flags: TcpFlags,
     /// As it stands in the header.
     pub window: u16,
-    pub timestamps: Option<Timestamps>,
+    /// TCP's options, all of them.
+    pub options: Option<[u8; OPTIONS_LEN]>,
     /// One segment's at most.
     pub payload: Span<'a>,
 }
@@ -102,11 +103,11 @@ impl Headers {
     #[inline(always)]
     pub(super) fn write(
         &self,
-        to: &mut [u8; PLAIN_LEN + TIMESTAMPS_LEN],
+        to: &mut [u8; PLAIN_LEN + OPTIONS_LEN],
         segment: &PlainSegment<'_>,
         partial: bool,
     ) -> (usize, Sum) {
-        let option_len = if segment.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 };
+        let option_len = if segment.options.is_some() { OPTIONS_LEN } else { 0 };
         let tcp_len = (TCP_LEN + option_len + segment.payload.len()) as u16;
         let (lower, _) = to.split_first_chunk_mut::<TCP>().expect("the lower headers' room");
         let pseudo_sum = self.write_lower(lower, segment.tos, segment.hop_limit, tcp_len);
@@ -126,12 +127,9 @@ impl Headers {
             *place = word.to_be_bytes();
             sum = sum.add_u32(*word);
         }
-        if let Some(option) = segment.timestamps {
-            let [v0, v1, v2, v3] = option.value.to_be_bytes();
-            let [e0, e1, e2, e3] = option.echo.to_be_bytes();
-            let bytes = [1, 1, 8, 10, v0, v1, v2, v3, e0, e1, e2, e3];
-            to[PLAIN_LEN..].copy_from_slice(&bytes);
-            sum += sum_array(&bytes);
+        if let Some(options) = segment.options {
+            to[PLAIN_LEN..].copy_from_slice(&options);
+            sum += sum_array(&options);
         }
         (PLAIN_LEN + option_len, sum)
     }
@@ -149,8 +147,8 @@ impl Network {
         let PlainSegment { interface, flow, payload, .. } = *segment;
         let path = self.hot_paths.find(self.generation, interface, flow.local, flow.remote)?;
         let template = path.template.as_ref()?;
-        let mut bytes = [0; PLAIN_LEN + TIMESTAMPS_LEN];
-        let option_len = if segment.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 };
+        let mut bytes = [0; PLAIN_LEN + OPTIONS_LEN];
+        let option_len = if segment.options.is_some() { OPTIONS_LEN } else { 0 };
         let frame_len = PLAIN_LEN + option_len + payload.len();
         if frame_len - ETHERNET_LEN > path.mtu as usize {
             return None;

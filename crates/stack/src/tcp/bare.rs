@@ -29,11 +29,7 @@ pub(crate) fn header(flow: &Flow, seq: SeqNum, ack: SeqNum, flags: TcpFlags) -> 
 
 /// Sends `header` with nothing behind it.
 pub(crate) fn send(now: Instant, net: &mut Network, flow: &Flow, header: &TcpHeader) {
-    let TcpOptions { mss, window_scale, sack_permitted, timestamps, sack } = &header.options;
-    if mss.is_none()
-        && window_scale.is_none()
-        && !sack_permitted
-        && sack.is_empty()
+    if let Some(options) = header.options.usual()
         && let Ok(path) = net.route(flow.remote, Some(flow.local))
     {
         let segment = PlainSegment {
@@ -45,7 +41,7 @@ pub(crate) fn send(now: Instant, net: &mut Network, flow: &Flow, header: &TcpHea
             ack: header.ack,
             flags: header.flags,
             window: header.window,
-            timestamps: *timestamps,
+            options,
             payload: Span::from_slice(&[]),
         };
         if net.queue_plain(&segment) {

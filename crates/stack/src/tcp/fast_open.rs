@@ -125,7 +125,7 @@ impl Connection {
     }
 
     /// What our SYN carries besides its own options.
-    fn syn_offer(&self) -> Option<&Offer> {
+    pub(super) fn syn_offer(&self) -> Option<&Offer> {
         if !self.flags.has(Flags::FAST_OPEN) || self.phase != Phase::SynSent {
             return None;
         }

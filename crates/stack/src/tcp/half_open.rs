@@ -7,11 +7,13 @@
 use alloc::sync::Arc;
 
 use device::Device;
+use ring::Span;
 use wire::tcp::{FastOpen, MAX_HEADER_LEN, TcpFlags, TcpHeader, TcpOptions, Timestamps as TimestampsOption};
 
 use crate::Discard;
 use crate::ip::icmp::ErrorKind;
 use crate::link::InterfaceId;
+use crate::link::template::{PlainSegment, Plainly};
 use crate::network::{Network, Segment, Transmitted};
 use crate::tcp::commands::path_mss;
 use crate::tcp::connection::{Birth, Connection, Flags, Parked, window_scale};
@@ -143,6 +145,23 @@ impl Tcp {
                 self.listeners.table.get(half.listener).map_or((context.net.default_hop_limit, 0), |listener| {
                     (listener.options.socket.hop_limit, listener.options.socket.tos & !ecn::MASK)
                 });
+            if self.config.fast_path
+                && !half.grant
+                && let Some(options) = header.options.usual()
+            {
+                let TcpHeader { seq, ack, flags, window, .. } = header;
+                let (flow, payload) = (&half.flow, Span::from_slice(&[]));
+                let segment =
+                    PlainSegment { interface, flow, hop_limit, tos, seq, ack, flags, window, options, payload };
+                match context.net.transmit_plain(device, &segment) {
+                    Plainly::DeviceFull => return false,
+                    Plainly::Sent => {
+                        self.syn_queue.answered(now, index);
+                        continue;
+                    }
+                    Plainly::NotSo => {}
+                }
+            }
             let mut bytes = [0; MAX_HEADER_LEN];
             let mut len = header.emit(&mut bytes);
             if half.grant

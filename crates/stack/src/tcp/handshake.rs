@@ -11,10 +11,12 @@ use wire::tcp::{SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps as Timestamp
 use crate::Discard;
 use crate::config::TcpConfig;
 use crate::event::Readiness;
+use crate::network::Network;
 use crate::tcp::congestion::Congestion;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::error::TcpError;
 use crate::tcp::input::{Env, Incoming, Stop};
+use crate::tcp::mss_of;
 use crate::tcp::phase::Phase;
 use crate::tcp::reset::Reset;
 use crate::time::Instant;
@@ -67,6 +69,13 @@ impl PeerSyn {
     }
 }
 
+/// What tells a SYN or SYN-ACK from other segments.
+pub(super) struct SynFields {
+    pub flags: TcpFlags,
+    pub window: u16,
+    pub options: TcpOptions,
+}
+
 impl Connection {
     /// The options of our SYN, or of our SYN-ACK to a peer that offered `agreed`.
     pub(crate) fn syn_options(&self, now: Instant, announced_mss: u16, config: &TcpConfig) -> TcpOptions {
@@ -82,6 +91,19 @@ impl Connection {
             // RFC 2018 section 2.
             sack_permitted,
             ..TcpOptions::NONE
+        }
+    }
+
+    /// What tells our SYN or SYN-ACK from other segments.
+    pub(super) fn syn_fields(&self, now: Instant, net: &Network, config: &TcpConfig) -> SynFields {
+        let own = mss_of(net.mtu(self.interface), self.flow.remote);
+        let announced = self.options.max_segment.map_or(own, |most| most.min(own));
+        let kind = if self.phase == Phase::SynReceived { TcpFlags::SYN | TcpFlags::ACK } else { TcpFlags::SYN };
+        SynFields {
+            flags: kind | self.ecn_of_syn(config),
+            // RFC 7323 section 2.2: unscaled.
+            window: u16::try_from(self.room()).unwrap_or(u16::MAX),
+            options: self.syn_options(now, announced, config),
         }
     }
 

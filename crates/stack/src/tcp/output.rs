@@ -13,6 +13,7 @@ use crate::link::template::Plainly;
 use crate::network::{Network, Segment, Transmitted, Unroutable};
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::error::TcpError;
+use crate::tcp::handshake::SynFields;
 use crate::tcp::pacing;
 use crate::tcp::path_search::ProbePlan;
 use crate::tcp::phase::Phase;
@@ -422,15 +423,8 @@ impl Connection {
         let mut options = TcpOptions::NONE;
         let (mut window, mut edge) = self.offer_window();
         if plan.kind == Kind::Syn {
-            flags = if self.phase == Phase::SynReceived { TcpFlags::SYN | TcpFlags::ACK } else { TcpFlags::SYN };
-            // RFC 7323 section 2.2: unscaled.
-            let room = u32::try_from(self.room()).unwrap_or(u32::MAX);
-            window = u16::try_from(room).unwrap_or(u16::MAX);
+            SynFields { flags, window, options } = self.syn_fields(now, net, config);
             edge = self.rcv.nxt + u32::from(window);
-            let own = super::mss_of(net.mtu(self.interface), self.flow.remote);
-            let announced = self.options.max_segment.map_or(own, |most| most.min(own));
-            options = self.syn_options(now, announced, config);
-            flags |= self.ecn_of_syn(config);
         } else {
             options.timestamps = self.timestamps.is_agreed().then(|| self.timestamps.option(now));
             if plan.kind == Kind::Ack && self.flags.has(Flags::SACK) {

@@ -29,6 +29,19 @@ pub struct Timestamps {
     pub echo: u32,
 }
 
+/// What most options that are sent take, if any are: three words.
+pub const USUAL_OPTIONS_LEN: usize = 12;
+
+impl Timestamps {
+    /// As `emit` lays them out where there is nothing else (RFC 7323 appendix A).
+    #[inline]
+    pub fn to_bytes(self) -> [u8; USUAL_OPTIONS_LEN] {
+        let [v0, v1, v2, v3] = self.value.to_be_bytes();
+        let [e0, e1, e2, e3] = self.echo.to_be_bytes();
+        [NOP, NOP, TIMESTAMPS, 10, v0, v1, v2, v3, e0, e1, e2, e3]
+    }
+}
+
 /// The options of one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct TcpOptions {
@@ -184,6 +197,26 @@ impl TcpOptions {
             None if usual => 0,
             Some(timestamps) if usual => emit_timestamps(timestamps, [NOP, NOP], buffer),
             _ => self.emit_each(buffer),
+        }
+    }
+
+    /// What `emit` writes, where that is nothing, timestamps alone, or what a SYN without them brings. `None`: it is something
+    /// else.
+    #[inline]
+    pub fn usual(&self) -> Option<Option<[u8; USUAL_OPTIONS_LEN]>> {
+        match *self {
+            TcpOptions { sack, .. } if !sack.is_empty() => None,
+            TcpOptions { mss: None, window_scale: None, sack_permitted: false, timestamps, .. } => {
+                Some(timestamps.map(Timestamps::to_bytes))
+            }
+            TcpOptions {
+                mss: Some(mss), window_scale: Some(shift), sack_permitted: true, timestamps: None, ..
+            } => {
+                let [m0, m1] = mss.to_be_bytes();
+                let shift = shift.min(MAX_WINDOW_SCALE);
+                Some(Some([MSS, 4, m0, m1, NOP, NOP, SACK_PERMITTED, 2, NOP, WINDOW_SCALE, 3, shift]))
+            }
+            _ => None,
         }
     }
 

@@ -319,7 +319,10 @@ fn a_queued_segment_is_the_same_frame_with_and_without_a_template() {
     // The question for the neighbour.
     assert!(scene.net.interfaces.get_mut(scene.interface).unwrap().queues.pop().is_some());
     let flow = crate::tcp::Flow { local: OURS.into(), remote: PEER.into(), local_port: 1, remote_port: 2 };
-    for timestamps in [None, Some(wire::tcp::Timestamps { value: 3, echo: 4 })] {
+    let none = wire::tcp::TcpOptions::NONE;
+    let clocks = wire::tcp::TcpOptions { timestamps: Some(wire::tcp::Timestamps { value: 3, echo: 4 }), ..none };
+    let syn = wire::tcp::TcpOptions { mss: Some(1_460), window_scale: Some(7), sack_permitted: true, ..none };
+    for options in [none, clocks, syn] {
         let plain = PlainSegment {
             interface: scene.interface,
             flow: &flow,
@@ -329,10 +332,9 @@ fn a_queued_segment_is_the_same_frame_with_and_without_a_template() {
             ack: wire::tcp::SeqNum(6),
             flags: wire::tcp::TcpFlags::ACK,
             window: 7,
-            timestamps,
+            options: options.usual().unwrap(),
             payload: Span::from_slice(&[]),
         };
-        let options = wire::tcp::TcpOptions { timestamps, ..wire::tcp::TcpOptions::NONE };
         let PlainSegment { seq, ack, flags, window, .. } = plain;
         let header = TcpHeader { src_port: 1, dst_port: 2, seq, ack, flags, window, urgent: 0, options };
         let mut bytes = [0; MAX_HEADER_LEN];
@@ -374,7 +376,7 @@ fn a_segment_is_not_queued_over_the_template_of_a_path_that_has_changed() {
         ack: wire::tcp::SeqNum(6),
         flags: wire::tcp::TcpFlags::ACK,
         window: 7,
-        timestamps: None,
+        options: None,
         payload: Span::from_slice(&[]),
     };
     assert!(!scene.net.queue_plain(&plain));
