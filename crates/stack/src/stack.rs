@@ -349,7 +349,11 @@ impl Stack {
                 }
                 return false;
             }
-            if !transports_first && !self.tcp.is_silent() && !self.transmit_tcp(now, interface, device) {
+            if self.tcp.is_silent() && !self.udp.is_blocked() {
+                // Only an answer or two waited.
+                return true;
+            }
+            if !transports_first && !self.transmit_tcp(now, interface, device) {
                 return false;
             }
             if self.udp.is_blocked() {

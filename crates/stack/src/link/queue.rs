@@ -97,6 +97,7 @@ impl Queues {
     }
 
     /// The most urgent frame.
+    #[inline]
     pub(crate) fn front(&self) -> Option<&[u8]> {
         if self.is_empty() {
             return None;
@@ -105,6 +106,9 @@ impl Queues {
     }
 
     pub(crate) fn pop(&mut self) -> Option<Vec<u8>> {
+        if self.is_empty() {
+            return None;
+        }
         let frame = self.queues.iter_mut().find_map(Queue::pop)?;
         self.waiting -= 1;
         Some(frame)

@@ -102,6 +102,12 @@ impl Shelf {
         self.0.as_ref().is_none_or(|aside| aside.is_bare())
     }
 
+    /// Whether there is nothing of it but what is parked, which keeps the rest, and nothing that is measured.
+    #[inline]
+    pub(crate) fn has_parked_at_most(&self) -> bool {
+        self.0.as_ref().is_none_or(|aside| aside.parked.is_some() && aside.measurement.is_none())
+    }
+
     #[inline]
     pub(crate) fn ledger(&self) -> Option<&Ledger> {
         Some(&self.0.as_ref()?.ledger)

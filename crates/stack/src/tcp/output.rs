@@ -339,8 +339,8 @@ impl Connection {
     #[inline]
     pub(crate) fn prepare(&mut self, now: Instant, index: u32, config: &TcpConfig, wheel: &mut Wheel<u32>) -> bool {
         const BUSY: Flags = Flags::FINISHED.and(Flags::PROBE_DUE).and(OWED);
-        let calm = self.flags.has(Flags::CALM) && !self.flags.has(BUSY) && self.duplicate_acks_owed == 0;
-        if calm && self.unsent() == 0 {
+        let calm = self.flags.has(Flags::CALM) || (self.recovery.is_none() && self.flight() == 0);
+        if calm && !self.flags.has(BUSY) && self.duplicate_acks_owed == 0 && self.unsent() == 0 {
             // Everything that was written has been sent, at most a lone segment is under way: nothing has to be decided.
             self.arm(index, wheel);
             if self.flight() == 0 {

@@ -33,7 +33,7 @@ impl Connection {
         let Deadlines { retransmit, ack, idle } = self.deadlines;
         let busy = retransmit.min(self.alarm_at()).min(ack);
         if busy.min(idle) >= armed
-            && (!busy.is_never() || armed <= self.last_heard + REST || self.is_light())
+            && (!busy.is_never() || armed <= self.last_heard + REST)
             && !self.flags.has(Flags::PACE_WAIT)
             && self.options.user_timeout.is_none()
         {
@@ -48,7 +48,7 @@ impl Connection {
     #[inline(never)]
     fn arm_anew(&mut self, index: u32, wheel: &mut Wheel<u32>, busy: Instant, armed: Instant) {
         let mut earliest = busy.min(self.deadlines.idle).min(self.earliest_seldom()).min(armed);
-        if busy.is_never() {
+        if busy.is_never() && !self.is_light() {
             // Nothing is under way; then there may be memory to give back, in a while.
             let rest = self.rest_at();
             if rest < earliest && self.send.is_empty() && self.holds_spare_memory() {
@@ -83,10 +83,13 @@ impl Connection {
         self.last_heard.max(self.last_sent) + REST.max(self.congestion.keeps_for())
     }
 
-    /// Whether there is nothing beside the connection itself, and so no memory to give back.
+    /// Whether there is nothing beside the connection itself, or what is parked there, and so no memory to give back.
     #[inline]
     fn is_light(&self) -> bool {
-        !self.aside.is_in_use() && self.recovery.is_none() && !self.congestion.is_working() && !self.receive.is_spare()
+        self.aside.has_parked_at_most()
+            && self.recovery.is_none()
+            && !self.congestion.is_working()
+            && !self.receive.is_spare()
     }
 
     /// Whether there is memory that an idle connection does without.

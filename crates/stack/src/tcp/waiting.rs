@@ -50,8 +50,17 @@ impl Connection {
     /// There is nothing to send now.
     #[inline]
     pub(crate) fn note_waiting(&mut self, now: Instant) {
-        let known = self.aside.ledger().map_or(Waiting::Idle, |ledger| ledger.waiting);
         let idle = self.snd.nxt == self.snd.una && self.send.seen_len() == 0;
+        if idle && !self.aside.is_in_use() {
+            // Nothing was ever noted of it.
+            return;
+        }
+        self.note_reason(now, idle);
+    }
+
+    #[inline(never)]
+    fn note_reason(&mut self, now: Instant, idle: bool) {
+        let known = self.aside.ledger().map_or(Waiting::Idle, |ledger| ledger.waiting);
         if idle && known == Waiting::Idle {
             // A connection that only receives.
             return;
