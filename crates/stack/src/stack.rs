@@ -195,16 +195,6 @@ impl Stack {
         if self.events.is_empty() {
             return None;
         }
-        while let Some(id) = self.events.take_tcp() {
-            if let Some(news) = self.tcp.take_news(id) {
-                return Some(Event::Tcp(id, news));
-            }
-        }
-        self.next_event()
-    }
-
-    #[inline(never)]
-    fn next_event(&mut self) -> Option<Event> {
         // Nearly all of them are of these kinds.
         while let Some(named) = self.events.take_named() {
             match named {
@@ -220,11 +210,11 @@ impl Stack {
                 }
             }
         }
-        if self.events.is_empty() { None } else { self.next_event_of_any_kind() }
+        if self.events.is_empty() { None } else { self.next_event() }
     }
 
     #[inline(never)]
-    fn next_event_of_any_kind(&mut self) -> Option<Event> {
+    fn next_event(&mut self) -> Option<Event> {
         loop {
             let complete = match self.events.pop()? {
                 Event::Udp(id, _) => self.udp.complete_event(id),

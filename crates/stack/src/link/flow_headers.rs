@@ -15,7 +15,7 @@ use wire::ethernet::{HEADER_LEN as ETHERNET_LEN, MIN_FRAME_LEN};
 use wire::tcp::{CHECKSUM_OFFSET, HEADER_LEN as TCP_LEN, SeqNum, TcpFlags, Timestamps};
 
 use super::InterfaceId;
-use super::template::{Headers, PLAIN_LEN, Plainly, TCP, TIMESTAMPS_LEN};
+use super::template::{Headers, OPTIONS_LEN, PLAIN_LEN, Plainly, TCP};
 use crate::discard::Discard;
 use crate::network::Network;
 use crate::tcp::Flow;
@@ -116,7 +116,7 @@ impl Network {
     #[inline(always)]
     pub(crate) fn transmit_message(&mut self, device: &mut dyn Device, message: &Message<'_>) -> Plainly {
         let Some(headers) = self.flow_headers.find(message.name, self.generation) else { return Plainly::NotSo };
-        let option_len = if message.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 };
+        let option_len = if message.timestamps.is_some() { OPTIONS_LEN } else { 0 };
         let header_len = PLAIN_LEN + option_len;
         let frame_len = header_len + message.text.len();
         let fits = frame_len <= headers.most
@@ -127,7 +127,7 @@ impl Network {
         if !fits {
             return Plainly::NotSo;
         }
-        let mut bytes = [0; PLAIN_LEN + TIMESTAMPS_LEN];
+        let mut bytes = [0; PLAIN_LEN + OPTIONS_LEN];
         bytes[..PLAIN_LEN].copy_from_slice(&headers.bytes);
         let total_len = (frame_len - ETHERNET_LEN) as u16;
         let ip_checksum = headers.ip_sum.add_u16(total_len).finish();

@@ -141,6 +141,9 @@ impl Tcp {
     /// Gives back what was taken for connections that are gone, wherever they went.
     fn settle_memory(&mut self) {
         let gone = self.memory.connections.saturating_sub(self.connections.len());
+        if gone == 0 {
+            return;
+        }
         self.memory.budget.give_back(gone * CONNECTION);
         self.memory.connections -= gone;
     }

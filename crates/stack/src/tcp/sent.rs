@@ -15,7 +15,9 @@ impl Connection {
     #[inline]
     pub(super) fn on_sent(&mut self, now: Instant, plan: Plan, edge: SeqNum, config: &TcpConfig) {
         self.on_acknowledgement_sent(plan.kind, edge);
-        if config.fast_path && self.goes_alone(&plan) {
+        if plan.kind == Kind::Ack {
+            // Nothing that could be lost.
+        } else if config.fast_path && self.goes_alone(&plan) {
             self.on_lone_sent(now, plan, config);
         } else {
             self.on_sent_in_company(now, plan, config);

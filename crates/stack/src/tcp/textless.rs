@@ -17,7 +17,7 @@ use crate::tcp::demux::Flow;
 use crate::tcp::fast_path::{TCP_LEN, TIMESTAMPS, TIMESTAMPS_LEN};
 use crate::tcp::input::Env;
 use crate::tcp::phase::Phase;
-use crate::tcp::{Context, Tcp};
+use crate::tcp::{Context, Tcp, announce};
 use crate::time::Instant;
 
 /// With timestamps and nothing else.
@@ -95,7 +95,7 @@ impl Tcp {
             return false;
         }
         let Some(index) = self.demux.heard_last(&flow) else { return false };
-        let Some(connection) = self.connections.at_mut(index) else { return false };
+        let Some((id, connection)) = self.connections.named_at(index) else { return false };
         if !connection.foresees_textless(now, &segment) || !(arrival.checksum_verified || is_undamaged(arrival)) {
             return false;
         }
@@ -103,7 +103,16 @@ impl Tcp {
         let mut env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
         connection.take_textless(&mut env, &segment);
         context.net.confirm_reachable(now, connection.interface, flow.remote);
-        self.settle(now, context, index, before);
+        if matches!(connection.phase, Phase::TimeWait | Phase::Closed) || connection.is_corrupt() {
+            self.settle(now, context, index, before);
+            return true;
+        }
+        // What is left of `settle` for a connection that lives on.
+        let sends = connection.prepare(now, index, &self.config, &mut self.wheel);
+        announce(connection, context.events, id);
+        if sends {
+            self.ready.enter(connection, index);
+        }
         true
     }
 }

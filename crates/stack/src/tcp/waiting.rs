@@ -50,16 +50,16 @@ impl Connection {
     /// There is nothing to send now.
     #[inline]
     pub(crate) fn note_waiting(&mut self, now: Instant) {
-        let idle = self.snd.nxt == self.snd.una && self.send.seen_len() == 0;
-        if idle && !self.aside.is_in_use() {
-            // Nothing was ever noted of it.
+        if self.send.seen_len() == 0 && self.recovery.is_none() && !self.aside.is_in_use() {
+            // Nothing that was written is on its way, and nothing was ever noted.
             return;
         }
-        self.note_reason(now, idle);
+        self.note_reason(now);
     }
 
     #[inline(never)]
-    fn note_reason(&mut self, now: Instant, idle: bool) {
+    fn note_reason(&mut self, now: Instant) {
+        let idle = self.snd.nxt == self.snd.una && self.send.seen_len() == 0;
         let known = self.aside.ledger().map_or(Waiting::Idle, |ledger| ledger.waiting);
         if idle && known == Waiting::Idle {
             // A connection that only receives.
