@@ -22,7 +22,7 @@ const NETWORKS: u64 = 1000;
 /// a round trip of more than a second.
 const PATIENCE: Duration = Duration::from_secs(4 * 3600);
 
-fn random_link(chance: &mut Chance) -> LinkModel {
+pub(crate) fn random_link(chance: &mut Chance) -> LinkModel {
     let up_to = |chance: &mut Chance, millis: [u64; 3]| {
         let most = millis[chance.below(3) as usize];
         Duration::from_micros(chance.below(most * 1000))
@@ -49,7 +49,7 @@ fn random_link(chance: &mut Chance) -> LinkModel {
 
 /// What an engine's owner may set, each side by itself: whatever they agree on has to work. (With SYN cookies a lost third
 /// ACK is the client's to repair, who may have nothing to say.)
-fn random_settings(chance: &mut Chance, tcp: &mut TcpConfig) {
+pub(crate) fn random_settings(chance: &mut Chance, tcp: &mut TcpConfig) {
     let one_in = |chance: &mut Chance, n: u64| chance.below(n) == 0;
     tcp.congestion = [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Bbr][chance.below(3) as usize];
     tcp.ecn = [Ecn::Off, Ecn::Passive, Ecn::Active][chance.below(3) as usize];
