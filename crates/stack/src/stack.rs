@@ -97,8 +97,10 @@ impl Stack {
     pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
         if self.tcp.has_train() {
             self.handle_next(now, interface, frame);
-        } else {
+        } else if self.tcp.expects_any() {
             self.handle_single(now, interface, frame);
+        } else {
+            self.handle_unexpected(now, interface, frame);
         }
     }
 
@@ -115,7 +117,7 @@ impl Stack {
     fn handle_single(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
         let lo = self.net.loopback;
         let (tcp, mut context) = self.tcp_parts();
-        if tcp.expects_any() && tcp.input_short(now, &mut context, interface, frame) {
+        if tcp.input_short(now, &mut context, interface, frame) {
             // Nothing has changed but a connection; only what it sends may stay inside.
             if tcp.has_output(lo) {
                 self.settle(now);

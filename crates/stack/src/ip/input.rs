@@ -8,7 +8,7 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use device::{RxChecksum, RxFrame};
 use wire::Malformed;
-use wire::checksum::sum_array;
+use wire::checksum::{Sum, pseudo_header, sum_array};
 use wire::dhcpv4::CLIENT_PORT;
 use wire::ethernet::{EtherType, HEADER_LEN as ETHERNET_LEN, MacAddr};
 use wire::ipv4::{HEADER_LEN, Ipv4Header, Ipv4Option};
@@ -25,12 +25,23 @@ use crate::network::Network;
 
 /// Addresses of a TCP segment that was taken: the next one between them need not be judged again, as long as nothing
 /// changes that the judgement depends on.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) struct Judged {
     generation: u64,
     interface: InterfaceId,
     source: Ipv4Addr,
     destination: Ipv4Addr,
+    /// The sum of the pseudo-header between them without the length, which follows from them.
+    address_sum: Sum,
+}
+
+impl Judged {
+    fn is(&self, generation: u64, interface: InterfaceId, source: Ipv4Addr, destination: Ipv4Addr) -> bool {
+        self.generation == generation
+            && self.interface == interface
+            && self.source == source
+            && self.destination == destination
+    }
 }
 
 /// Whose a packet is.
@@ -85,6 +96,7 @@ impl Network {
             tos,
             checksum_verified: frame.checksum != RxChecksum::Unverified,
             segment_size: frame.segment_size,
+            address_sum: judged.address_sum,
             segment,
         })
     }
@@ -105,9 +117,10 @@ impl Network {
         let header_len = packet.len().min(usize::from(header.total_len)) - payload.len();
         let packet = &packet[..usize::from(header.total_len)];
         let generation = self.generation;
-        let pair = Judged { generation, interface, source: header.src, destination: header.dst };
         let may_be_judged = header.protocol == Protocol::TCP && !received.multicast;
-        let is_judged = may_be_judged && self.judged == Some(pair);
+        let (source, destination) = (header.src, header.dst);
+        let is_pair = |judged: &Judged| judged.is(generation, interface, source, destination);
+        let is_judged = may_be_judged && self.judged.as_ref().is_some_and(is_pair);
         if !is_judged && !self.is_source_allowed(interface, &header) {
             return self.refuse(Discard::IpSource);
         }
@@ -128,8 +141,9 @@ impl Network {
             }
             Whose::Nobodys(reason) => return self.refuse(reason),
         };
-        if may_be_judged && cast == Cast::Unicast {
-            self.judged = Some(pair);
+        if may_be_judged && cast == Cast::Unicast && !is_judged {
+            let address_sum = pseudo_header(source.into(), destination.into(), Protocol::TCP, 0);
+            self.judged = Some(Judged { generation, interface, source, destination, address_sum });
         }
         let whole = Delivery {
             interface,

@@ -23,6 +23,7 @@ pub mod routes;
 use alloc::borrow::Cow;
 use core::net::IpAddr;
 
+use wire::checksum::{Sum, pseudo_header};
 use wire::protocol::Protocol;
 
 use crate::link::InterfaceId;
@@ -80,6 +81,7 @@ impl Delivery<'_> {
             tos: self.tos,
             checksum_verified: self.checksum_verified,
             segment_size: self.segment_size,
+            address_sum: pseudo_header(self.source, self.destination, Protocol::TCP, 0),
             segment: self.payload(),
         }
     }
@@ -96,6 +98,8 @@ pub(crate) struct Arrival<'f> {
     pub tos: u8,
     pub checksum_verified: bool,
     pub segment_size: Option<u16>,
+    /// The sum of the pseudo-header without the length.
+    pub address_sum: Sum,
     /// What follows the IP header.
     pub segment: &'f [u8],
 }

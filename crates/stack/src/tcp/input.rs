@@ -4,8 +4,6 @@
 //! happen to the tables afterwards is in `Tcp::settle`.
 
 use ring::Budget;
-use wire::checksum::pseudo_header;
-use wire::protocol::Protocol;
 use wire::tcp::{HEADER_LEN, SeqNum, TcpFlags, TcpHeader};
 
 use crate::Discard;
@@ -102,7 +100,7 @@ impl Tcp {
         incoming.was_syn = header.flags.contains(TcpFlags::SYN);
         incoming.payload = payload;
         let unverified = !arrival.checksum_verified;
-        let pseudo_sum = || pseudo_header(arrival.source, arrival.destination, Protocol::TCP, segment.len() as u32);
+        let pseudo_sum = || arrival.address_sum.add_u32(segment.len() as u32);
 
         let Some(index) = self.demux.find(&self.hasher, &self.connections, &flow) else {
             if unverified && !(pseudo_sum() + TcpHeader::sum(segment)).is_valid() {

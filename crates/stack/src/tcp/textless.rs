@@ -7,8 +7,7 @@
 //! of RFC 9293's steps is done here. **Where a condition fails nothing has happened yet, and the segment takes the whole
 //! way** (`input`), to the same result: `crates/sim/tests/tcp_fast_path.rs` runs both against each other.
 
-use wire::checksum::{pseudo_header, sum_array};
-use wire::protocol::Protocol;
+use wire::checksum::sum_array;
 use wire::tcp::{SeqNum, TcpFlags, Timestamps as TimestampsOption};
 
 use crate::ip::Arrival;
@@ -76,7 +75,7 @@ fn is_undamaged(arrival: &Arrival<'_>) -> bool {
         (Some(short), None) => sum_array::<TCP_LEN>(short),
         (None, None) => return false,
     };
-    (pseudo_header(arrival.source, arrival.destination, Protocol::TCP, segment.len() as u32) + header).is_valid()
+    (arrival.address_sum.add_u32(segment.len() as u32) + header).is_valid()
 }
 
 impl Tcp {
