@@ -162,7 +162,7 @@ impl Stack {
     /// Hands everything that is to leave by `interface` to its device. True: it took everything. False: it is full, or
     /// has had its share of this call; call again when it can take more.
     pub fn poll_transmit(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
-        if self.tcp.is_silent() && !self.tcp.has_train() && !self.waits_inside() && self.is_for_tcp_alone(interface) {
+        if self.is_drained(interface) {
             // Who is drained most often has nothing to say.
             device.flush();
             return true;
@@ -174,12 +174,26 @@ impl Stack {
     fn drain(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
         self.end_train();
         self.settle(now);
-        let alone = self.is_for_tcp_alone(interface);
-        let done =
-            if alone { self.transmit_alone(now, interface, device) } else { self.transmit(now, interface, device) };
+        let done = if self.is_for_tcp_alone(interface) {
+            let done = self.transmit_tcp(now, interface, device);
+            if done && self.is_drained(interface) {
+                // TCP was the only one that had something to send, and has said it all.
+                device.flush();
+                return true;
+            }
+            done && self.transmit(now, interface, device)
+        } else {
+            self.transmit(now, interface, device)
+        };
         device.flush();
         self.settle(now);
         done
+    }
+
+    /// Whether nothing waits to leave by `interface`, or to be carried on inside.
+    #[inline]
+    fn is_drained(&self, interface: InterfaceId) -> bool {
+        self.tcp.is_silent() && !self.tcp.has_train() && !self.waits_inside() && self.is_for_tcp_alone(interface)
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout): [`Instant::NEVER`] when nothing is to come.
@@ -305,16 +319,6 @@ impl Stack {
     fn is_for_tcp_alone(&self, interface: InterfaceId) -> bool {
         !self.udp.is_blocked()
             && self.net.interfaces.get(interface).is_some_and(|link| link.is_idle() && !link.transports_first)
-    }
-
-    /// [`transmit`](Self::transmit) where TCP is the only one that has something to send, and most often has said it all then.
-    #[inline]
-    fn transmit_alone(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
-        if !self.transmit_tcp(now, interface, device) {
-            return false;
-        }
-        let more = !self.tcp.is_silent() && self.tcp.has_output(interface) || !self.is_for_tcp_alone(interface);
-        !more || self.transmit(now, interface, device)
     }
 
     #[inline(never)]

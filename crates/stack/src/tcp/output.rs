@@ -78,16 +78,15 @@ impl Plan {
 impl Connection {
     /// The next thing to send, if there is any.
     fn plan(&self) -> Option<Plan> {
-        let of_stream = match self.stream() {
-            Stream::Silent => None,
+        match self.stream() {
+            Stream::Silent => self.plan_beside_stream(),
             Stream::Fin => Some(Plan { kind: Kind::Text, seq: self.snd.nxt, len: 0, fin: true }),
             Stream::Free(len) => {
                 let fin = self.flags.has(Flags::FINISHED);
                 Some(Plan { kind: Kind::Text, seq: self.snd.nxt, len, fin })
             }
-            Stream::Unclear => self.plan_stream(),
-        };
-        of_stream.or_else(|| self.plan_beside_stream())
+            Stream::Unclear => self.plan_stream().or_else(|| self.plan_beside_stream()),
+        }
     }
 
     /// The next thing to send that is no part of the stream.
@@ -96,15 +95,18 @@ impl Connection {
             return Some(Plan { kind: Kind::Syn, seq: self.snd.una, len: self.syn_text(), fin: false });
         }
         if !self.phase.is_synchronized() {
-            // RFC 9293 section 3.10.7.4, first step: in SYN-RECEIVED, too, an unacceptable segment gets an ACK.
-            let answers = self.phase == Phase::SynReceived && !self.flags.has(Flags::HELD);
-            return if answers { self.plan_ack() } else { None };
+            return if self.answers_in_handshake() { self.plan_ack() } else { None };
         }
         if self.flags.has(Flags::KEEP_ALIVE_DUE) {
             // RFC 1122 section 4.2.3.6: at SND.NXT-1, without text, which any peer must answer.
             return Some(Plan { kind: Kind::KeepAlive, seq: self.snd.nxt - 1, len: 0, fin: false });
         }
         self.plan_ack()
+    }
+
+    /// RFC 9293 section 3.10.7.4, first step: in SYN-RECEIVED, too, an unacceptable segment gets an ACK.
+    fn answers_in_handshake(&self) -> bool {
+        self.phase == Phase::SynReceived && !self.flags.has(Flags::HELD)
     }
 
     /// An acknowledgement, if one is owed.
@@ -259,7 +261,7 @@ impl Connection {
     }
 
     /// What waits of the stream, as far as it can be told without a plan.
-    #[inline]
+    #[inline(always)]
     fn stream(&self) -> Stream {
         if !self.phase.sends() || self.flags.has(Flags::SYN_DUE) {
             return Stream::Silent;
@@ -318,10 +320,12 @@ impl Connection {
         self.flags.has(Flags::CALM) && self.flight() == 0 && self.snd.wnd > 0
     }
 
-    /// Whether anything may have to be sent that is no part of the stream.
+    /// Whether anything is to be sent that is no part of the stream: whether [`plan_beside_stream`](Self::plan_beside_stream)
+    /// would find something.
     #[inline]
-    fn owes_beside_stream(&self) -> bool {
-        self.flags.has(OWED) || self.duplicate_acks_owed != 0
+    fn sends_beside_stream(&self) -> bool {
+        let owes = self.flags.has(OWED) || self.duplicate_acks_owed != 0;
+        owes && (self.phase.is_synchronized() || self.flags.has(Flags::SYN_DUE) || self.plan_beside_stream().is_some())
     }
 
     /// Whether all there is to send are acknowledgements.
@@ -358,7 +362,7 @@ impl Connection {
     fn prepare_anew(&mut self, now: Instant, index: u32, config: &TcpConfig, wheel: &mut Wheel<u32>) -> bool {
         let sends = match self.stream() {
             Stream::Fin | Stream::Free(_) => true,
-            Stream::Silent => self.owes_beside_stream() && self.plan_beside_stream().is_some(),
+            Stream::Silent => self.sends_beside_stream(),
             Stream::Unclear => self.prepare_to_send(now, config),
         };
         self.arm(index, wheel);
