@@ -315,7 +315,7 @@ impl Stack {
     }
 
     /// Whether nobody but TCP has anything to send.
-    #[inline]
+    #[inline(always)]
     fn is_for_tcp_alone(&self, interface: InterfaceId) -> bool {
         !self.udp.is_blocked()
             && self.net.interfaces.get(interface).is_some_and(|link| link.is_idle() && !link.transports_first)

@@ -386,14 +386,14 @@ impl Tcp {
             receive: rings.receive,
         };
         let id = self.connections.insert_with(|| Connection::new(now, Phase::SynSent, birth, &self.config));
+        self.demux.insert(&self.hasher, &self.connections, id.index(), &flow);
         if let Some(connection) = self.connections.get_mut(id) {
             connection.flags.set(Flags::OWNED.and(Flags::SYN_DUE));
             if options.fast_open {
                 connection.offer_fast_open(now, &mut self.fast_open_cookies);
             }
+            self.ready.enter(connection, id.index());
         }
-        self.demux.insert(&self.hasher, &self.connections, id.index(), &flow);
-        self.enqueue(id.index());
         Ok(id)
     }
 

@@ -354,10 +354,7 @@ impl Connection {
 
 /// The smallest shift with which `buffer` bytes fit a 16-bit window.
 pub(crate) fn window_scale(buffer: usize) -> u8 {
+    let beyond = (usize::BITS - buffer.leading_zeros()).saturating_sub(u16::BITS);
     // RFC 7323 section 2.3: a shift over 14 is never offered.
-    let mut shift = 0;
-    while shift < 14 && buffer >> shift > 65_535 {
-        shift += 1;
-    }
-    shift
+    beyond.min(14) as u8
 }

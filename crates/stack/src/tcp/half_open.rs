@@ -11,6 +11,7 @@ use ring::Span;
 use wire::tcp::{FastOpen, MAX_HEADER_LEN, TcpFlags, TcpHeader, TcpOptions, Timestamps as TimestampsOption};
 
 use crate::Discard;
+use crate::config::TcpConfig;
 use crate::ip::icmp::ErrorKind;
 use crate::link::InterfaceId;
 use crate::link::template::{PlainSegment, Plainly};
@@ -49,11 +50,11 @@ enum Verdict {
 
 impl Tcp {
     /// The first window and the shift of all later ones that a listener's connections offer.
-    fn offer_of(&self, listener: &Listener) -> (u16, u8) {
-        let most = listener.options.receive_buffer.unwrap_or(self.config.receive_buffer as usize);
+    fn offer_of(config: &TcpConfig, listener: &Listener) -> (u16, u8) {
+        let most = listener.options.receive_buffer.unwrap_or(config.receive_buffer as usize);
         let fixed = listener.options.socket.receive_buffer.map(|size| size as usize);
-        let scale = if self.config.window_scaling { window_scale(most.max(fixed.unwrap_or(0))) } else { 0 };
-        let room = fixed.unwrap_or(most.min(self.config.receive_start as usize));
+        let scale = if config.window_scaling { window_scale(most.max(fixed.unwrap_or(0))) } else { 0 };
+        let room = fixed.unwrap_or(most.min(config.receive_start as usize));
         // RFC 7323 section 2.2: the window of a SYN-ACK is not scaled.
         (u16::try_from(room).unwrap_or(u16::MAX), scale)
     }
@@ -61,7 +62,7 @@ impl Tcp {
     /// The SYN-ACK of a handshake.
     fn syn_ack(&self, now: Instant, net: &Network, half: &HalfOpen) -> Option<TcpHeader> {
         let listener = self.listeners.table.get(half.listener)?;
-        let (window, scale) = self.offer_of(listener);
+        let (window, scale) = Self::offer_of(&self.config, listener);
         let own = mss_of(net.mtu(half.interface), half.flow.remote);
         let syn = &half.syn;
         let timestamps = syn.timestamp.map(|echo| {
@@ -249,7 +250,7 @@ impl Tcp {
     ) -> Result<(), Discard> {
         let half = *self.syn_queue.at(index);
         let Some(listener) = self.listeners.table.get(half.listener) else { return Err(Discard::TcpNoConnection) };
-        let (window, scale) = self.offer_of(listener);
+        let (window, scale) = Self::offer_of(&self.config, listener);
         let full = listener.is_full();
         match judge(&half, window, segment) {
             Verdict::Drop(reason) => Err(reason),
@@ -355,8 +356,8 @@ impl Tcp {
 
     /// Adds a connection in SYN-RECEIVED as `half` and its listener's settings describe it; `None` if that is gone.
     pub(crate) fn add_connection_of(&mut self, now: Instant, net: &Network, half: &HalfOpen) -> Option<ConnectionId> {
-        let (window, scale) = self.offer_of(self.listeners.table.get(half.listener)?);
         let listener = self.listeners.table.get_mut(half.listener)?;
+        let (window, scale) = Self::offer_of(&self.config, listener);
         let (engine, application) = match &mut listener.options.rings {
             Some(source) => source(),
             None => heap_rings(self.config.send_buffer as usize, self.config.receive_buffer as usize),
