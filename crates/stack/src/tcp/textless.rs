@@ -22,6 +22,9 @@ use crate::time::Instant;
 /// With timestamps and nothing else.
 const LONG_LEN: usize = TCP_LEN + TIMESTAMPS_LEN;
 
+/// What would make more of a segment than is done here.
+const UNUSUAL: Flags = Flags::FAST_OPEN.and(Flags::ECN).and(Flags::PERSISTING).and(Flags::PROBE_DUE);
+
 /// A segment that is a header and nothing else: an ACK, with or without a FIN.
 struct Textless {
     remote_port: u16,
@@ -121,7 +124,6 @@ impl Connection {
     /// those of [`take_textless`](Self::take_textless) would make anything of it.
     #[inline]
     fn foresees_textless(&self, now: Instant, segment: &Textless) -> bool {
-        const UNUSUAL: Flags = Flags::FAST_OPEN.and(Flags::ECN).and(Flags::PERSISTING).and(Flags::PROBE_DUE);
         let acknowledges = if segment.ack == self.snd.una {
             // While something is in flight, or the scoreboard may hear of duplicates, it may report them.
             self.flight() == 0 && self.recovery.is_none()
