@@ -13,6 +13,7 @@ use wire::checksum::Sum;
 use crate::budget::Budget;
 use crate::header::{CLOSED, CONSUMER_GONE, FINISHED, Header, MARKED, PRODUCER_GONE, entries, on_heap, set_budget};
 use crate::layout::{Epoch, MAX_LOG2};
+use crate::memory::Table;
 use crate::region::{self, NotARing, Region};
 use crate::span::{Span, Spans};
 use crate::sync::Ordering;
@@ -146,14 +147,49 @@ impl Consumer {
             }
         }
         let position = self.head + offset as u64;
-        let (pointer, run) = self.piece(position)?;
-        if run < len {
-            return None;
-        }
+        let pointer = match self.find_in_run(position, len) {
+            Some(pointer) => pointer,
+            None => self.find_anew(position, len)?,
+        };
         #[cfg(loom)]
         self.shadow(position, len);
         // SAFETY: as in `for_pieces`.
         Some(unsafe { Span::from_raw(pointer.as_ptr(), len) })
+    }
+
+    /// The memory of `len` bytes that were published, if they lie in the run that is known.
+    #[inline(always)]
+    fn find_in_run(&self, position: u64, len: usize) -> Option<NonNull<u8>> {
+        let table = self.table()?;
+        // Acquire: the tail that published these bytes was read before, and the version is at least theirs. What it names was
+        // found when it stood already.
+        table.read_run.find(position, len, table.version.load(Ordering::Acquire))
+    }
+
+    /// The same, found out of the epochs, and remembered for what follows.
+    #[inline(never)]
+    fn find_anew(&self, position: u64, len: usize) -> Option<NonNull<u8>> {
+        // Acquire: read before the entries, which are at least as new.
+        let version = self.table().map(|table| table.version.load(Ordering::Acquire));
+        let (pointer, run) = self.piece(position)?;
+        if run < len {
+            return None;
+        }
+        if let (Some(table), Some(version)) = (self.table(), version) {
+            table.read_run.set(position, run as u64, pointer, version);
+        }
+        Some(pointer)
+    }
+
+    /// The chunks of a heap ring, while a byte is unread.
+    #[inline(always)]
+    fn table(&self) -> Option<&Table> {
+        if self.in_region {
+            return None;
+        }
+        // SAFETY: our header, on the heap. Where there are unread bytes, the table lives until they are consumed, for which no
+        // use of `self` may be left.
+        unsafe { on_heap(self.header).table.load(Ordering::Relaxed).as_ref() }
     }
 
     /// Gives the room of the next `n` bytes back to the producer.

@@ -27,35 +27,61 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
 ///
 /// # Safety
 /// As for [`copy`].
+#[inline(always)]
 pub(crate) unsafe fn copy_and_sum(from: *const u8, to: *mut u8, len: usize) -> Sum {
     // SAFETY: the caller's promise.
-    unsafe { run::<true>(from, to, len) }
+    unsafe { if len <= FEW { few::<true>(from, to, len) } else { many::<true>(from, to, len) } }
 }
 
 /// The sum of `len` bytes.
 ///
 /// # Safety
 /// `from` is readable for `len` bytes.
+#[inline(always)]
 pub(crate) unsafe fn sum(from: *const u8, len: usize) -> Sum {
     // SAFETY: the caller's promise; without COPY nothing is written.
-    unsafe { run::<false>(from, ptr::null_mut(), len) }
+    unsafe {
+        if len <= FEW { few::<false>(from, ptr::null_mut(), len) } else { many::<false>(from, ptr::null_mut(), len) }
+    }
 }
 
-/// Reads every byte once, writes it if COPY, and adds it up.
+/// A message's bytes, where the caller stands.
+///
+/// # Safety
+/// As for [`rest`].
+#[inline(always)]
+unsafe fn few<const COPY: bool>(from: *const u8, to: *mut u8, len: usize) -> Sum {
+    // SAFETY: the caller's promise, for fewer bytes.
+    unsafe {
+        let total = words::<COPY>(from, to, len - len % BLOCK);
+        rest::<COPY>(from, to, len, total)
+    }
+}
+
+/// A segment's.
+///
+/// # Safety
+/// As for [`rest`].
+#[inline(never)]
+unsafe fn many<const COPY: bool>(from: *const u8, to: *mut u8, len: usize) -> Sum {
+    // SAFETY: the caller's promise, for fewer bytes.
+    unsafe {
+        let total = kernels::blocks::<COPY>(from, to, len - len % BLOCK);
+        rest::<COPY>(from, to, len, total)
+    }
+}
+
+/// Reads every byte behind the last whole block once, writes it if COPY, and adds it to `total`.
 ///
 /// # Safety
 /// `from` is readable for `len` bytes; if COPY, `to` is writable for as many and they do not overlap.
 #[inline(always)]
-unsafe fn run<const COPY: bool>(from: *const u8, to: *mut u8, len: usize) -> Sum {
+unsafe fn rest<const COPY: bool>(from: *const u8, to: *mut u8, len: usize, mut total: u64) -> Sum {
     let rest_len = len % BLOCK;
     let mut offset = len - rest_len;
-    let mut total = if len <= FEW {
-        // SAFETY: the caller's promise, for fewer bytes.
-        unsafe { words::<COPY>(from, to, offset) }
-    } else {
-        // SAFETY: likewise.
-        unsafe { kernels::blocks::<COPY>(from, to, offset) }
-    };
+    if rest_len == 0 {
+        return Sum::of_words(total);
+    }
     // Fewer than 32 bytes remain: what the bits of the length say, the largest first.
     if rest_len & 16 != 0 {
         // SAFETY: 16 bytes remain.

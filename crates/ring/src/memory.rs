@@ -12,7 +12,7 @@ use core::ptr::{self, NonNull};
 use crate::budget::Budget;
 use crate::header::Entry;
 use crate::run::Run;
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 
 /// How many times a ring can double, plus one for the first chunk.
 pub(crate) const CHUNKS: usize = 26;
@@ -28,6 +28,10 @@ pub(crate) struct Table {
     first_log2: u8,
     /// The current epoch and the one before it, in either order. Written by the producer.
     pub(crate) entries: [Entry; 2],
+    /// Moves on with every change of the mapping. Written by the producer.
+    pub(crate) version: AtomicU64,
+    /// The consumer's.
+    pub(crate) read_run: Run,
     chunks: [AtomicPtr<u8>; CHUNKS],
     /// Bytes that are on the ring's budget.
     charged: Cell<usize>,
@@ -43,6 +47,8 @@ impl Table {
         Self {
             first_log2,
             entries: [Entry::new(), Entry::new()],
+            version: AtomicU64::new(0),
+            read_run: Run::new(),
             chunks: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             charged: Cell::new(0),
             run: Run::new(),

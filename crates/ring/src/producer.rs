@@ -106,28 +106,38 @@ impl Producer {
     /// Copies as much of `bytes` as there is room for, publishes it, and returns how much that was.
     #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> usize {
-        if let Some((to, piece)) = self.next_piece(0, bytes.len())
-            && bytes.len() <= piece
-        {
-            // SAFETY: as in `place`, for one piece.
-            unsafe { copy::copy(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
-            #[cfg(loom)]
-            self.shadow(self.tail, bytes.len());
-            self.advance(bytes.len());
+        if let Some(to) = self.next_in_run(0, bytes.len()) {
+            self.write_piece(bytes, to);
             return bytes.len();
         }
         self.write_some(bytes)
     }
 
-    /// [`Producer::write`] where there may not be room for all.
+    /// [`Producer::write`] where the place has to be found, and there may not be room for all.
     #[inline(never)]
     fn write_some(&mut self, bytes: &[u8]) -> usize {
+        if let Some((to, piece)) = self.next_piece(0, bytes.len())
+            && bytes.len() <= piece
+        {
+            self.write_piece(bytes, to);
+            return bytes.len();
+        }
         let n = self.make_room(bytes.len());
         if n > 0 {
             self.place(self.tail, Span::from_slice(&bytes[..n]));
             self.advance(n);
         }
         n
+    }
+
+    /// Copies and publishes bytes that go to one piece.
+    #[inline(always)]
+    fn write_piece(&mut self, bytes: &[u8], to: NonNull<u8>) {
+        // SAFETY: as in `place`, for one piece.
+        unsafe { copy::copy(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
+        #[cfg(loom)]
+        self.shadow(self.tail, bytes.len());
+        self.advance(bytes.len());
     }
 
     /// How many bytes could be written now. It shrinks only by what is written and by a lowered limit, so TCP can

@@ -1,11 +1,17 @@
-//! Where the next bytes go while they stay within one piece: what the producer found out of `layout` the last time.
+//! Where the next bytes lie while they stay within one piece: what a half found out of `layout` the last time.
 //!
-//! A segment of a stream mostly lies right behind the one before it, in the same chunk, and there was room for it when that
-//! one was looked at. Then two subtractions tell its place. What is kept here is used by the producer alone. It stands in
-//! the table, not in the [`Producer`](crate::Producer), so that an idle ring does not pay for it.
+//! A segment of a stream, or a message, mostly lies right behind the one before it, in the same chunk, and there was room for
+//! it when that one was looked at. Then two subtractions tell its place. Each half has a run of its own, which the other
+//! does not touch. They stand in the table, not in the halves, so that an idle ring does not pay for them.
 //!
-//! It holds until the mapping or the limit changes: memory moves never, room that was promised is not taken back, and the
-//! consumer only adds to it. So whoever changes one of them in `producer` forgets the run.
+//! The producer's holds until the mapping or a limit changes: memory moves never, room that was promised is not taken back,
+//! and the consumer only adds to it. So whoever changes one of them in `producer` forgets the run; what the consumer
+//! grants is compared each time.
+//!
+//! The consumer's holds as long as the table's version stands still. The producer moves that on after each change of the
+//! mapping, and before it publishes a byte that needs it, so who has seen the byte sees the version (release and acquire of
+//! the tail). Bytes that were published before keep their place through every change, so an older run is right for them;
+//! and no run leads outside of the memory of the table in which it stands.
 
 use core::cell::Cell;
 use core::hint::cold_path;
@@ -19,15 +25,18 @@ pub(crate) struct Run {
     len: Cell<u64>,
     /// The memory of the first.
     memory: Cell<*mut u8>,
+    /// What else must be as it was: the grant, or the version.
+    under: Cell<u64>,
 }
 
 impl Run {
     pub(crate) const fn new() -> Self {
-        Self { start: Cell::new(0), len: Cell::new(0), memory: Cell::new(ptr::null_mut()) }
+        Self { start: Cell::new(0), len: Cell::new(0), memory: Cell::new(ptr::null_mut()), under: Cell::new(0) }
     }
 
-    /// The positions `[start, start + len)` lie from `memory` on.
-    pub(crate) fn set(&self, start: u64, len: u64, memory: NonNull<u8>) {
+    /// The positions `[start, start + len)` lie from `memory` on, as long as `under` is this.
+    pub(crate) fn set(&self, start: u64, len: u64, memory: NonNull<u8>, under: u64) {
+        self.under.set(under);
         self.start.set(start);
         self.len.set(len);
         self.memory.set(memory.as_ptr());
@@ -40,10 +49,10 @@ impl Run {
 
     /// The memory of the `len` bytes at `position`, if it is known: `len` is not 0 then.
     #[inline(always)]
-    pub(crate) fn find(&self, position: u64, len: usize) -> Option<NonNull<u8>> {
+    pub(crate) fn find(&self, position: u64, len: usize, under: u64) -> Option<NonNull<u8>> {
         let into = position.wrapping_sub(self.start.get());
         let left = self.len.get().saturating_sub(into);
-        if (len as u64).wrapping_sub(1) >= left {
+        if (len as u64).wrapping_sub(1) >= left || self.under.get() != under {
             cold_path();
             return None;
         }

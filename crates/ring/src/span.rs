@@ -108,6 +108,7 @@ impl<'a> Span<'a> {
     }
 
     /// The RFC 1071 sum of the bytes, the first being the upper half of a word.
+    #[inline]
     pub fn sum(&self) -> Sum {
         // SAFETY: readable for `len` bytes.
         unsafe { copy::sum(self.pointer, self.len) }

@@ -121,3 +121,76 @@ fn segments_behind_each_other_arrive_whole_whatever_the_ring_does_in_between() {
         }
     }
 }
+
+#[test]
+fn what_was_looked_at_ahead_of_the_reader_does_not_hide_an_append() {
+    let (mut producer, mut consumer) = ring::heap_with_first_chunk(1000, 128);
+    assert_eq!(producer.write(&bytes_at(0, 100)), 100);
+    assert_reads(&mut consumer, 60);
+    assert_eq!(producer.write(&bytes_at(100, 50)), 50);
+    // In the second lap, far ahead of the first unread byte.
+    assert!(consumer.span(80, 10).is_some());
+    assert_eq!(producer.write(&bytes_at(150, 60)), 60);
+    let mut to = [0; 15];
+    consumer.span(130, 15).expect("one piece").copy_to(&mut to);
+    assert!(to[..] == bytes_at(190, 15)[..], "the bytes of the new epoch lie behind the old one's");
+    assert_reads(&mut consumer, 150);
+}
+
+/// Messages that are written and read whole, one by one or some together, with the reader now at once and now far behind: each half
+/// finds its place from the one before, whatever the ring, its limit and the reader's grant do in between.
+#[test]
+fn messages_behind_each_other_arrive_whole_whatever_the_ring_does_in_between() {
+    for seed in 0..60 {
+        let mut random = Random::new(1000 + seed);
+        let largest = 500 + random.below(20_000);
+        let (mut producer, mut consumer) = ring::heap_with_first_chunk(largest, 1 << (6 + random.below(7)));
+        let mut lens = std::collections::VecDeque::new();
+        for _ in 0..2000 {
+            let longest = if random.below(12) == 0 { 2000 } else { 150 };
+            let len = 1 + random.below(longest);
+            // Only now and then does the producer look how far the reader has come, but where it needs the room.
+            let free = if random.below(20) == 0 { producer.free() } else { 0 };
+            let written = producer.write(&bytes_at(producer.position(), len));
+            assert!(written >= len.min(free), "seed {seed}");
+            if written > 0 {
+                lens.push_back(written);
+            }
+            let (unread, ahead) = (consumer.len(), random.below(400));
+            if ahead < unread {
+                let len = 1 + random.below((unread - ahead).min(100));
+                let mut to = vec![0; len];
+                if let Some(span) = consumer.span(ahead, len) {
+                    span.copy_to(&mut to);
+                    assert!(to == bytes_at(consumer.position() + ahead as u64, len), "seed {seed}: other bytes ahead");
+                }
+            }
+            // Most often the answer comes at once.
+            while random.below(8) > 1
+                && let Some(len) = lens.pop_front()
+            {
+                if random.below(2) == 0 {
+                    assert_reads(&mut consumer, len);
+                } else {
+                    let mut to = vec![0; len];
+                    if let Some(span) = consumer.span(0, len) {
+                        span.copy_to(&mut to);
+                    } else {
+                        assert_eq!(consumer.copy_at(0, &mut to), len, "seed {seed}");
+                    }
+                    assert!(to == bytes_at(consumer.position(), len), "seed {seed}: other bytes");
+                    consumer.consume(len);
+                }
+            }
+            match random.below(60) {
+                0 => producer.set_limit(1 + random.below(largest)),
+                1 => consumer.grant(1 + random.below(largest)),
+                2 => consumer.grant(u32::MAX as usize),
+                3 => {
+                    producer.release();
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 
 use super::{Producer, SECOND};
 use crate::budget::Budget;
-use crate::header::{self, Entry, Header, on_heap};
+use crate::header::{self, Entry, on_heap};
 use crate::layout::{ALIGN, Epoch, MAX_LOG2, log2_for};
 use crate::memory::Table;
 use crate::sync::Ordering;
@@ -13,9 +13,6 @@ use crate::{memory, region};
 
 /// How far from slot 0 an empty ring may begin before it is rewound.
 const REWIND_AFTER: u64 = 2048;
-
-/// Bytes at once behind which more are expected. (Model checking keeps to few bytes.)
-const FOLLOWED: usize = if cfg!(loom) { 8 } else { 512 };
 
 impl Producer {
     /// Nothing unread, nothing placed ahead: no byte in the ring is alive.
@@ -43,9 +40,18 @@ impl Producer {
     /// What may lie between head and the last byte placed: our limit, or less if the consumer grants less.
     #[inline]
     fn limit_now(&self) -> u64 {
-        // Relaxed, and taken for what it is: a consumer that lies harms its own stream only.
-        let grant = self.header().grant.load(Ordering::Relaxed);
+        self.limit_under(self.grant())
+    }
+
+    #[inline]
+    fn limit_under(&self, grant: u32) -> u64 {
         if grant == u32::MAX { self.limit as u64 } else { (self.limit as u64).min(u64::from(grant)) }
+    }
+
+    #[inline(always)]
+    fn grant(&self) -> u32 {
+        // Relaxed, and taken for what it is: a consumer that lies harms its own stream only.
+        self.header().grant.load(Ordering::Relaxed)
     }
 
     /// The position up to which bytes could be placed, growing if need be.
@@ -125,7 +131,8 @@ impl Producer {
         }
         let end = offset as u64 + len as u64;
         let mask = (1u64 << self.log2) - 1;
-        let room = (mask + 1).min(self.limit_now());
+        let grant = self.grant();
+        let room = (mask + 1).min(self.limit_under(grant));
         let from_base = tail.wrapping_sub(self.base);
         // Relaxed: whoever has caught up is looked at properly by `prepare`.
         let drained = || offset == 0 && self.header().head.load(Ordering::Relaxed) == tail;
@@ -136,30 +143,30 @@ impl Producer {
         let (to, chunk) = self.chunk(slot as usize);
         // The first chunk may be larger than the ring.
         let piece = (chunk as u64).min(mask + 1 - slot);
-        // A message has no successor; a segment of a stream has.
-        if len >= FOLLOWED && len as u64 <= piece {
+        if len as u64 <= piece {
             let room = (room - (tail - head)).min(u64::from(u32::MAX)) - offset as u64;
-            self.keep_run(tail + offset as u64, piece.min(room), to);
+            self.keep_run(tail + offset as u64, piece.min(room), to, grant);
         }
         Some((to, piece as usize))
     }
 
-    /// Remembers the memory of the `len` positions from `position` on, at or after the tail: there is room for them.
+    /// Remembers the memory of the `len` positions from `position` on, at or after the tail: under this grant there is room
+    /// for them.
     #[inline(always)]
-    fn keep_run(&self, position: u64, len: u64, memory: NonNull<u8>) {
+    fn keep_run(&self, position: u64, len: u64, memory: NonNull<u8>, grant: u32) {
         if let Some(table) = self.table() {
-            table.run.set(position, len, memory);
+            table.run.set(position, len, memory, u64::from(grant));
         }
     }
 
     /// Remembers what is left of the piece that the last byte before `position` was placed in, as far as there is room.
     pub(super) fn keep_run_behind(&self, position: u64, piece: Option<(NonNull<u8>, usize)>) {
         let Some((memory, len)) = piece else { return };
-        let size = 1 << self.log2;
-        let end = (self.head.get() + self.limit_now().min(size)).min(self.tail + u64::from(u32::MAX));
+        let (size, grant) = (1 << self.log2, self.grant());
+        let end = (self.head.get() + self.limit_under(grant).min(size)).min(self.tail + u64::from(u32::MAX));
         // Of an epoch that the consumer has not reached, room and places are looked up each time.
         if !self.is_pending() && position < end {
-            self.keep_run(position, (len as u64).min(end - position), memory);
+            self.keep_run(position, (len as u64).min(end - position), memory, grant);
         }
     }
 
@@ -170,10 +177,11 @@ impl Producer {
             cold_path();
             return None;
         };
-        // Relaxed: a bound of what is to come, which with one is looked at each time; and whether the consumer has caught up, in
-        // which case the ring may have to be rewound.
-        let Header { grant, head, .. } = self.header();
-        if grant.load(Ordering::Relaxed) != u32::MAX || (offset == 0 && head.load(Ordering::Relaxed) == self.tail) {
+        // Relaxed: whether the consumer has caught up; then the ring may have to be rewound.
+        let may_rewind = offset == 0
+            && self.tail.wrapping_sub(self.base) >= REWIND_AFTER
+            && self.header().head.load(Ordering::Relaxed) == self.tail;
+        if may_rewind {
             cold_path();
             return None;
         }
@@ -181,7 +189,7 @@ impl Producer {
             cold_path();
             return None;
         };
-        table.run.find(position, len)
+        table.run.find(position, len, u64::from(self.grant()))
     }
 
     /// The mapping or the limit changes.
@@ -254,6 +262,15 @@ impl Producer {
         let [first, second] = self.entries();
         first.store(epoch);
         second.clear();
+        self.move_version_on();
+    }
+
+    /// The mapping has changed: the consumer finds out anew where what is published from now on lies.
+    fn move_version_on(&self) {
+        if let Some(table) = self.table() {
+            // Release: who sees the version sees the entries.
+            table.version.store(table.version.load(Ordering::Relaxed) + 1, Ordering::Release);
+        }
     }
 
     /// Changes the size so that positions before `end` fit: see `layout`, "stretch" and "append".
@@ -278,6 +295,7 @@ impl Producer {
         self.state.set(self.state.get() ^ SECOND);
         let epoch = Epoch { start: self.start, base: self.base, log2 };
         self.entries()[self.current()].store(epoch);
+        self.move_version_on();
         true
     }
 
@@ -289,6 +307,7 @@ impl Producer {
         self.log2 = log2;
         let epoch = Epoch { start: self.start, base, log2 };
         self.entries()[self.current()].store_word(epoch.word());
+        self.move_version_on();
         true
     }
 
