@@ -37,7 +37,6 @@ pub(crate) struct Aside {
 }
 
 impl Aside {
-    #[inline]
     fn is_bare(&self) -> bool {
         self.parked.is_none() && self.has_parked_alone()
     }
@@ -96,10 +95,14 @@ impl Shelf {
         self.0.is_some()
     }
 
-    /// Whether nothing stands here but the ledger.
+    /// Whether nothing stands here that a message in order would have to do with: no gap, no doubt about the path, and
+    /// nothing to report.
     #[inline(always)]
-    pub(crate) fn has_ledger_alone(&self) -> bool {
-        self.0.as_ref().is_none_or(|aside| aside.is_bare())
+    pub(crate) fn is_undisturbed(&self) -> bool {
+        match &self.0 {
+            Some(aside) => aside.reassembly.is_none() && aside.path.is_none() && aside.duplicate.is_none(),
+            None => true,
+        }
     }
 
     /// Whether there is nothing of it but what is parked, which keeps the rest, and nothing that is measured.

@@ -17,7 +17,7 @@ use core::net::IpAddr;
 
 use device::{RxChecksum, RxFrame};
 use wire::checksum::{Sum, sum, sum_array};
-use wire::ethernet::HEADER_LEN as ETHERNET_LEN;
+use wire::ethernet::{HEADER_LEN as ETHERNET_LEN, MacAddr};
 pub(super) use wire::ipv4::HEADER_LEN as IP_LEN;
 use wire::protocol::Protocol;
 pub(super) use wire::tcp::HEADER_LEN as TCP_LEN;
@@ -34,6 +34,10 @@ use crate::tcp::phase::Phase;
 use crate::tcp::{Context, Tcp, announce};
 use crate::time::Instant;
 
+/// For so many nanoseconds a neighbour that was confirmed need not be again (RFC 4861 section 7.3.1 asks for hints of
+/// progress, and counts reachability in seconds).
+const CONFIRMED_FOR: u64 = 1_000_000;
+
 /// All headers without options.
 pub(super) const PLAIN_LEN: usize = ETHERNET_LEN + IP_LEN + TCP_LEN;
 /// Where IPv4's header begins.
@@ -44,6 +48,18 @@ pub(super) const TCP: usize = ETHERNET_LEN + IP_LEN;
 pub(super) const TIMESTAMPS: [u8; 4] = [1, 1, 8, 10];
 pub(super) const TIMESTAMPS_LEN: usize = 12;
 
+/// Of Ethernet's header and IPv4's first two bytes: the destination, the source's group bit, the type, version and length.
+const LINK: u128 = u128::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0]);
+/// Of fragmentation, TTL and protocol: everything but DF and TTL.
+const WHOLE: u32 = u32::from_ne_bytes([0xbf, 0xff, 0, 0xff]);
+/// What these are of a TCP segment that is no fragment.
+const TCP_ALONE: u32 = u32::from_ne_bytes([0, 0, 0, Protocol::TCP.0]);
+
+/// What [`LINK`] leaves of a frame to this station from one, with an IPv4 header without options.
+fn link_of(MacAddr([a, b, c, d, e, f]): MacAddr) -> u128 {
+    u128::from_ne_bytes([a, b, c, d, e, f, 0, 0, 0, 0, 0, 0, 0x08, 0x00, 0x45, 0])
+}
+
 /// What the frames of a flow begin with, and where they lead.
 #[derive(Clone, Copy)]
 pub(super) struct Prediction {
@@ -51,8 +67,8 @@ pub(super) struct Prediction {
     generation: u64,
     /// The interface that they come in by.
     interface: InterfaceId,
-    /// The destination address on the link.
-    station: [u8; 6],
+    /// What [`LINK`] leaves of a frame's first bytes.
+    link: u128,
     /// IPv4's source and destination, as they stand in the header.
     addresses: [u8; 8],
     /// TCP's source and destination ports, as they stand in the header.
@@ -62,7 +78,7 @@ pub(super) struct Prediction {
     /// The interface that the connection's segments leave by, and the neighbour that takes them.
     leaves_by: InterfaceId,
     neighbor: Option<NeighborId>,
-    /// When the neighbour was last confirmed by this flow: once a batch is enough.
+    /// When the neighbour was last confirmed by this flow.
     confirmed: Instant,
     /// The sum of the pseudo-header without the length.
     pseudo_sum: Sum,
@@ -133,7 +149,7 @@ impl Predictions {
 }
 
 /// What an expected segment leaves to be done.
-pub(super) enum Effect {
+enum Effect {
     /// Nothing.
     Text,
     /// An acknowledgement is owed now.
@@ -169,18 +185,12 @@ impl<'f> Expected<'f> {
     fn read(predictions: &Predictions, net: &Network, interface: InterfaceId, frame: &'f [u8]) -> Option<Self> {
         let fixed = frame.first_chunk::<PLAIN_LEN>()?;
         let (entry, prediction) = predictions.find(array(fixed, IP + 12), array(fixed, TCP))?;
-        let [type_high, type_low, version_and_length] = array(fixed, 12);
-        let fragment = u16::from_be_bytes(array(fixed, IP + 6));
-        const DONT_FRAGMENT: u16 = 0x4000;
         let flags = TcpFlags(fixed[TCP + 13]).without(TcpFlags::PSH);
         let as_expected = prediction.generation == net.generation
             && prediction.interface == interface
-            && prediction.station == array::<6>(fixed, 0)
-            && fixed[6] & 1 == 0
-            && [type_high, type_low, version_and_length] == [0x08, 0x00, 0x45]
-            && fragment & !DONT_FRAGMENT == 0
+            && (u128::from_ne_bytes(array(fixed, 0)) ^ prediction.link) & LINK == 0
+            && u32::from_ne_bytes(array(fixed, IP + 6)) & WHOLE == TCP_ALONE
             && !ecn::is_marked(fixed[IP + 1])
-            && fixed[IP + 9] == Protocol::TCP.0
             && flags == TcpFlags::ACK
             && sum_array(&array::<IP_LEN>(fixed, IP)).is_valid();
         if !as_expected {
@@ -236,7 +246,7 @@ pub(super) fn array<const N: usize>(bytes: &[u8; PLAIN_LEN], at: usize) -> [u8; 
 
 impl Tcp {
     /// Takes a frame whose every header is as expected; false, with nothing done, if one is not.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn input_expected(
         &mut self,
         now: Instant,
@@ -249,19 +259,59 @@ impl Tcp {
         };
         let index = expected.index;
         let Some((id, connection)) = self.connections.named_at(index) else { return false };
+        if !connection.awaits_answer(now, &expected) {
+            let Expected { seq, ack, window, timestamps, segment, payload, index, entry, pseudo_sum } = expected;
+            // Laid out in memory for this only.
+            let expected = Expected { seq, ack, window, timestamps, segment, payload, index, entry, pseudo_sum };
+            return self.input_of_stream(now, context, interface, frame, &expected);
+        }
+        if !connection.store_expected(frame, &expected) {
+            return false;
+        }
+        if let Some(link) = context.net.interfaces.get_mut(interface) {
+            link.stats.rx_packets += 1;
+            link.stats.rx_bytes += frame.bytes.len() as u64;
+        }
+        if let Some(Some(prediction)) = self.demux.predictions.entries.get_mut(expected.entry)
+            && now.as_nanos().wrapping_sub(prediction.confirmed.as_nanos()) >= CONFIRMED_FOR
+        {
+            prediction.confirm(now, context.net, connection);
+        }
+        let segments = super::input::segments_of(expected.payload.len(), frame.segment_size);
+        let env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
+        let sends = connection.on_answer(&env, &expected, segments, index, &mut self.wheel);
+        if connection.is_corrupt() {
+            self.settle(now, context, index, Phase::Established);
+            return true;
+        }
+        announce(connection, context.events, id);
+        if sends {
+            self.ready.enter(connection, index);
+        }
+        true
+    }
+
+    /// [`input_expected`](Self::input_expected) for what is no answer to a message.
+    #[inline(never)]
+    fn input_of_stream(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        interface: InterfaceId,
+        frame: &RxFrame<'_>,
+        expected: &Expected<'_>,
+    ) -> bool {
+        let index = expected.index;
+        let Some((id, connection)) = self.connections.named_at(index) else { return false };
         let mut env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
-        let effect = if connection.awaits_answer(now, &expected) {
-            connection.take_answer(&mut env, frame, &expected, index, &mut self.wheel)
-        } else {
-            connection.take_expected(&mut env, frame, &expected)
-        };
+        let effect = connection.take_expected(&mut env, frame, expected);
         let Some(effect) = effect else { return false };
         if let Some(link) = context.net.interfaces.get_mut(interface) {
             link.stats.rx_packets += 1;
             link.stats.rx_bytes += frame.bytes.len() as u64;
         }
         if let Some(Some(prediction)) = self.demux.predictions.entries.get_mut(expected.entry)
-            && prediction.confirmed != now
+            && now.as_nanos().wrapping_sub(prediction.confirmed.as_nanos()) >= CONFIRMED_FOR
         {
             prediction.confirm(now, context.net, connection);
         }
@@ -311,7 +361,7 @@ impl Tcp {
         self.demux.predictions.insert(Prediction {
             generation: net.generation,
             interface,
-            station: link.capabilities.mac.0,
+            link: link_of(link.capabilities.mac),
             addresses,
             ports,
             index,

@@ -5,7 +5,7 @@
 //! and `acknowledge` would find in as many looks is found in one. **Where a condition fails nothing has happened, and they do
 //! it**, with the same result: `crates/sim/tests/tcp_lone.rs` and `tcp_fast_path.rs` run both against each other.
 
-use device::{Device, RxFrame};
+use device::Device;
 use wire::tcp::TcpFlags;
 
 use crate::config::TcpConfig;
@@ -14,7 +14,7 @@ use crate::link::flow_headers::Message;
 use crate::link::template::Plainly;
 use crate::network::Network;
 use crate::tcp::connection::{Connection, Flags};
-use crate::tcp::fast_path::{Effect, Expected};
+use crate::tcp::fast_path::Expected;
 use crate::tcp::input::Env;
 use crate::tcp::output::{Kind, OWED, Plan};
 use crate::tcp::phase::Phase;
@@ -44,7 +44,7 @@ impl Connection {
             && self.phase == Phase::Established
             && config.fast_path
             && self.duplicate_acks_owed == 0
-            && self.aside.has_ledger_alone();
+            && self.aside.is_undisturbed();
         if !undisturbed {
             return None;
         }
@@ -115,30 +115,28 @@ impl Connection {
             && len.wrapping_sub(1) < MESSAGE - 1
             && len <= self.receive_window() as usize
             && self.may_have(now, expected.timestamps)
-            && self.aside.has_ledger_alone()
+            && self.duplicate_acks_owed == 0
+            && self.aside.is_undisturbed()
     }
 
-    /// Takes it in, as [`take_expected`](Self::take_expected) would, and puts the timers right.
-    #[inline(never)]
-    pub(super) fn take_answer(
+    /// Its text stands in the ring: takes it in, as [`take_expected`](Self::take_expected) and [`prepare`](Self::prepare) would.
+    /// Returns whether there is something to send.
+    #[inline(always)]
+    pub(super) fn on_answer(
         &mut self,
-        env: &mut Env<'_>,
-        frame: &RxFrame<'_>,
+        env: &Env<'_>,
         expected: &Expected<'_>,
+        segments: u8,
         index: u32,
         wheel: &mut Wheel<u32>,
-    ) -> Option<Effect> {
-        if !self.store_expected(frame, expected) {
-            return None;
-        }
+    ) -> bool {
         let &Expected { seq, ack, window, timestamps, payload, .. } = expected;
         let now = env.now;
         self.last_heard = now;
         self.update_window(seq, ack, window);
         self.measure_lone_ack(now, ack);
-        let answered = self.flight();
         // What `on_new_ack` comes to where nothing stays in flight and there is no FIN.
-        self.send.consume(answered as usize);
+        self.send.consume(self.flight() as usize);
         self.snd.una = ack;
         self.probes = 0;
         self.deadlines.retransmit = Instant::NEVER;
@@ -150,16 +148,12 @@ impl Connection {
             // RFC 7323 section 4.3 (2).
             self.timestamps.update(now, option.value, seq, self.rcv.acked);
         }
-        self.on_text_in_order(env, payload.len() as u32, super::input::segments_of(payload.len(), frame.segment_size));
-        if self.is_corrupt() {
-            return Some(Effect::Corrupt);
+        self.on_text_in_order(env, payload.len() as u32, segments);
+        if unsent != 0 || !self.flags.has(Flags::CALM) || self.flags.has(Flags::ACK_NOW) {
+            return self.prepare_anew(now, index, env.config, wheel);
         }
-        if unsent == 0 && self.flags.has(Flags::CALM) && !self.flags.has(Flags::ACK_NOW) {
-            // What `prepare` comes to.
-            self.arm(index, wheel);
-            self.note_idle(now);
-            return Some(Effect::Text);
-        }
-        Some(if self.prepare(now, index, env.config, wheel) { Effect::Acknowledge } else { Effect::Text })
+        self.arm(index, wheel);
+        self.note_idle(now);
+        false
     }
 }

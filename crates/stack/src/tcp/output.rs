@@ -359,7 +359,13 @@ impl Connection {
 
     /// [`prepare`](Self::prepare) for a connection of which nothing is known.
     #[inline(never)]
-    fn prepare_anew(&mut self, now: Instant, index: u32, config: &TcpConfig, wheel: &mut Wheel<u32>) -> bool {
+    pub(super) fn prepare_anew(
+        &mut self,
+        now: Instant,
+        index: u32,
+        config: &TcpConfig,
+        wheel: &mut Wheel<u32>,
+    ) -> bool {
         let sends = match self.stream() {
             Stream::Fin | Stream::Free(_) => true,
             Stream::Silent => self.sends_beside_stream(),

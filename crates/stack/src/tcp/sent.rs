@@ -146,13 +146,20 @@ impl Connection {
     }
 
     /// RFC 5681 section 4.1: after an idle time of more than one RTO the window says nothing about the path any more.
+    #[inline(always)]
     pub(crate) fn restart_if_idle(&mut self, now: Instant, config: &TcpConfig) {
-        // No time-out is shorter than the shortest.
-        let maybe_idle = self.flight() == 0 && now > self.last_sent + config.rto_min;
-        if maybe_idle && now.since(self.last_sent) > self.rtt.rto(config.rto_min, config.rto_max) {
+        // No time-out is shorter than the shortest; and only a model has to know that something follows at all.
+        if self.flight() == 0 && (now > self.last_sent + config.rto_min || self.congestion.has_model()) {
+            self.restart(now, config);
+        }
+    }
+
+    #[inline(never)]
+    fn restart(&mut self, now: Instant, config: &TcpConfig) {
+        if now.since(self.last_sent) > self.rtt.rto(config.rto_min, config.rto_max) {
             let mss = self.segment_size();
             self.congestion.on_restart(mss);
-        } else if self.flight() == 0 {
+        } else {
             self.congestion.on_resume();
         }
     }

@@ -27,7 +27,7 @@ impl Connection {
     }
 
     /// Sees to it that the wheel wakes no later than the earliest deadline.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn arm(&mut self, index: u32, wheel: &mut Wheel<u32>) {
         let armed = wheel.deadline(self.timer);
         let Deadlines { retransmit, ack, idle } = self.deadlines;

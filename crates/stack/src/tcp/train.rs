@@ -233,7 +233,7 @@ impl Tcp {
 
     /// Takes a frame that joins no train the short way, if that fits it; false, with nothing done, if it must go the whole
     /// way.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn input_short(
         &mut self,
         now: Instant,
@@ -246,9 +246,15 @@ impl Tcp {
         }
         let taken = self.input_expected(now, context, interface, frame);
         if taken && frame.bytes.len() >= PLAIN_LEN + LEAST_TEXT && self.config.receive_coalescing {
-            self.train = self.begin_train(now, context.net, interface, frame);
+            self.set_out(now, context.net, interface, frame);
         }
         taken
+    }
+
+    // Apart, so that a message costs none of the registers that a train takes.
+    #[inline(never)]
+    fn set_out(&mut self, now: Instant, net: &Network, interface: InterfaceId, frame: &RxFrame<'_>) {
+        self.train = self.begin_train(now, net, interface, frame);
     }
 
     /// The train that a frame begins which has just gone the short way.
