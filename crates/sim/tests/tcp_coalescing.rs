@@ -121,7 +121,7 @@ fn disturb(chance: &mut Chance, frames: &mut Vec<Vec<u8>>) {
         return;
     }
     let at = chance.below(frames.len() as u64) as usize;
-    match chance.below(13) {
+    match chance.below(14) {
         0 => drop(frames.remove(at)),
         1 => frames.insert(at, frames[at].clone()),
         2 => {
@@ -147,7 +147,10 @@ fn disturb(chance: &mut Chance, frames: &mut Vec<Vec<u8>>) {
         10 => change(&mut frames[at], 27, chance),
         // IPv4: the type of service with ECN's bits, TTL.
         11 => change_ip(&mut frames[at], 1, chance),
-        _ => change_ip(&mut frames[at], 8, chance),
+        12 => change_ip(&mut frames[at], 8, chance),
+        // A bit that IPv4's checksum alone tells: TCP's covers neither identification nor TTL.
+        _ if frames[at].len() >= 34 => frames[at][[18, 19, 22][chance.below(3) as usize]] ^= 1 << chance.below(8),
+        _ => {}
     }
 }
 

@@ -82,8 +82,9 @@ impl Train<'_> {
             let left = self.payload_len - progress.payload;
             let (first, last) = (progress.payload == 0, left <= step);
             let len = if last { left } else { step };
-            // All frames between the first and the last differ in nothing but the sequence number and what is summed.
-            let count = if first || last { 1 } else { (left - 1) / step };
+            // All frames but the last differ in nothing but the sequence number and what is summed; and the first, if it says CWR.
+            let alone = last || (first && flags.contains(TcpFlags::CWR));
+            let count = if alone { 1 } else { (left - 1) / step };
             self.mark_piece(flags, first, last);
             self.write_lengths(ip_header_len + len);
             let pseudo = self.pseudo(len);

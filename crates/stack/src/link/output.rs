@@ -11,7 +11,7 @@ use wire::ethernet::{EtherType, MIN_FRAME_LEN, MacAddr};
 use wire::ipv4;
 use wire::ipv6::Ipv6Header;
 use wire::protocol::Protocol;
-use wire::tcp::{CHECKSUM_OFFSET, MAX_HEADER_LEN, TcpHeader};
+use wire::tcp::{CHECKSUM_OFFSET, HEADER_LEN as TCP_LEN, MAX_HEADER_LEN, TcpHeader};
 
 use super::InterfaceId;
 use super::hot_path::{HotPath, MAX_LINK_HEADER};
@@ -72,15 +72,13 @@ impl Network {
         {
             return outcome;
         }
-        let found = self.hot_paths.find(self.generation, segment.interface, segment.source, segment.destination);
-        let path = match found {
-            Some(path) => *path,
-            None => match self.heat(now, segment) {
-                Ok(path) => path,
-                Err(outcome) => return outcome,
-            },
-        };
-        self.transmit_on(device, segment, &path)
+        if let Some(outcome) = self.transmit_train(device, segment) {
+            return outcome;
+        }
+        match self.heat(now, segment) {
+            Ok(()) => self.transmit_train(device, segment).unwrap_or(Transmitted::Unreachable),
+            Err(outcome) => outcome,
+        }
     }
 
     /// Hands a segment that is a header and nothing else, as a SYN is, to the device; `None`, with nothing done, where its
@@ -143,7 +141,7 @@ impl Network {
     }
 
     /// Finds out what the headers of a path look like, and remembers it.
-    fn heat(&mut self, now: Instant, segment: &Segment<'_>) -> Result<HotPath, Transmitted> {
+    fn heat(&mut self, now: Instant, segment: &Segment<'_>) -> Result<(), Transmitted> {
         let Segment { interface, source, destination, .. } = *segment;
         let Some(next_hop) = self.next_hop_on(interface, destination) else { return Err(Transmitted::Unreachable) };
         let (mac, neighbor) = match self.link_address(now, interface, next_hop) {
@@ -177,10 +175,13 @@ impl Network {
             address_sum: checksum::pseudo_header(source, destination, Protocol(0), 0),
         };
         self.hot_paths.insert(path);
-        Ok(path)
+        Ok(())
     }
 
-    fn transmit_on(&mut self, device: &mut dyn Device, segment: &Segment<'_>, path: &HotPath) -> Transmitted {
+    /// Hands down a segment, or a train of them, whose path is hot; `None`, with nothing done, if it is not.
+    fn transmit_train(&mut self, device: &mut dyn Device, segment: &Segment<'_>) -> Option<Transmitted> {
+        let Self { generation, hot_paths, interfaces, scratch, discards, .. } = self;
+        let path = hot_paths.find(*generation, segment.interface, segment.source, segment.destination)?;
         let ip_at = usize::from(path.link_header_len);
         let tcp_at = ip_at + path.ip_header_len();
         let end = tcp_at + segment.header.len();
@@ -188,21 +189,27 @@ impl Network {
         let largest = end - ip_at + segment_size.min(segment.payload_len);
         if largest > path.mtu as usize || end > MAX_HEADERS {
             // The path shrank after the segment was cut; TCP learns its size before it sends again.
-            self.discard(Discard::TooBig);
-            return Transmitted::Sent;
+            discards.count(Discard::TooBig);
+            return Some(Transmitted::Sent);
         }
         let mut headers = [0; MAX_HEADERS];
-        headers[..ip_at].copy_from_slice(&path.link_header[..ip_at]);
-        let ip_sum = write_ip_header(&mut headers[ip_at..tcp_at], segment, path);
-        headers[tcp_at..end].copy_from_slice(segment.header);
+        let (ip_sum, pseudo_sum) = match (&path.template, headers.first_chunk_mut()) {
+            (Some(template), Some(lower)) => template.write_common(lower, segment.tos, segment.hop_limit),
+            _ => {
+                headers[..ip_at].copy_from_slice(&path.link_header[..ip_at]);
+                let ip_sum = write_ip_header(&mut headers[ip_at..tcp_at], segment, path);
+                (ip_sum, path.address_sum.add_u16(u16::from(Protocol::TCP.0)))
+            }
+        };
+        copy_tcp_header(segment.header, &mut headers[tcp_at..end]);
 
         let offloads = Offloads { tx_checksum: path.tx_checksum, tx_segmentation: path.tx_segmentation as usize };
         // Software assembles one frame at a time here: whole ones for a device that cannot sum, those below Ethernet's
         // minimum for one that can.
         let assembled = if offloads.tx_checksum { 0 } else { end + segment_size.min(segment.payload_len) };
         let needed = assembled.max(MIN_FRAME_LEN);
-        if self.scratch.len() < needed {
-            self.scratch = alloc::vec![0; needed.next_power_of_two()].into_boxed_slice();
+        if scratch.len() < needed {
+            *scratch = alloc::vec![0; needed.next_power_of_two()].into_boxed_slice();
         }
         let mut train = Train {
             headers: &mut headers[..end],
@@ -210,25 +217,25 @@ impl Network {
             tcp_at,
             ipv4: path.destination.is_ipv4(),
             ip_sum,
-            pseudo_sum: path.address_sum.add_u16(u16::from(Protocol::TCP.0)),
+            pseudo_sum,
             payload: segment.payload,
             payload_len: segment.payload_len,
             segment_size,
         };
         let mut sink = device;
-        let progress = train.transmit(&mut sink, offloads, &mut self.scratch);
-        if let Some(link) = self.interfaces.get_mut(segment.interface) {
+        let progress = train.transmit(&mut sink, offloads, scratch);
+        if let Some(link) = interfaces.get_mut(segment.interface) {
             link.stats.tx_packets += progress.frames;
             link.stats.tx_bytes += progress.bytes;
         }
         for _ in 0..progress.lost {
-            self.discard(Discard::LinkLost);
+            discards.count(Discard::LinkLost);
         }
-        match progress {
+        Some(match progress {
             _ if !progress.full => Transmitted::Sent,
             _ if progress.payload == 0 => Transmitted::DeviceFull,
             _ => Transmitted::Partly(progress.payload),
-        }
+        })
     }
 
     /// The MAC that packets to `next_hop` carry; `None` if none can be found.
@@ -319,6 +326,20 @@ impl Network {
             }
         }
         true
+    }
+}
+
+/// Copies a header most of which is of a length that the compiler knows.
+#[inline]
+fn copy_tcp_header(from: &[u8], to: &mut [u8]) {
+    match (from.split_first_chunk::<TCP_LEN>(), to.split_first_chunk_mut::<TCP_LEN>()) {
+        (Some((fixed, options)), Some((fixed_copy, options_copy))) => {
+            *fixed_copy = *fixed;
+            if !options.is_empty() {
+                options_copy.copy_from_slice(options);
+            }
+        }
+        _ => to.copy_from_slice(from),
     }
 }
 

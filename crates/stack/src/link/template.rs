@@ -85,6 +85,16 @@ impl Headers {
         Some(Self { bytes, ip_sum, pseudo_sum })
     }
 
+    /// Writes what the headers in front of TCP's have in common in a train: all but total length and checksum. Returns the sum of
+    /// that much of IPv4's, and of the pseudo-header without the length.
+    #[inline]
+    pub(super) fn write_common(&self, to: &mut [u8; TCP], tos: u8, hop_limit: u8) -> (Sum, Sum) {
+        *to = self.bytes;
+        to[ETHERNET_LEN + 1] = tos;
+        to[ETHERNET_LEN + 8] = hop_limit;
+        (self.ip_sum.add_u16(u16::from(tos)).add_u16(u16::from(hop_limit) << 8), self.pseudo_sum)
+    }
+
     /// Writes the headers in front of TCP's, for a segment of `tcp_len` bytes. Returns the sum of the pseudo-header.
     #[inline]
     pub(super) fn write_lower(&self, to: &mut [u8; TCP], tos: u8, hop_limit: u8, tcp_len: u16) -> Sum {
