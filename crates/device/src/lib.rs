@@ -67,6 +67,7 @@ pub struct TxFrame<'a> {
 impl TxFrame<'_> {
     /// The frame's length in bytes, headers included.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         let payload_len = match self.payload {
             // Nearly always; no loop is needed.
@@ -83,6 +84,7 @@ impl TxFrame<'_> {
     }
 
     /// Gathers the frame into `out`, which must be at least [`len`](Self::len) bytes long; returns the length.
+    #[inline]
     pub fn copy_to(&self, out: &mut [u8]) -> usize {
         let (header, rest) = out.split_at_mut(self.header.len());
         Span::from_slice(self.header).copy_to(header);

@@ -184,7 +184,26 @@ impl Producer {
                 self.placed_in_piece(offset, span.len());
                 return true;
             }
-            Some(_) => self.tail + offset as u64,
+            Some((to, piece)) => {
+                let at = self.tail + offset as u64;
+                let (rest_to, rest_piece) = self.piece(at + piece as u64);
+                let rest = span.len() - piece;
+                // It ends in the next piece, but where pieces are tiny.
+                if rest <= rest_piece {
+                    // SAFETY: as in `place`, for two pieces.
+                    unsafe {
+                        copy::copy(span.as_ptr(), to.as_ptr(), piece);
+                        copy::copy(span.as_ptr().add(piece), rest_to.as_ptr(), rest);
+                    }
+                    self.placed_in_piece(offset, piece);
+                    self.placed_in_piece(offset + piece, rest);
+                    // SAFETY: within the piece, or at its end.
+                    let behind = (unsafe { rest_to.add(rest) }, rest_piece - rest);
+                    self.keep_run_behind(at + span.len() as u64, Some(behind));
+                    return true;
+                }
+                at
+            }
             None => match self.prepare_at(offset, span.len()) {
                 Some(at) => at,
                 None => return false,
