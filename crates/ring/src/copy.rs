@@ -62,8 +62,23 @@ unsafe fn few<const COPY: bool>(from: *const u8, to: *mut u8, len: usize) -> Sum
 ///
 /// # Safety
 /// As for [`rest`].
-#[inline(never)]
+#[inline(always)]
 unsafe fn many<const COPY: bool>(from: *const u8, to: *mut u8, len: usize) -> Sum {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match kernels::at_once::<COPY>(from, to, len) {
+            Some(total) => Sum::of_words(total),
+            None => in_steps::<COPY>(from, to, len),
+        }
+    }
+}
+
+/// [`many`] by blocks and what is left of them.
+///
+/// # Safety
+/// As for [`rest`].
+#[inline(never)]
+unsafe fn in_steps<const COPY: bool>(from: *const u8, to: *mut u8, len: usize) -> Sum {
     // SAFETY: the caller's promise, for fewer bytes.
     unsafe {
         let total = kernels::blocks::<COPY>(from, to, len - len % BLOCK);

@@ -48,6 +48,22 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
     unsafe { core::ptr::copy_nonoverlapping(from, to, len) }
 }
 
+/// Copies, if COPY, and sums `len` bytes, any even number but a small one; `None`, with nothing done, where only
+/// [`blocks`] will do.
+///
+/// # Safety
+/// As for [`blocks`].
+#[inline(always)]
+pub(crate) unsafe fn at_once<const COPY: bool>(from: *const u8, to: *mut u8, len: usize) -> Option<u64> {
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+    if (BLOCK..=MOST).contains(&len) && len.is_multiple_of(2) && x86_64::has_avx2() {
+        // SAFETY: the caller's promise, and AVX2 was found.
+        return Some(unsafe { x86_64::avx2::<COPY>(from, to, len) });
+    }
+    let _ = (from, to, len);
+    None
+}
+
 /// Copies, if COPY, and sums `len` bytes, a multiple of [`BLOCK`].
 ///
 /// # Safety
@@ -57,7 +73,9 @@ pub(crate) unsafe fn blocks<const COPY: bool>(from: *const u8, to: *mut u8, len:
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     // SAFETY: the caller's promise; the AVX2 kernel runs only where `has_avx2` found it.
     unsafe {
-        if len > MOST {
+        if len == 0 {
+            0
+        } else if len > MOST {
             in_parts::<COPY>(from, to, len)
         } else if x86_64::has_avx2() {
             x86_64::avx2::<COPY>(from, to, len)
@@ -208,9 +226,42 @@ mod x86_64 {
         total(_mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256::<1>(lanes)))
     }
 
+    /// Of whole blocks nothing is left over.
+    #[inline(always)]
+    fn no_rest<const COPY: bool>(_: *const u8, _: *mut u8, len: usize) -> (__m128i, usize) {
+        debug_assert_eq!(len % BLOCK, 0, "whole blocks");
+        // SAFETY: every x86-64 processor has SSE2.
+        (unsafe { _mm_setzero_si128() }, 0)
+    }
+
+    /// The last vector, copied if COPY, with zeros in place of what belongs to whole blocks; and how many words it stands for.
+    ///
+    /// # Safety
+    /// As for the kernel.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn last_vector<const COPY: bool>(from: *const u8, to: *mut u8, len: usize) -> (__m256i, usize) {
+        /// From its n-th byte on: a vector that leaves the last n bytes of another.
+        static LAST: [u8; 2 * BLOCK] = {
+            let mut bytes = [0; 2 * BLOCK];
+            bytes.split_at_mut(BLOCK).1.copy_from_slice(&[0xff; BLOCK]);
+            bytes
+        };
+        debug_assert!(len >= BLOCK && len.is_multiple_of(2), "{len} bytes");
+        // SAFETY: at least a vector's width of bytes is there, and less than one is left over.
+        unsafe {
+            let vector = _mm256_loadu_si256(from.add(len - BLOCK).cast());
+            if COPY {
+                _mm256_storeu_si256(to.add(len - BLOCK).cast(), vector);
+            }
+            let mask = _mm256_loadu_si256(LAST.as_ptr().add(len % BLOCK).cast());
+            (_mm256_and_si256(vector, mask), BLOCK / 2)
+        }
+    }
+
     macro_rules! kernel {
         ($(#[$attribute:meta])* $name:ident, $vector:ty, $zero:ident, $load:ident, $store:ident, $xor:ident, $words:ident,
-         $add_pairs:ident, $add:ident, $total:ident) => {
+         $add_pairs:ident, $add:ident, $total:ident, $rest:ident) => {
             $(#[$attribute])*
             pub(super) unsafe fn $name<const COPY: bool>(from: *const u8, to: *mut u8, len: usize) -> u64 {
                 const WIDTH: usize = size_of::<$vector>();
@@ -218,7 +269,12 @@ mod x86_64 {
                 // caller says.
                 unsafe {
                     let (half, ones) = ($words(i16::MIN), $words(1));
+                    // What is no whole block comes first, because a block may be stored over it: what is summed is what stays.
+                    let (rest, rest_words) = $rest::<COPY>(from, to, len);
                     let mut sums = [$zero(); 2];
+                    if rest_words > 0 {
+                        sums[1] = $add_pairs($xor(rest, half), ones);
+                    }
                     let mut offset = 0;
                     // So many bytes, which is known to the compiler: no loop remains.
                     macro_rules! step {
@@ -249,10 +305,10 @@ mod x86_64 {
                     if len & BLOCK != 0 {
                         step!(BLOCK);
                     }
-                    debug_assert_eq!(offset, len, "a multiple of a block");
-                    // No more than MOST bytes, so that this does not wrap, and with its half given back no word is negative.
+                    debug_assert_eq!(offset, len / BLOCK * BLOCK, "all whole blocks");
+                    // Hardly more than MOST bytes, so that this does not wrap, and with its half given back no word is negative.
                     let sum = i64::from($total($add(sums[0], sums[1])));
-                    (sum + (len / 2) as i64 * -i64::from(i16::MIN)) as u64
+                    (sum + (offset / 2 + rest_words) as i64 * -i64::from(i16::MIN)) as u64
                 }
             }
         };
@@ -265,17 +321,18 @@ mod x86_64 {
         /// As for [`blocks`](super::blocks), of [`MOST`](super::MOST) bytes at most.
         #[inline(never)]
         sse2, __m128i, _mm_setzero_si128, _mm_loadu_si128, _mm_storeu_si128, _mm_xor_si128, _mm_set1_epi16,
-        _mm_madd_epi16, _mm_add_epi32, total
+        _mm_madd_epi16, _mm_add_epi32, total, no_rest
     );
 
     kernel!(
         /// Vectors of 32 bytes.
         ///
         /// # Safety
-        /// As for [`blocks`](super::blocks), of [`MOST`](super::MOST) bytes at most, and [`has_avx2`] is true.
+        /// As for [`blocks`](super::blocks), of [`MOST`](super::MOST) bytes at most, and [`has_avx2`] is true. But the
+        /// length may be any even number from a block's on.
         #[target_feature(enable = "avx2")]
         avx2, __m256i, _mm256_setzero_si256, _mm256_loadu_si256, _mm256_storeu_si256, _mm256_xor_si256, _mm256_set1_epi16,
-        _mm256_madd_epi16, _mm256_add_epi32, total_of_eight
+        _mm256_madd_epi16, _mm256_add_epi32, total_of_eight, last_vector
     );
 }
 

@@ -25,7 +25,7 @@ fn every_kernel_gives_the_same_copy_and_the_same_sum() {
             #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
             {
                 kernels.push(x86_64::sse2::<true>);
-                if x86_64::has_avx2() {
+                if len > 0 && x86_64::has_avx2() {
                     kernels.push(x86_64::avx2::<true>);
                 }
             }
@@ -53,6 +53,24 @@ fn copies_of_any_length_and_alignment_are_whole_and_no_byte_longer() {
         assert_eq!(to[at..at + len], from[from_at..from_at + len], "{len} bytes");
         assert_eq!((to[at - 1], to[at + len]), (0xaa, 0xaa), "a byte too many of {len}");
         to[at..at + len].fill(0xaa);
+    }
+}
+
+#[test]
+fn sums_of_any_even_length_count_every_word_once() {
+    for len in (BLOCK..2200).chain(MOST - 2 * BLOCK..=MOST).filter(|len| len % 2 == 0) {
+        for fill in [0xffu8, 0x80, 0x7f, 0] {
+            let from: Vec<u8> = (0..len as u32 + 3).map(|i| fill ^ ((i * 151) >> 3) as u8).collect();
+            let bytes = &from[3..];
+            let expected = bytes.chunks(2).map(|pair| u64::from(u16::from_ne_bytes([pair[0], pair[1]]))).sum();
+            let mut to = vec![0; len + 2];
+            // SAFETY: both are `len` bytes long.
+            let sum = unsafe { at_once::<true>(bytes.as_ptr(), to[1..].as_mut_ptr(), len) };
+            let Some(sum) = sum else { return };
+            assert_eq!(modulo(sum), modulo(expected), "{len} bytes");
+            assert_eq!(&to[1..=len], bytes);
+            assert_eq!((to[0], to[len + 1]), (0, 0), "a byte too many of {len}");
+        }
     }
 }
 
