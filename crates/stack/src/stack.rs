@@ -205,7 +205,7 @@ impl Stack {
     }
 
     /// What happened since the last call.
-    #[inline]
+    #[inline(always)]
     pub fn poll_event(&mut self) -> Option<Event> {
         self.end_train();
         if self.events.is_empty() {

@@ -124,7 +124,8 @@ impl Stack {
         self.end_train();
         let tcp = &mut self.tcp;
         if let Some(entry) = tcp.connections.get_mut(connection)
-            && entry.may_say_at_once()
+            && entry.is_at_leisure()
+            && entry.may_say_more()
         {
             // What there is to send is planned when the device asks for it, and what follows from it then.
             entry.restart_if_idle(now, &tcp.config);
@@ -138,6 +139,11 @@ impl Stack {
     fn take_in_what_was_written(&mut self, now: Instant, connection: ConnectionId) {
         let tcp = &mut self.tcp;
         let Some(entry) = tcp.connections.get_mut(connection) else { return };
+        if entry.may_say_more() && entry.has_free_text() {
+            entry.restart_if_idle(now, &tcp.config);
+            tcp.ready.enter(entry, connection.index());
+            return;
+        }
         if entry.may_finish_at_once() {
             entry.restart_if_idle(now, &tcp.config);
             entry.flags.set(Flags::FINISHED);

@@ -21,6 +21,7 @@ use crate::tcp::input::Env;
 use crate::tcp::output::{Kind, OWED, Plan};
 use crate::tcp::tail_probe;
 use crate::time::Instant;
+use crate::timers::Wheel;
 
 impl Connection {
     /// Whether `plan`, one segment at most, would be all there is in flight, and nothing is known that it could matter to.
@@ -69,6 +70,16 @@ impl Connection {
         let (sent_at, end, len) = (self.last_sent, self.snd.nxt, self.flight());
         self.recovery_mut().on_sent(sent_at, end, len);
         self.watch_tail(sent_at);
+    }
+
+    /// Whether the wheel rings early enough for a lone segment that has just gone out, as most often it does: no later than
+    /// its retransmission timer, or any alarm.
+    #[inline(always)]
+    pub(super) fn rings_before_lone_alarm(&self, now: Instant, wheel: &Wheel<u32>) -> bool {
+        let soonest = self.deadlines.retransmit.min(now.after_nanos(tail_probe::LEAST_ALONE));
+        wheel.deadline(self.timer) <= soonest.min(self.deadlines.idle)
+            && !self.flags.has(Flags::PACE_WAIT)
+            && self.options.user_timeout.is_none()
     }
 
     /// When a lone segment's tail-loss probe is due: what `Recovery::next_alarm` says of it.

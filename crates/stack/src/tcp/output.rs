@@ -292,13 +292,15 @@ impl Connection {
         left <= pacing::LONGEST_TRAIN && left <= sendable
     }
 
-    /// Whether the stream goes on with text that no rule holds back, and nothing else has to be seen to.
+    /// Whether the stream goes on, and nothing else has to be seen to.
     #[inline]
-    pub(crate) fn may_say_at_once(&self) -> bool {
-        self.phase == Phase::Established
-            && !self.send.is_producer_finished()
-            && (self.is_at_leisure() || matches!(self.stream(), Stream::Free(_)))
-            && !self.is_corrupt()
+    pub(crate) fn may_say_more(&self) -> bool {
+        self.phase == Phase::Established && !self.send.is_producer_finished() && !self.is_corrupt()
+    }
+
+    /// Whether it does with text that no rule holds back.
+    pub(crate) fn has_free_text(&self) -> bool {
+        matches!(self.stream(), Stream::Free(_))
     }
 
     /// Whether the stream has just been finished while nothing of it is in flight: its end will be planned, as any text is that
@@ -316,7 +318,7 @@ impl Connection {
     /// Nothing is in flight and the peer's window is open: what has been written will find out by itself, when it is planned,
     /// whether it may go.
     #[inline]
-    fn is_at_leisure(&self) -> bool {
+    pub(crate) fn is_at_leisure(&self) -> bool {
         self.flags.has(Flags::CALM) && self.flight() == 0 && self.snd.wnd > 0
     }
 
@@ -396,7 +398,9 @@ impl Connection {
     /// [`after_output`](Self::after_output) where a lone segment was all there was to send.
     #[inline]
     fn after_lone_output(&mut self, now: Instant, index: u32, wheel: &mut Wheel<u32>) {
-        self.arm(index, wheel);
+        if !self.rings_before_lone_alarm(now, wheel) {
+            self.arm(index, wheel);
+        }
         self.note_all_sent(now);
     }
 

@@ -71,6 +71,16 @@ impl RttEstimator {
     #[inline]
     fn rto_nanos(&self, min: Duration, max: Duration) -> u64 {
         let (min, max) = (nanos_of(min), nanos_of(max));
+        // No more than this comes out below: where round trips are short, the least time-out.
+        let most = 3 * u64::from(self.srtt) / 2 + 4 * u64::from(self.rttvar) + u64::from(GRANULARITY_US);
+        if self.srtt != 0 && self.backoff == 0 && most * 1_000 <= min {
+            return min.min(max);
+        }
+        self.rto_nanos_between(min, max)
+    }
+
+    #[inline(never)]
+    fn rto_nanos_between(&self, min: u64, max: u64) -> u64 {
         let base = if self.srtt == 0 {
             nanos_of(if self.cautious { CAUTIOUS_RTO } else { INITIAL_RTO })
         } else {

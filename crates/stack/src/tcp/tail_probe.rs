@@ -14,6 +14,9 @@ const WORST_DELAYED_ACK: Duration = Duration::from_millis(200);
 /// wake up, and each such probe would be superfluous.
 const LEAST: Duration = Duration::from_millis(2);
 
+/// No less than this, in nanoseconds, is waited for the answer to a segment alone.
+pub(crate) const LEAST_ALONE: u64 = nanos_of(LEAST) + nanos_of(WORST_DELAYED_ACK);
+
 /// How long to wait for an acknowledgement before a probe (RFC 8985 section 7.2, TLP_calc_PTO), the retransmission timer
 /// apart. `alone`: no more than one segment is in flight.
 ///
