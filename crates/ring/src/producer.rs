@@ -217,7 +217,7 @@ impl Producer {
 
     /// [`Producer::write_at`], returning the RFC 1071 sum of `bytes`, taken in the same pass. None if there is no
     /// room.
-    #[inline]
+    #[inline(always)]
     pub fn write_at_and_sum(&mut self, offset: usize, bytes: &[u8]) -> Option<Sum> {
         if let Some(to) = self.next_in_run(offset, bytes.len()) {
             // SAFETY: as in `place`, for one piece.
