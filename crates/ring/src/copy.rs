@@ -131,7 +131,7 @@ unsafe fn rest<const COPY: bool>(from: *const u8, to: *mut u8, len: usize, mut t
 /// Copies, if COPY, and sums `len` bytes, a multiple of [`BLOCK`], word by word.
 ///
 /// # Safety
-/// As for [`run`].
+/// As for [`rest`].
 #[inline(always)]
 unsafe fn words<const COPY: bool>(from: *const u8, to: *mut u8, len: usize) -> u64 {
     let mut total = 0;
