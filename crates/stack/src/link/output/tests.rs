@@ -27,7 +27,9 @@ const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 
 struct Port {
     frames: VecDeque<Vec<u8>>,
+    checksums: Vec<TxChecksum>,
     room: usize,
+    broken: bool,
 }
 
 impl Device for Port {
@@ -36,9 +38,13 @@ impl Device for Port {
     }
 
     fn transmit(&mut self, frame: &TxFrame<'_>) -> Result<(), TransmitError> {
+        if self.broken {
+            return Err(TransmitError::Lost);
+        }
         if self.room == 0 {
             return Err(TransmitError::Full);
         }
+        self.checksums.push(frame.checksum);
         self.room -= 1;
         let mut bytes = vec![0; frame.len()];
         frame.copy_to(&mut bytes);
@@ -54,6 +60,8 @@ impl Device for Port {
 fn mac(last: u8) -> MacAddr {
     MacAddr([2, 0, 0, 0, 0, last])
 }
+
+mod messages;
 
 struct Scene {
     net: Network,
@@ -75,7 +83,11 @@ impl Scene {
         let cidr = Cidr::new(IpAddr::V4(OURS), 24).unwrap();
         net.start_address(Instant::ZERO, interface, cidr, Origin::Manual);
         net.notices.clear();
-        Self { net, interface, port: Port { frames: VecDeque::new(), room: usize::MAX } }
+        Self {
+            net,
+            interface,
+            port: Port { frames: VecDeque::new(), checksums: Vec::new(), room: usize::MAX, broken: false },
+        }
     }
 
     fn send(&mut self, now: Instant, payload: &[u8], size: Option<u16>) -> Transmitted {
