@@ -14,7 +14,9 @@ pub fn describe(frame: &Traced) -> String {
     format!("{} {arrow} {}", frame.at, packet(&frame.bytes))
 }
 
-fn packet(bytes: &[u8]) -> String {
+/// What a frame says.
+#[must_use]
+pub fn packet(bytes: &[u8]) -> String {
     let Ok((ethernet, packet)) = EthernetHeader::parse(bytes) else { return "?".into() };
     if ethernet.ethertype != EtherType::IPV4 {
         return format!("{:?}, {} bytes", ethernet.ethertype, bytes.len());
