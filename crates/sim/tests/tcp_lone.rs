@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sim::puppet::seg;
 use sim::{Chance, Puppet};
+use stack::event::Readiness;
 use stack::tcp::{Algorithm, ConnectOptions, Ecn, KeepAlive, Phase, SocketOption, TcpInfo, Waiting};
 use stack::{Config, Instant};
 use wire::icmpv4::UnreachableCode;
@@ -170,6 +171,8 @@ struct Told {
     timestamps: bool,
     full: bool,
     finished: bool,
+    /// Frames, and when they were sent.
+    sent: Vec<(Instant, Vec<u8>)>,
 }
 
 impl Told {
@@ -179,7 +182,7 @@ impl Told {
         let timestamps = chance.below(2) > 0;
         let mut config = Config::default();
         config.tcp.fast_path = fast_path;
-        let mut syn = seg(0).mss(1460).scale(7);
+        let (mut syn, mut flags) = (seg(0).mss(1460).scale(7), TcpFlags::SYN);
         if timestamps {
             syn = syn.timestamps(1, 0);
         }
@@ -188,7 +191,7 @@ impl Told {
         }
         if chance.below(4) == 0 {
             config.tcp.ecn = Ecn::Active;
-            syn = syn.flags(TcpFlags::SYN | TcpFlags::ACK | TcpFlags::ECE);
+            flags |= TcpFlags::ECE;
         }
         let mut options = ConnectOptions::default();
         if chance.below(3) == 0 {
@@ -198,8 +201,11 @@ impl Told {
             options.socket.user_timeout = Some(millis(700));
         }
         let room = [1 << 16, 1 << 12][chance.below(2) as usize];
-        let puppet = Puppet::established_with(config, syn, &options, 1 << 20, room);
-        let mut told = Self { puppet, said: 0, timestamps, full: false, finished: false };
+        let mut puppet = Puppet::new(config);
+        puppet.connect_with(&options, 1 << 20, room);
+        puppet.send(&syn.ack(1).flags(flags));
+        puppet.take();
+        let mut told = Self { puppet, said: 0, timestamps, full: false, finished: false, sent: Vec::new() };
         told.exchange();
         told
     }
@@ -312,18 +318,32 @@ impl Told {
                 self.puppet.set_device_full(self.full);
                 self.puppet.drain();
             }
-            _ => self.puppet.run_for(millis([0, 1, 3, 50, 250, 1_500][chance.below(6) as usize])),
+            _ => self.pass([0, 1, 3, 50, 250, 1_500][chance.below(6) as usize]),
+        }
+        self.note_frames();
+    }
+
+    /// So many milliseconds pass.
+    fn pass(&mut self, span: u64) {
+        for _ in 0..span {
+            self.puppet.run_for(millis(1));
+            self.note_frames();
         }
     }
 
-    fn seen(&mut self) -> (Instant, Vec<Vec<u8>>, TcpInfo) {
-        let (frames, mut info) = (self.puppet.take_frames(), self.puppet.info());
+    fn note_frames(&mut self) {
+        let now = self.puppet.instant();
+        self.sent.extend(self.puppet.take_frames().into_iter().map(|frame| (now, frame)));
+    }
+
+    fn seen(&mut self) -> (Vec<(Instant, Vec<u8>)>, Readiness, TcpInfo) {
+        let mut info = self.puppet.info();
         if self.finished {
             // A FIN that is alone in flight needs no scoreboard, and nothing is measured by it but the round trip.
             info.reordering_window = Duration::ZERO;
             (info.min_rtt, info.delivery_rate, info.delivery_rate_app_limited) = (None, None, false);
         }
-        (self.puppet.instant(), frames, info)
+        (std::mem::take(&mut self.sent), self.puppet.news(), info)
     }
 }
 
@@ -350,9 +370,9 @@ fn no_conversation_shows_whether_the_scoreboard_was_told_at_once_or_later() {
                 told[at].seen()
             });
             if short != whole {
-                for (which, (at, frames, info)) in [("short", &short), ("whole", &whole)] {
-                    println!("{which} at {at}: {info:?}");
-                    frames.iter().for_each(|frame| println!("  {}", sim::trace::packet(frame)));
+                for (which, (sent, news, info)) in [("short", &short), ("whole", &whole)] {
+                    println!("{which}: {news:?} {info:?}");
+                    sent.iter().for_each(|(at, frame)| println!("  {at} {}", sim::trace::packet(frame)));
                 }
                 println!("replay: WHARF_SEED={seed} cargo test -p wharf-sim tcp_lone");
                 panic!("seed {seed}, step {step}: told later and told at once differ");
