@@ -4,7 +4,8 @@
 //! `input` takes frames apart, `output` addresses them, `neighbors` and `arp` find the next hop's MAC, `acd` makes sure
 //! that an address is ours alone, `offload` cuts and sums what the device cannot, `queue` holds what waits for the
 //! device and `pending` what waits for a neighbour, `loopback` is the device that leads back, `hot_path`
-//! remembers the headers of busy paths and `template` writes the usual segment over them.
+//! remembers the headers of busy paths and `template` writes the usual segment over them, `flow_headers` messages over those of
+//! their flow.
 
 pub(crate) mod acd;
 mod arp;
