@@ -8,7 +8,7 @@
 
 use alloc::boxed::Box;
 
-use device::{Device, TransmitError, TxChecksum, TxFrame};
+use device::{Device, TxChecksum, TxFrame};
 use ring::Span;
 use wire::checksum::Sum;
 use wire::ethernet::{HEADER_LEN as ETHERNET_LEN, MIN_FRAME_LEN};
@@ -16,7 +16,6 @@ use wire::tcp::{CHECKSUM_OFFSET, HEADER_LEN as TCP_LEN, SeqNum, TcpFlags, Timest
 
 use super::InterfaceId;
 use super::template::{Headers, OPTIONS_LEN, PLAIN_LEN, Plainly, TCP};
-use crate::discard::Discard;
 use crate::network::Network;
 use crate::tcp::Flow;
 
@@ -161,19 +160,7 @@ impl Network {
         bytes[TCP + CHECKSUM_OFFSET..TCP + CHECKSUM_OFFSET + 2].copy_from_slice(&sum.to_be_bytes());
         let interface = headers.interface;
         let frame = TxFrame { header: &bytes[..header_len], payload: &[message.text], checksum, segment_size: None };
-        match device.transmit(&frame) {
-            Ok(()) => {
-                if let Some(link) = self.interfaces.get_mut(interface) {
-                    link.stats.tx_packets += 1;
-                    link.stats.tx_bytes += frame_len as u64;
-                }
-                Plainly::Sent
-            }
-            Err(TransmitError::Full) => Plainly::DeviceFull,
-            Err(TransmitError::Lost) => {
-                self.discard(Discard::LinkLost);
-                Plainly::Sent
-            }
-        }
+        let taken = device.transmit(&frame);
+        self.account(interface, frame_len, taken)
     }
 }

@@ -18,7 +18,7 @@ use super::hot_path::{HotPath, MAX_LINK_HEADER};
 use super::neighbors::NeighborId;
 use super::offload::{MAX_HEADERS, Offloads, Train};
 use super::queue::Class;
-use super::template::{Headers, OPTIONS_LEN, PLAIN_LEN, PlainSegment, TCP};
+use super::template::{Headers, OPTIONS_LEN, PLAIN_LEN, PlainSegment, Plainly, TCP};
 use crate::Instant;
 use crate::discard::Discard;
 use crate::network::{Network, Segment, Transmitted};
@@ -103,17 +103,10 @@ impl Network {
             TcpHeader::write_checksum(tcp, (pseudo_sum + TcpHeader::sum(header)).finish());
             (frame_len.max(MIN_FRAME_LEN), TxChecksum::Complete)
         };
-        match device.transmit(&TxFrame { header: &bytes[..len], payload: &[], checksum, segment_size: None }) {
-            Ok(()) => {
-                if let Some(link) = self.interfaces.get_mut(interface) {
-                    link.stats.tx_packets += 1;
-                    link.stats.tx_bytes += frame_len as u64;
-                }
-            }
-            Err(TransmitError::Full) => return Some(Transmitted::DeviceFull),
-            Err(TransmitError::Lost) => self.discard(Discard::LinkLost),
-        }
-        Some(Transmitted::Sent)
+        let frame = TxFrame { header: &bytes[..len], payload: &[], checksum, segment_size: None };
+        let taken = device.transmit(&frame);
+        let full = self.account(interface, frame_len, taken) == Plainly::DeviceFull;
+        Some(if full { Transmitted::DeviceFull } else { Transmitted::Sent })
     }
 
     /// Puts a segment without text that no connection sends into the queue of small packets; false, with nothing done,

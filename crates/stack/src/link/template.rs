@@ -146,6 +146,30 @@ impl Headers {
 }
 
 impl Network {
+    /// Counts what the device has made of a frame of `frame_len` bytes, padding apart.
+    #[inline(always)]
+    pub(super) fn account(
+        &mut self,
+        interface: InterfaceId,
+        frame_len: usize,
+        taken: Result<(), TransmitError>,
+    ) -> Plainly {
+        match taken {
+            Ok(()) => {
+                if let Some(link) = self.interfaces.get_mut(interface) {
+                    link.stats.tx_packets += 1;
+                    link.stats.tx_bytes += frame_len as u64;
+                }
+                Plainly::Sent
+            }
+            Err(TransmitError::Full) => Plainly::DeviceFull,
+            Err(TransmitError::Lost) => {
+                self.discard(Discard::LinkLost);
+                Plainly::Sent
+            }
+        }
+    }
+
     /// Hands a segment that fits the template of its path to the device.
     #[inline(never)]
     pub(crate) fn transmit_plain(&mut self, device: &mut dyn Device, segment: &PlainSegment<'_>) -> Plainly {
@@ -190,19 +214,6 @@ impl Network {
             let checksum = TxChecksum::Complete;
             device.transmit(&TxFrame { header: &frame, payload: &[], checksum, segment_size: None })
         };
-        match taken {
-            Ok(()) => {
-                if let Some(link) = self.interfaces.get_mut(interface) {
-                    link.stats.tx_packets += 1;
-                    link.stats.tx_bytes += frame_len as u64;
-                }
-                Some(Plainly::Sent)
-            }
-            Err(TransmitError::Full) => Some(Plainly::DeviceFull),
-            Err(TransmitError::Lost) => {
-                self.discard(Discard::LinkLost);
-                Some(Plainly::Sent)
-            }
-        }
+        Some(self.account(interface, frame_len, taken))
     }
 }

@@ -127,6 +127,16 @@ impl Predictions {
         Some((prediction.index, prediction.pseudo_sum))
     }
 
+    /// The flow of an entry was heard: once in a while its neighbour is told.
+    #[inline(always)]
+    fn confirm(&mut self, entry: usize, now: Instant, net: &mut Network, connection: &Connection) {
+        if let Some(Some(prediction)) = self.entries.get_mut(entry)
+            && now.as_nanos().wrapping_sub(prediction.confirmed.as_nanos()) >= CONFIRMED_FOR
+        {
+            prediction.confirm(now, net, connection);
+        }
+    }
+
     fn insert(&mut self, prediction: Prediction) {
         if self.entries.is_empty() {
             self.entries = alloc::vec![None; ENTRIES].into_boxed_slice();
@@ -244,6 +254,15 @@ pub(super) fn array<const N: usize>(bytes: &[u8; PLAIN_LEN], at: usize) -> [u8; 
     bytes[at..].first_chunk().copied().unwrap_or([0; N])
 }
 
+/// The frame was taken in.
+#[inline(always)]
+fn count(net: &mut Network, interface: InterfaceId, frame: &RxFrame<'_>) {
+    if let Some(link) = net.interfaces.get_mut(interface) {
+        link.stats.rx_packets += 1;
+        link.stats.rx_bytes += frame.bytes.len() as u64;
+    }
+}
+
 impl Tcp {
     /// Takes a frame whose every header is as expected; false, with nothing done, if one is not.
     #[inline(never)]
@@ -268,15 +287,8 @@ impl Tcp {
         if !connection.store_expected(frame, &expected) {
             return false;
         }
-        if let Some(link) = context.net.interfaces.get_mut(interface) {
-            link.stats.rx_packets += 1;
-            link.stats.rx_bytes += frame.bytes.len() as u64;
-        }
-        if let Some(Some(prediction)) = self.demux.predictions.entries.get_mut(expected.entry)
-            && now.as_nanos().wrapping_sub(prediction.confirmed.as_nanos()) >= CONFIRMED_FOR
-        {
-            prediction.confirm(now, context.net, connection);
-        }
+        count(context.net, interface, frame);
+        self.demux.predictions.confirm(expected.entry, now, context.net, connection);
         let segments = super::input::segments_of(expected.payload.len(), frame.segment_size);
         let env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
         let sends = connection.on_answer(&env, &expected, segments, index, &mut self.wheel);
@@ -306,15 +318,8 @@ impl Tcp {
         let mut env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
         let effect = connection.take_expected(&mut env, frame, expected);
         let Some(effect) = effect else { return false };
-        if let Some(link) = context.net.interfaces.get_mut(interface) {
-            link.stats.rx_packets += 1;
-            link.stats.rx_bytes += frame.bytes.len() as u64;
-        }
-        if let Some(Some(prediction)) = self.demux.predictions.entries.get_mut(expected.entry)
-            && now.as_nanos().wrapping_sub(prediction.confirmed.as_nanos()) >= CONFIRMED_FOR
-        {
-            prediction.confirm(now, context.net, connection);
-        }
+        count(context.net, interface, frame);
+        self.demux.predictions.confirm(expected.entry, now, context.net, connection);
         if connection.aside.path().is_some()
             && let Some(mtu) = connection.take_path_news()
         {

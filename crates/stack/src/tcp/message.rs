@@ -53,7 +53,7 @@ impl Connection {
         (len > 0 && len <= most as usize).then_some(len as u32)
     }
 
-    /// Sends it from the template, and takes note of it.
+    /// Sends it over its flow's headers, and takes note of it. They are learnt for the next one where they were not ready.
     #[inline(always)]
     pub(super) fn send_lone(
         &mut self,
