@@ -29,6 +29,15 @@ pub(crate) const CONSUMER_GONE: u32 = 8;
 /// The producer has something to tell about what it publishes, by another way (`Producer::mark`).
 pub(crate) const MARKED: u32 = 16;
 
+/// The first ring of a pair on the heap.
+const FIRST: u32 = 32;
+/// The second.
+const SECOND: u32 = 64;
+/// In the flags of a pair's first ring: both halves of the first are gone.
+const FIRST_OVER: u32 = 128;
+/// Both halves of the second are.
+const SECOND_OVER: u32 = 256;
+
 /// "WhR2": the layout below, in a shared region. A change of layout changes the digit.
 pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"WhR2");
 
@@ -89,6 +98,10 @@ pub(crate) struct HeapHeader {
     pub(crate) budget: AtomicPtr<Budget>,
 }
 
+/// Two heap rings in one allocation, which the last of their four halves frees: a connection needs one each way.
+#[repr(C)]
+struct Pair([HeapHeader; 2]);
+
 /// A ring in a shared region: the words, and the epochs.
 #[repr(C)]
 pub(crate) struct RegionHeader {
@@ -104,12 +117,22 @@ pub(crate) struct RegionHeader {
 const _: () = assert!(size_of::<HeapHeader>() == 40 && size_of::<RegionHeader>() == 64);
 
 impl Header {
-    fn new() -> Self {
+    fn new(flags: u32) -> Self {
         Self {
             head: AtomicU64::new(0),
             tail: AtomicU64::new(0),
-            flags: AtomicU32::new(0),
+            flags: AtomicU32::new(flags),
             grant: AtomicU32::new(u32::MAX),
+        }
+    }
+}
+
+impl HeapHeader {
+    fn new(flags: u32) -> Self {
+        Self {
+            words: Header::new(flags),
+            table: AtomicPtr::new(core::ptr::null_mut()),
+            budget: AtomicPtr::new(core::ptr::null_mut()),
         }
     }
 }
@@ -117,7 +140,7 @@ impl Header {
 impl RegionHeader {
     pub(crate) fn new() -> Self {
         Self {
-            words: Header::new(),
+            words: Header::new(0),
             magic: AtomicU32::new(MAGIC),
             reserved: AtomicU32::new(0),
             entries: [Entry::new(), Entry::new()],
@@ -127,19 +150,23 @@ impl RegionHeader {
 
 /// Makes the header of a heap ring.
 pub(crate) fn allocate() -> NonNull<Header> {
-    let header = HeapHeader {
-        words: Header::new(),
-        table: AtomicPtr::new(core::ptr::null_mut()),
-        budget: AtomicPtr::new(core::ptr::null_mut()),
-    };
     // Box makes the allocation; `leave` turns it back.
-    NonNull::from(Box::leak(Box::new(header))).cast()
+    NonNull::from(Box::leak(Box::new(HeapHeader::new(0)))).cast()
+}
+
+/// Makes the headers of two heap rings at once.
+pub(crate) fn allocate_pair() -> [NonNull<Header>; 2] {
+    let pair = Box::new(Pair([HeapHeader::new(FIRST), HeapHeader::new(SECOND)]));
+    // Both pointers come from that of the whole pair, to which `leave` turns them back.
+    let first = NonNull::from(Box::leak(pair)).cast::<HeapHeader>();
+    // SAFETY: the second of the two lies behind the first.
+    [first.cast(), unsafe { first.add(1) }.cast()]
 }
 
 /// The rest of a heap ring's header.
 ///
 /// # Safety
-/// `header` is that of a living half, and [`allocate`] made it.
+/// `header` is that of a living half, and [`allocate`] or [`allocate_pair`] made it.
 pub(crate) unsafe fn on_heap<'a>(header: NonNull<Header>) -> &'a HeapHeader {
     // SAFETY: the caller's promise; the pointer is that of the whole HeapHeader.
     unsafe { header.cast().as_ref() }
@@ -186,23 +213,53 @@ pub(crate) unsafe fn set_budget(header: NonNull<Header>, budget: &Arc<Budget>) -
 /// Says that a half is gone, and on the heap frees the ring when the other is as well.
 ///
 /// # Safety
-/// `header` is that of a living half, which is not used afterwards; `is_on_heap` tells whether [`allocate`] made it.
+/// `header` is that of a living half, which is not used afterwards; `is_on_heap` tells whether [`allocate`] or
+/// [`allocate_pair`] made it.
+#[inline]
 pub(crate) unsafe fn leave(header: NonNull<Header>, is_on_heap: bool, mine: u32, other: u32) {
     // SAFETY: the caller's half is alive until here.
-    let flags = unsafe { header.as_ref() }.flags.fetch_or(mine, Ordering::AcqRel);
-    if !is_on_heap || flags & other == 0 {
+    let flags = &unsafe { header.as_ref() }.flags;
+    if !is_on_heap {
+        // The other process may have set any of them already.
+        flags.fetch_or(mine, Ordering::AcqRel);
         return;
     }
-    // SAFETY: both halves are gone; AcqRel orders all that the other did before this. The header came from a Box, and a
-    // budget that is not null from an Arc, whose reference nobody else gives back.
+    // A half leaves once, so the bit is not set, and the sum is the union.
+    let before = flags.fetch_add(mine, Ordering::AcqRel);
+    if before & other != 0 {
+        // SAFETY: both halves are gone; AcqRel orders all that the other did before this.
+        unsafe { end(header, before) };
+    }
+}
+
+/// Frees a heap ring whose halves are gone, and of a pair the pair, if the other ring is gone too.
+///
+/// # Safety
+/// Called once, by the last half of a ring that [`allocate`] or [`allocate_pair`] made, whose flags were `flags`.
+#[inline(never)]
+unsafe fn end(header: NonNull<Header>, flags: u32) {
+    // SAFETY: the ring is this caller's alone. The header came from a Box, and a budget that is not null from an Arc, whose
+    // reference nobody else gives back.
     unsafe {
         let heap = on_heap(header);
         let budget = heap.budget.load(Ordering::Relaxed);
-        memory::free(&heap.table, budget.as_ref());
+        if !heap.table.load(Ordering::Relaxed).is_null() {
+            memory::free(&heap.table, budget.as_ref());
+        }
         if !budget.is_null() {
             let budget = Arc::from_raw(budget);
             budget.give_back(Budget::RESERVED);
         }
-        drop(Box::from_raw(header.cast::<HeapHeader>().as_ptr()));
+        let heap = header.cast::<HeapHeader>();
+        let (first, mine, other) = match flags & (FIRST | SECOND) {
+            0 => return drop(Box::from_raw(heap.as_ptr())),
+            FIRST => (heap, FIRST_OVER, SECOND_OVER),
+            // The first of the two lies before the second, and lives until both are over.
+            _ => (heap.sub(1), SECOND_OVER, FIRST_OVER),
+        };
+        // As for a ring's halves.
+        if first.as_ref().words.flags.fetch_add(mine, Ordering::AcqRel) & other != 0 {
+            drop(Box::from_raw(first.cast::<Pair>().as_ptr()));
+        }
     }
 }

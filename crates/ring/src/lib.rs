@@ -48,6 +48,20 @@ pub fn heap(limit: usize) -> (Producer, Consumer) {
     heap_with_first_chunk(limit, 1 << memory::FIRST_LOG2)
 }
 
+/// Two rings as [`heap`] makes them, of which one holds up to `first` bytes and one up to `second`, in a single allocation:
+/// for the two directions of a stream, which most often come and go together.
+#[inline]
+pub fn heap_pair(first: usize, second: usize) -> [(Producer, Consumer); 2] {
+    let [one, other] = header::allocate_pair();
+    // SAFETY: fresh headers, one producer and one consumer for each.
+    unsafe {
+        [
+            (Producer::on_heap(one, first, memory::FIRST_LOG2), Consumer::on_heap(one)),
+            (Producer::on_heap(other, second, memory::FIRST_LOG2), Consumer::on_heap(other)),
+        ]
+    }
+}
+
 /// [`heap`] with another size of the first chunk than 4096 bytes: it is rounded up to a power of two of at least 64,
 /// and a small one makes a ring that is stingy with memory, in more pieces.
 pub fn heap_with_first_chunk(limit: usize, first_chunk: usize) -> (Producer, Consumer) {

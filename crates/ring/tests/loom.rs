@@ -9,7 +9,7 @@
 #![cfg(loom)]
 
 use loom::thread;
-use wharf_ring::{Consumer, Producer, heap_with_first_chunk};
+use wharf_ring::{Consumer, Producer, heap_pair, heap_with_first_chunk};
 
 fn explore(body: impl Fn() + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
@@ -157,5 +157,19 @@ fn the_last_half_frees_the_ring_once() {
         });
         drop(producer);
         other.join().unwrap();
+    });
+}
+
+#[test]
+fn the_last_of_four_halves_frees_a_pair_once() {
+    explore(|| {
+        let [(out, out_end), (back_end, back)] = heap_pair(64, 64);
+        let peer = thread::spawn(move || {
+            drop(out_end);
+            drop(back_end);
+        });
+        drop(back);
+        drop(out);
+        peer.join().unwrap();
     });
 }

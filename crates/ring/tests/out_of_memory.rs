@@ -10,6 +10,8 @@ struct Miser;
 thread_local! {
     /// Allocations of this size or more fail, on this thread.
     static REFUSED: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// Allocations less deallocations, of this thread.
+    static LIVING: Cell<isize> = const { Cell::new(0) };
 }
 
 // SAFETY: all is passed on to the system's allocator, or refused as the contract of `alloc` allows.
@@ -18,11 +20,13 @@ unsafe impl GlobalAlloc for Miser {
         if layout.size() >= REFUSED.get() {
             return std::ptr::null_mut();
         }
+        LIVING.set(LIVING.get() + 1);
         // SAFETY: the caller's promise.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVING.set(LIVING.get() - 1);
         // SAFETY: the caller's promise.
         unsafe { System.dealloc(pointer, layout) };
     }
@@ -68,6 +72,43 @@ fn a_ring_in_use_allocates_nothing() {
         }
     });
     assert_eq!(producer.len(), 8192);
+}
+
+#[test]
+fn a_pair_of_rings_is_one_allocation_that_the_last_half_frees_in_whatever_order_they_go() {
+    for order in 0..24 {
+        LIVING.set(0);
+        let [(one_in, one_out), (other_in, other_out)] = ring::heap_pair(1 << 20, 1 << 16);
+        assert_eq!(LIVING.get(), 1);
+        let mut halves: Vec<Option<Box<dyn std::any::Any>>> =
+            vec![Some(Box::new(one_in)), Some(Box::new(one_out)), Some(Box::new(other_in)), Some(Box::new(other_out))];
+        let mut left: Vec<usize> = (0..4).collect();
+        let mut choice = order;
+        while !left.is_empty() {
+            let next = left.remove(choice % left.len());
+            choice /= left.len() + 1;
+            let living = LIVING.get();
+            drop(halves[next].take());
+            // A box for each half, and the pair at the end.
+            assert_eq!(living - LIVING.get(), if left.is_empty() { 2 } else { 1 }, "order {order}");
+        }
+    }
+}
+
+#[test]
+fn rings_of_a_pair_know_nothing_of_each_other() {
+    let [(mut one_in, mut one_out), (mut other_in, mut other_out)] = ring::heap_pair(1 << 20, 1 << 16);
+    assert_eq!((one_in.write(&[1; 70_000]), other_in.write(&[2; 70_000])), (70_000, 1 << 16));
+    drop(one_in);
+    let mut bytes = vec![0; 70_000];
+    assert_eq!(one_out.read(&mut bytes), 70_000);
+    assert!(one_out.is_producer_gone());
+    drop(one_out);
+    assert_eq!(other_out.read(&mut bytes), 1 << 16);
+    assert!(bytes[..1 << 16].iter().all(|&byte| byte == 2));
+    assert!(!other_in.is_consumer_gone());
+    drop(other_out);
+    assert!(other_in.is_consumer_gone());
 }
 
 #[test]

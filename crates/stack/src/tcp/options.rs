@@ -142,7 +142,6 @@ pub struct ApplicationRings {
 /// A connection's rings on the heap; no memory is taken before the first byte.
 #[must_use]
 pub fn heap_rings(send_limit: usize, receive_limit: usize) -> (StreamRings, ApplicationRings) {
-    let (send_in, send_out) = ring::heap(send_limit);
-    let (receive_in, receive_out) = ring::heap(receive_limit);
+    let [(send_in, send_out), (receive_in, receive_out)] = ring::heap_pair(send_limit, receive_limit);
     (StreamRings { send: send_out, receive: receive_in }, ApplicationRings { send: send_in, receive: receive_out })
 }
