@@ -1,11 +1,11 @@
 //! The engine's chance: one seed, from which everything unpredictable is drawn.
 //!
-//! Identifiers, ports and jitter come from a ChaCha12 stream, so that two outputs never reveal the state; look-up
-//! tables and initial sequence numbers are keyed with SipHash under keys drawn at the start. The same seed replays
-//! the same run.
+//! Identifiers, ports and jitter come from a ChaCha12 stream, so that two outputs never reveal the state; initial sequence
+//! numbers and most look-up tables are keyed with SipHash, TCP's flows with NH, under keys drawn at the start. The same seed
+//! replays the same run.
 
 use core::hash::Hasher;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
@@ -56,6 +56,54 @@ impl Entropy {
     pub(crate) fn key(&mut self) -> Key {
         Key(self.next_u64(), self.next_u64())
     }
+
+    pub(crate) fn flow_key(&mut self) -> FlowKey {
+        FlowKey(core::array::from_fn(|_| self.next_u64()))
+    }
+}
+
+/// A secret under which TCP's flows are hashed for its tables, of which every segment asks: two multiplications in place of
+/// SipHash's five rounds.
+///
+/// It is NH, the universal hash of UMAC (RFC 4418 section 5.2.2), twice. Two flows, whichever they are, have the same product
+/// with a chance of 2^-63 for who does not know the key, and the hash itself is never seen outside. Nor do two that were found
+/// to share a place, by the time that they take, tell of others that do: sums under the key are multiplied, so what is
+/// true of one difference between flows is not true of the same difference between others.
+pub(crate) struct FlowKey([u64; 8]);
+
+impl FlowKey {
+    #[inline(always)]
+    pub(crate) fn hash(&self, local: IpAddr, local_port: u16, remote: IpAddr, remote_port: u16) -> u64 {
+        let ports = u64::from(local_port) << 16 | u64::from(remote_port);
+        let &Self([k0, k1, k2, k3, ..]) = self;
+        let first = match (local, remote) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => {
+                let addresses = u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits());
+                product(addresses.wrapping_add(k0), ports.wrapping_add(k1))
+            }
+            (local, remote) => self.wide(local, remote).wrapping_add(product(k0, ports.wrapping_add(k1))),
+        };
+        let second = product((first as u64).wrapping_add(k2), ((first >> 64) as u64).wrapping_add(k3));
+        second as u64 ^ (second >> 64) as u64
+    }
+
+    #[inline(never)]
+    fn wide(&self, local: IpAddr, remote: IpAddr) -> u128 {
+        let &Self([.., k4, k5, k6, k7]) = self;
+        let [local, remote] = [local, remote].map(|address| match address {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(v6) => v6.to_bits(),
+        });
+        let nh = |bits: u128, one: u64, other: u64| {
+            product(((bits >> 64) as u64).wrapping_add(one), (bits as u64).wrapping_add(other))
+        };
+        nh(local, k4, k5).wrapping_add(nh(remote, k6, k7))
+    }
+}
+
+#[inline(always)]
+fn product(one: u64, other: u64) -> u128 {
+    u128::from(one) * u128::from(other)
 }
 
 /// A secret under which values are hashed.
@@ -87,6 +135,52 @@ impl Key {
     }
 }
 
+/// SipHash-2-4 of [`Key::prf`], where it stands behind two IPv4 addresses: a quarter of its rounds, which flows between the
+/// same addresses have in common.
+#[derive(Clone, Copy)]
+pub(crate) struct Absorbed([u64; 4]);
+
+impl Key {
+    /// What is common to the flows between two addresses.
+    pub(crate) fn absorb(self, local: Ipv4Addr, remote: Ipv4Addr) -> Absorbed {
+        let Self(k0, k1) = self;
+        // The constants that SipHash begins with.
+        let begin = [0x736f_6d65_7073_6575, 0x646f_7261_6e64_6f6d, 0x6c79_6765_6e65_7261, 0x7465_6462_7974_6573];
+        let state = [begin[0] ^ k0, begin[1] ^ k1, begin[2] ^ k0, begin[3] ^ k1];
+        Absorbed(compress(state, u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits())))
+    }
+}
+
+impl Absorbed {
+    /// [`Key::prf`] of the flow between these ports.
+    pub(crate) fn prf(self, local_port: u16, remote_port: u16) -> u64 {
+        // The last word of twelve bytes has their number in front.
+        let ports = u64::from(local_port) << 16 | u64::from(remote_port);
+        let [v0, v1, v2, v3] = compress(self.0, 12 << 56 | ports);
+        let [v0, v1, v2, v3] = round(round(round(round([v0, v1, v2 ^ 0xff, v3]))));
+        v0 ^ v1 ^ v2 ^ v3
+    }
+}
+
+#[inline(always)]
+fn compress([v0, v1, v2, v3]: [u64; 4], word: u64) -> [u64; 4] {
+    let [v0, v1, v2, v3] = round(round([v0, v1, v2, v3 ^ word]));
+    [v0 ^ word, v1, v2, v3]
+}
+
+#[inline(always)]
+fn round([mut v0, mut v1, mut v2, mut v3]: [u64; 4]) -> [u64; 4] {
+    v0 = v0.wrapping_add(v1);
+    v2 = v2.wrapping_add(v3);
+    v1 = v1.rotate_left(13) ^ v0;
+    v3 = v3.rotate_left(16) ^ v2;
+    v0 = v0.rotate_left(32).wrapping_add(v3);
+    v2 = v2.wrapping_add(v1);
+    v3 = v3.rotate_left(21) ^ v0;
+    v1 = v1.rotate_left(17) ^ v2;
+    [v0, v1, v2.rotate_left(32), v3]
+}
+
 // In place of a call: the bytes are few, and known to be of one kind or the other.
 #[inline(always)]
 fn write_flow(hasher: &mut impl Hasher, local: IpAddr, local_port: u16, remote: IpAddr, remote_port: u16) {
@@ -107,3 +201,6 @@ fn write_flow(hasher: &mut impl Hasher, local: IpAddr, local_port: u16, remote: 
     }
     hasher.write_u32(u32::from(local_port) << 16 | u32::from(remote_port));
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use crate::ports::{self, BindError};
 use crate::stack::Stack;
 use crate::tcp::connection::{Birth, Connection, Flags};
 use crate::tcp::counters::TcpCounters;
-use crate::tcp::demux::Flow;
+use crate::tcp::demux::{Flow, Holder};
 use crate::tcp::error::{ConnectError, TcpError};
 use crate::tcp::info::TcpInfo;
 use crate::tcp::listener::{Accepted, ListenOptions};
@@ -392,7 +392,7 @@ impl Tcp {
             receive: rings.receive,
         };
         let id = self.connections.insert_with(|| Connection::new(now, Phase::SynSent, birth, &self.config));
-        self.demux.insert(&self.hasher, &self.connections, id.index(), &flow);
+        self.demux.insert(&self.hasher, &flow, Holder::Connection(id.index()));
         if let Some(connection) = self.connections.get_mut(id) {
             connection.flags.set(Flags::OWNED.and(Flags::SYN_DUE));
             if options.fast_open {

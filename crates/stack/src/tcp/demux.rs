@@ -1,18 +1,14 @@
-//! From a segment's addresses to its connection, in constant time under a secret key.
+//! From a segment's addresses to its connection, or to the handshake that will be one, in constant time under a secret key.
 
-use core::cell::Cell;
 use core::net::{IpAddr, SocketAddr};
 
-use hashbrown::HashTable;
-
-use crate::entropy::Key;
+use crate::entropy::{FlowKey, Key};
 use crate::handle::Table;
 use crate::tcp::ConnectionKind;
 use crate::tcp::connection::Connection;
 use crate::tcp::fast_path::Predictions;
-
-/// Room that is kept although there is no connection.
-const KEPT: usize = 1_024;
+use crate::tcp::flow_table::FlowTable;
+use crate::tcp::syn_queue::SynQueue;
 
 /// The four-tuple, from this side's point of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,44 +43,63 @@ impl Flow {
 }
 
 /// The hash by which all of TCP's tables know a flow.
-///
-/// One segment most often asks several of them for the same flow, and is followed by others of it. So there is one key, and
-/// the flow that was hashed last is remembered.
 pub(crate) struct FlowHasher {
-    key: Key,
-    last: Cell<Option<(Flow, u64)>>,
+    key: FlowKey,
 }
 
 impl FlowHasher {
-    pub(crate) const fn new(key: Key) -> Self {
-        Self { key, last: Cell::new(None) }
+    pub(crate) const fn new(key: FlowKey) -> Self {
+        Self { key }
     }
 
-    /// The hash of `flow`, remembered.
+    /// The hash of `flow`.
     #[inline]
     pub(crate) fn of(&self, flow: &Flow) -> u64 {
-        match self.last.get() {
-            Some((last, hash)) if last == *flow => hash,
-            _ => {
-                let hash = self.of_other(flow);
-                self.last.set(Some((*flow, hash)));
-                hash
-            }
-        }
+        self.key.hash(flow.local, flow.local_port, flow.remote, flow.remote_port)
     }
 
-    /// The same for a flow that is not the one at hand, as when a table grows.
-    pub(crate) fn of_other(&self, flow: &Flow) -> u64 {
-        flow.hash(self.key)
+    /// As much of it as the table of flows keeps.
+    #[inline]
+    fn short(&self, flow: &Flow) -> u32 {
+        (self.of(flow) >> 32) as u32
     }
 }
 
-/// Finds connections by four-tuple. Holds indices only; the four-tuples stand in the connections.
+/// Whose a flow is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// The connection's in this slot.
+    Connection(u32),
+    /// The handshake's in this slot of the SYN queue.
+    HalfOpen(u32),
+}
+
+/// Tells handshakes from connections in the table.
+const HALF_OPEN: u32 = 1 << 31;
+
+impl Holder {
+    #[inline]
+    const fn name(self) -> u32 {
+        match self {
+            Self::Connection(index) => index,
+            Self::HalfOpen(index) => index | HALF_OPEN,
+        }
+    }
+
+    #[inline]
+    const fn of(name: u32) -> Self {
+        if name & HALF_OPEN == 0 { Self::Connection(name) } else { Self::HalfOpen(name & !HALF_OPEN) }
+    }
+}
+
+/// Finds connections and handshakes by four-tuple. Holds indices only; the four-tuples stand in what they name.
+///
+/// A connection that was opened by Fast Open and its handshake have one flow: the flow is the connection's then.
 #[derive(Default)]
 pub(crate) struct Demux {
-    table: HashTable<u32>,
-    /// The connection of the last segment: in bulk it is nearly always the next one's too.
-    last: Option<(Flow, u32)>,
+    table: FlowTable,
+    /// Whose the last segment was: in bulk the next one is nearly always its too.
+    last: Option<(Flow, Holder)>,
     /// Flows whose next frame is known by its headers.
     pub(super) predictions: Predictions,
 }
@@ -92,52 +107,101 @@ pub(crate) struct Demux {
 type Connections = Table<ConnectionKind, Connection>;
 
 impl Demux {
-    pub(crate) fn find(&mut self, hasher: &FlowHasher, connections: &Connections, flow: &Flow) -> Option<u32> {
-        if let Some((last, index)) = self.last
+    pub(crate) fn find(
+        &mut self,
+        hasher: &FlowHasher,
+        connections: &Connections,
+        handshakes: &SynQueue,
+        flow: &Flow,
+    ) -> Option<Holder> {
+        if let Some((last, holder)) = self.last
             && last == *flow
         {
-            return Some(index);
+            return Some(holder);
         }
-        let index = self.peek(hasher, connections, flow)?;
-        self.last = Some((*flow, index));
-        Some(index)
+        let holder = self.peek(hasher, connections, handshakes, flow)?;
+        self.last = Some((*flow, holder));
+        Some(holder)
     }
 
-    /// The connection of the last segment, if it is of `flow`.
+    /// Whose the last segment was, if it was of `flow`.
     #[inline]
-    pub(crate) fn heard_last(&self, flow: &Flow) -> Option<u32> {
-        self.last.as_ref().and_then(|(last, index)| (last == flow).then_some(*index))
+    pub(crate) fn heard_last(&self, flow: &Flow) -> Option<Holder> {
+        self.last.as_ref().and_then(|(last, holder)| (last == flow).then_some(*holder))
     }
 
     /// As [`find`](Self::find), for those who ask about many flows that will not come again.
-    pub(crate) fn peek(&self, hasher: &FlowHasher, connections: &Connections, flow: &Flow) -> Option<u32> {
+    pub(crate) fn peek(
+        &self,
+        hasher: &FlowHasher,
+        connections: &Connections,
+        handshakes: &SynQueue,
+        flow: &Flow,
+    ) -> Option<Holder> {
         if self.table.is_empty() {
             // Spares the hash.
             return None;
         }
-        self.table.find(hasher.of(flow), |&index| connections.at(index).is_some_and(|c| c.flow == *flow)).copied()
+        let is_meant = |name: u32| match Holder::of(name) {
+            Holder::Connection(index) => connections.at(index).is_some_and(|connection| connection.flow == *flow),
+            Holder::HalfOpen(index) => {
+                let half = handshakes.at(index);
+                half.flow == *flow && !half.pending
+            }
+        };
+        self.table.find(hasher.short(flow), is_meant).map(Holder::of)
     }
 
-    /// Adds a connection, whose flow must not be there yet.
-    pub(crate) fn insert(&mut self, hasher: &FlowHasher, connections: &Connections, index: u32, flow: &Flow) {
-        self.table.insert_unique(hasher.of(flow), index, |&other| {
-            connections.at(other).map_or(0, |connection| hasher.of_other(&connection.flow))
-        });
+    /// The handshake of `flow`, also where the connection exists already.
+    pub(crate) fn half_open(&self, hasher: &FlowHasher, handshakes: &SynQueue, flow: &Flow) -> Option<u32> {
+        let found = self.table.find(
+            hasher.short(flow),
+            |name| matches!(Holder::of(name), Holder::HalfOpen(index) if handshakes.at(index).flow == *flow),
+        )?;
+        Some(found & !HALF_OPEN)
+    }
+
+    /// Adds whose a flow is that was nobody's.
+    #[inline]
+    pub(crate) fn insert(&mut self, hasher: &FlowHasher, flow: &Flow, holder: Holder) {
+        self.table.insert(hasher.short(flow), holder.name());
         // Its handshake goes on, so it is the next segment's most likely.
-        self.last = Some((*flow, index));
+        self.last = Some((*flow, holder));
     }
 
+    /// Adds the handshake of a connection that has the flow already.
+    pub(crate) fn insert_beside(&mut self, hasher: &FlowHasher, flow: &Flow, handshake: u32) {
+        self.table.insert(hasher.short(flow), Holder::HalfOpen(handshake).name());
+    }
+
+    /// The handshake has become a connection.
+    #[inline]
+    pub(crate) fn promote(&mut self, hasher: &FlowHasher, flow: &Flow, handshake: u32, connection: u32) {
+        let (old, new) = (Holder::HalfOpen(handshake), Holder::Connection(connection));
+        if !self.table.replace(hasher.short(flow), old.name(), new.name()) {
+            self.table.insert(hasher.short(flow), new.name());
+        }
+        self.last = Some((*flow, new));
+    }
+
+    /// A handshake is over, and nothing came of it.
+    pub(crate) fn remove_half_open(&mut self, hasher: &FlowHasher, flow: &Flow, handshake: u32) {
+        self.remove_name(hasher, flow, Holder::HalfOpen(handshake));
+    }
+
+    /// A connection is over.
     pub(crate) fn remove(&mut self, hasher: &FlowHasher, index: u32, flow: &Flow) {
         self.predictions.remove(index, flow);
-        if let Ok(entry) = self.table.find_entry(hasher.of(flow), |&other| other == index) {
-            entry.remove();
-        }
-        if self.table.is_empty() && self.table.capacity() > KEPT {
-            // What a burst took goes back.
-            self.table = HashTable::new();
+        self.remove_name(hasher, flow, Holder::Connection(index));
+        if self.table.is_empty() && !self.table.has_memory() {
             self.predictions = Predictions::default();
         }
-        if self.last.is_some_and(|(_, last)| last == index) {
+    }
+
+    #[inline]
+    fn remove_name(&mut self, hasher: &FlowHasher, flow: &Flow, holder: Holder) {
+        self.table.remove(hasher.short(flow), holder.name());
+        if self.last.is_some_and(|(_, last)| last == holder) {
             self.last = None;
         }
     }
@@ -148,6 +212,6 @@ impl super::Tcp {
     pub(crate) fn measure_look_up(&mut self, local: SocketAddr, remote: SocketAddr) -> bool {
         let (local_port, remote_port) = (local.port(), remote.port());
         let flow = Flow { local: local.ip(), remote: remote.ip(), local_port, remote_port };
-        self.demux.find(&self.hasher, &self.connections, &flow).is_some()
+        self.demux.find(&self.hasher, &self.connections, &self.syn_queue, &flow).is_some()
     }
 }

@@ -20,7 +20,7 @@ use crate::entropy::{Entropy, Key};
 use crate::event::Readiness;
 use crate::stack::Stack;
 use crate::tcp::connection::{Connection, Flags, Parked};
-use crate::tcp::demux::Flow;
+use crate::tcp::demux::{Flow, Holder};
 use crate::tcp::error::TcpError;
 use crate::tcp::input::{Env, Incoming};
 use crate::tcp::phase::Phase;
@@ -309,7 +309,7 @@ impl Tcp {
         if !self.reserve_connection(context.events) {
             return Err(Discard::TcpMemory);
         }
-        let Some(id) = self.add_connection_of(now, context.net, &half) else {
+        let Some(id) = self.add_connection_of(now, context.net, &half, None) else {
             self.unreserve_connection();
             return Err(Discard::TcpNoConnection);
         };
@@ -351,7 +351,7 @@ impl Tcp {
         segment: &Incoming<'_>,
     ) -> Option<Result<(), Discard>> {
         let connection = self.connections.at_mut(index)?;
-        let at = self.syn_queue.find(&self.hasher, &connection.flow)?;
+        let at = self.demux.half_open(&self.hasher, &self.syn_queue, &connection.flow)?;
         let half = *self.syn_queue.at(at);
         let TcpHeader { seq, ack, flags, .. } = segment.header;
         if flags.intersects(TcpFlags::SYN | TcpFlags::RST) {
@@ -379,7 +379,7 @@ impl Tcp {
 
     /// A connection has ended before its SYN-ACK was acknowledged.
     pub(crate) fn fast_open_ended(&mut self, now: Instant, flow: &Flow, reset: bool) {
-        let Some(at) = self.syn_queue.find(&self.hasher, flow) else { return };
+        let Some(at) = self.demux.half_open(&self.hasher, &self.syn_queue, flow) else { return };
         let half = self.forget_half_open(at);
         if reset && let Some(listener) = self.listeners.table.get_mut(half.listener) {
             while listener.fast_open_resets.front().is_some_and(|&until| until <= now) {
@@ -391,8 +391,10 @@ impl Tcp {
 
     /// The SYN-ACK of a connection was repeated in vain.
     pub(crate) fn fast_open_timed_out(&mut self, now: Instant, context: &mut Context<'_>, flow: &Flow) {
-        let index = self.demux.peek(&self.hasher, &self.connections, flow);
-        if let Some(id) = index.and_then(|index| self.connections.handle_at(index)) {
+        let holder = self.demux.peek(&self.hasher, &self.connections, &self.syn_queue, flow);
+        if let Some(Holder::Connection(index)) = holder
+            && let Some(id) = self.connections.handle_at(index)
+        {
             self.end(now, context, id, TcpError::TimedOut);
         }
     }

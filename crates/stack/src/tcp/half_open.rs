@@ -18,7 +18,7 @@ use crate::link::template::{PlainSegment, Plainly};
 use crate::network::{Network, Segment, Transmitted};
 use crate::tcp::commands::path_mss;
 use crate::tcp::connection::{Birth, Connection, Flags, Parked, window_scale};
-use crate::tcp::demux::Flow;
+use crate::tcp::demux::{Flow, Holder};
 use crate::tcp::handshake::PeerSyn;
 use crate::tcp::input::{Env, Incoming, Stop};
 use crate::tcp::listener::Listener;
@@ -137,9 +137,9 @@ impl Tcp {
         device: &mut dyn Device,
     ) -> bool {
         while let Some(index) = self.syn_queue.first_due(interface) {
-            let half = *self.syn_queue.at(index);
-            let Some(header) = self.syn_ack(now, context.net, &half) else {
-                self.syn_queue.remove(&self.hasher, index);
+            let half = self.syn_queue.at(index);
+            let Some(header) = self.syn_ack(now, context.net, half) else {
+                self.forget_half_open(index);
                 continue;
             };
             let (hop_limit, tos) =
@@ -213,7 +213,15 @@ impl Tcp {
 
     /// Takes a handshake out of the queue.
     pub(crate) fn forget_half_open(&mut self, index: u32) -> HalfOpen {
-        let half = self.syn_queue.remove(&self.hasher, index);
+        let half = self.take_half_open(index);
+        self.demux.remove_half_open(&self.hasher, &half.flow, index);
+        half
+    }
+
+    /// The same, where the flow goes over to the connection.
+    #[inline]
+    fn take_half_open(&mut self, index: u32) -> HalfOpen {
+        let half = self.syn_queue.remove(index);
         if let Some(listener) = self.listeners.table.get_mut(half.listener) {
             listener.handshakes -= 1;
             listener.pending -= usize::from(half.pending);
@@ -229,11 +237,8 @@ impl Tcp {
         reset: bool,
         wanted: impl FnMut(&HalfOpen) -> bool,
     ) {
-        for half in self.syn_queue.remove_all(&self.hasher, wanted) {
-            if let Some(listener) = self.listeners.table.get_mut(half.listener) {
-                listener.handshakes -= 1;
-                listener.pending -= usize::from(half.pending);
-            }
+        for index in self.syn_queue.pick(wanted) {
+            let half = self.forget_half_open(index);
             if reset {
                 Reset::of_handshake(&half).send(now, net, &half.flow);
             }
@@ -283,8 +288,8 @@ impl Tcp {
             Verdict::Complete if full => Err(Discard::TcpBacklog),
             Verdict::Complete if !self.reserve_connection(context.events) => Err(Discard::TcpMemory),
             Verdict::Complete => {
-                self.forget_half_open(index);
-                self.complete_reserved(now, context, &half, segment)
+                self.take_half_open(index);
+                self.complete_reserved(now, context, &half, Some(index), segment)
             }
         }
     }
@@ -310,19 +315,24 @@ impl Tcp {
         if !self.reserve_connection(context.events) {
             return Err(Discard::TcpMemory);
         }
-        self.complete_reserved(now, context, half, segment)
+        self.complete_reserved(now, context, half, None, segment)
     }
 
-    /// The same where the connection's memory is reserved already.
+    /// The same where the connection's memory is reserved already. It takes over the flow from the handshake in slot
+    /// `waited` of the SYN queue, if it was in there.
     fn complete_reserved(
         &mut self,
         now: Instant,
         context: &mut Context<'_>,
         half: &HalfOpen,
+        waited: Option<u32>,
         segment: &mut Incoming<'_>,
     ) -> Result<(), Discard> {
-        let Some(id) = self.add_connection_of(now, context.net, half) else {
+        let Some(id) = self.add_connection_of(now, context.net, half, waited) else {
             self.unreserve_connection();
+            if let Some(handshake) = waited {
+                self.demux.remove_half_open(&self.hasher, &half.flow, handshake);
+            }
             return Err(Discard::TcpNoConnection);
         };
         let Some(connection) = self.connections.get_mut(id) else { return Err(Discard::TcpNoConnection) };
@@ -355,7 +365,13 @@ impl Tcp {
     }
 
     /// Adds a connection in SYN-RECEIVED as `half` and its listener's settings describe it; `None` if that is gone.
-    pub(crate) fn add_connection_of(&mut self, now: Instant, net: &Network, half: &HalfOpen) -> Option<ConnectionId> {
+    pub(crate) fn add_connection_of(
+        &mut self,
+        now: Instant,
+        net: &Network,
+        half: &HalfOpen,
+        waited: Option<u32>,
+    ) -> Option<ConnectionId> {
         let listener = self.listeners.table.get_mut(half.listener)?;
         let (window, scale) = Self::offer_of(&self.config, listener);
         let (engine, application) = match &mut listener.options.rings {
@@ -377,7 +393,10 @@ impl Tcp {
             receive: engine.receive,
         };
         let id = self.connections.insert_with(|| Connection::new(now, Phase::SynReceived, birth, &self.config));
-        self.demux.insert(&self.hasher, &self.connections, id.index(), &half.flow);
+        match waited {
+            Some(handshake) => self.demux.promote(&self.hasher, &half.flow, handshake, id.index()),
+            None => self.demux.insert(&self.hasher, &half.flow, Holder::Connection(id.index())),
+        }
         let connection = self.connections.get_mut(id)?;
         connection.rcv.scale = scale;
         if half.retries > 0 {
@@ -393,11 +412,9 @@ impl Tcp {
     }
 
     /// An ICMP error quoted the SYN-ACK of a handshake; false if it did not.
-    pub(crate) fn icmp_error_half_open(&mut self, flow: &Flow, sequence: u32, kind: ErrorKind) -> bool {
-        let Some(index) = self.syn_queue.find(&self.hasher, flow) else { return false };
+    pub(crate) fn icmp_error_half_open(&mut self, index: u32, sequence: u32, kind: ErrorKind) -> bool {
         // RFC 5927 section 4.1: only a number that is in flight was seen by a router on the way.
-        let half = self.syn_queue.at(index);
-        if half.isn.0 != sequence || half.pending {
+        if self.syn_queue.at(index).isn.0 != sequence {
             return false;
         }
         // Who asked cannot be reached: nothing is lost but a record, and a peer that was there all the same asks again.
@@ -413,7 +430,12 @@ impl Tcp {
             listener.handshakes += 1;
             listener.pending += usize::from(half.pending);
         }
-        self.syn_queue.insert(&self.hasher, half);
+        let index = self.syn_queue.insert(half);
+        if half.pending {
+            self.demux.insert_beside(&self.hasher, &half.flow, index);
+        } else {
+            self.demux.insert(&self.hasher, &half.flow, Holder::HalfOpen(index));
+        }
     }
 
     /// The record of a SYN for `listener`.

@@ -6,7 +6,7 @@ use wire::tcp::SeqNum;
 
 use crate::Discard;
 use crate::ip::icmp::{ErrorKind, TransportError};
-use crate::tcp::demux::Flow;
+use crate::tcp::demux::{Flow, Holder};
 use crate::tcp::error::TcpError;
 use crate::tcp::phase::Phase;
 use crate::tcp::{Context, Tcp, mss_of};
@@ -26,11 +26,12 @@ impl Tcp {
             local_port: error.local.port(),
             remote_port: error.remote.port(),
         };
-        if self.icmp_error_half_open(&flow, error.sequence, error.kind) {
-            return;
-        }
-        let found = self.demux.peek(&self.hasher, &self.connections, &flow);
-        let Some((index, connection)) = found.and_then(|index| Some((index, self.connections.at_mut(index)?))) else {
+        let index = match self.demux.peek(&self.hasher, &self.connections, &self.syn_queue, &flow) {
+            Some(Holder::Connection(index)) => Some(index),
+            Some(Holder::HalfOpen(index)) if self.icmp_error_half_open(index, error.sequence, error.kind) => return,
+            _ => None,
+        };
+        let Some((index, connection)) = index.and_then(|index| Some((index, self.connections.at_mut(index)?))) else {
             context.net.discard(Discard::IcmpUnmatched);
             return;
         };

@@ -11,7 +11,7 @@ use crate::config::TcpConfig;
 use crate::ip::Arrival;
 use crate::tcp::challenge::ChallengeLimit;
 use crate::tcp::connection::{Connection, Flags};
-use crate::tcp::demux::Flow;
+use crate::tcp::demux::{Flow, Holder};
 use crate::tcp::ecn;
 use crate::tcp::error::TcpError;
 use crate::tcp::phase::Phase;
@@ -102,9 +102,13 @@ impl Tcp {
         let unverified = !arrival.checksum_verified;
         let pseudo_sum = || arrival.address_sum.add_u32(segment.len() as u32);
 
-        let Some(index) = self.demux.find(&self.hasher, &self.connections, &flow) else {
+        let holder = self.demux.find(&self.hasher, &self.connections, &self.syn_queue, &flow);
+        let Some(Holder::Connection(index)) = holder else {
             if unverified && !(pseudo_sum() + TcpHeader::sum(segment)).is_valid() {
                 return Err(Discard::TcpChecksum);
+            }
+            if let Some(Holder::HalfOpen(index)) = holder {
+                return self.on_half_open(now, context, index, &mut incoming);
             }
             let options = &segment[HEADER_LEN..header_len];
             return self.on_stray(now, context, arrival.interface, flow, &mut incoming, options);

@@ -21,7 +21,7 @@ use crate::network::Network;
 use crate::ports::{self, BindError};
 use crate::tcp::commands::path_mss;
 use crate::tcp::connection::{Birth, Connection, Flags, Parked};
-use crate::tcp::demux::Flow;
+use crate::tcp::demux::{Flow, Holder};
 use crate::tcp::fast_open::Ticket;
 use crate::tcp::handshake::PeerSyn;
 use crate::tcp::input::Incoming;
@@ -223,7 +223,7 @@ struct Request {
 }
 
 impl Tcp {
-    /// A segment for no connection that lives.
+    /// A segment for no connection that lives, and no handshake that waits.
     pub(crate) fn on_stray(
         &mut self,
         now: Instant,
@@ -233,9 +233,6 @@ impl Tcp {
         segment: &mut Incoming<'_>,
         options: &[u8],
     ) -> Result<(), Discard> {
-        if let Some(index) = self.syn_queue.find(&self.hasher, &flow) {
-            return self.on_half_open(now, context, index, segment);
-        }
         let mut before = None;
         match self.time_wait.on_segment(&self.hasher, now, &flow, segment) {
             Verdict::Unknown => {}
@@ -379,7 +376,7 @@ impl Tcp {
         connection.flags.set(Flags::HELD);
         connection.flags.set(Flags::OWNED);
         let id = self.connections.insert(connection);
-        self.demux.insert(&self.hasher, &self.connections, id.index(), &flow);
+        self.demux.insert(&self.hasher, &flow, Holder::Connection(id.index()));
         context.events.push(Event::TcpIncoming {
             connection: id,
             local: flow.local_socket(),

@@ -2,7 +2,7 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | a segment's way in: checksum, look-up, RFC 9293's order of checks | `input` |
+//! | a segment's way in: checksum, look-up, RFC 9293's order of checks | `input`, `demux`, `flow_table` |
 //! | the segment that was expected, and the one like all others, on the short way in and out | `fast_path`, `template` |
 //! | the segment without text that was foreseen, as a FIN or its acknowledgement, on the short way in | `textless` |
 //! | receive coalescing: segments of one batch taken in as one | `train` |
@@ -45,6 +45,7 @@ mod ecn;
 mod error;
 mod fast_open;
 mod fast_path;
+mod flow_table;
 mod half_open;
 mod handshake;
 mod icmp;
@@ -186,7 +187,7 @@ impl Tcp {
     pub(crate) fn new(config: TcpConfig, entropy: &mut Entropy) -> Self {
         Self {
             connections: Table::new(),
-            hasher: FlowHasher::new(entropy.key()),
+            hasher: FlowHasher::new(entropy.flow_key()),
             demux: Demux::default(),
             listeners: Listeners::new(entropy.key()),
             time_wait: TimeWait::new(config.time_wait, config.time_wait_limit),
@@ -289,7 +290,6 @@ impl Tcp {
     pub(crate) fn interface_removed(&mut self, now: Instant, context: &mut Context<'_>, interface: InterfaceId) {
         // Their SYNs come again, by whatever way there is now.
         self.forget_handshakes(now, context.net, false, |half| half.interface == interface);
-        self.syn_queue.forget_interface(interface);
         for index in self.ready.remove(interface) {
             if let Some(connection) = self.connections.at_mut(index) {
                 connection.flags.clear(Flags::QUEUED);
@@ -418,9 +418,8 @@ impl Tcp {
 
     /// Whether a connection of this four-tuple exists or is remembered.
     pub(crate) fn has_flow(&self, flow: &Flow) -> bool {
-        self.demux.peek(&self.hasher, &self.connections, flow).is_some()
+        self.demux.peek(&self.hasher, &self.connections, &self.syn_queue, flow).is_some()
             || self.time_wait.contains(&self.hasher, flow)
-            || self.syn_queue.find(&self.hasher, flow).is_some()
     }
 
     /// Connections in TIME-WAIT.

@@ -2,19 +2,18 @@
 //!
 //! An entry is a record of about a hundred bytes, whatever the connection will weigh: the connection and its rings are
 //! made when the third segment arrives. All entries that have been answered equally often wait equally long for it, so
-//! there is a list for each count in the order of deadlines, and no timer. What stands here for a segment is decided in
-//! `half_open`.
+//! there is a list for each count in the order of deadlines, and no timer. `demux` finds them by their flows, and what
+//! stands here for a segment is decided in `half_open`.
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use hashbrown::HashTable;
 use wire::tcp::SeqNum;
 
 use crate::config::TcpConfig;
 use crate::link::InterfaceId;
 use crate::tcp::ListenerId;
-use crate::tcp::demux::{Flow, FlowHasher};
+use crate::tcp::demux::Flow;
 use crate::tcp::handshake::PeerSyn;
 use crate::time::Instant;
 
@@ -52,8 +51,8 @@ pub(crate) struct HalfOpen {
 
 struct Slot {
     entry: HalfOpen,
-    /// The SYN-ACK must be sent (again): the slot stands in its interface's list and not in that of its retries.
-    due: bool,
+    /// The list that it stands in: [`waiting`], [`due`] or [`NONE`], where it is free.
+    list: u32,
     next: u32,
     prev: u32,
 }
@@ -66,56 +65,55 @@ struct List {
 
 const EMPTY: List = List { head: NONE, tail: NONE };
 
+/// The list of those that were answered so often and nothing came back.
+#[inline]
+const fn waiting(retries: u8) -> u32 {
+    2 * retries as u32
+}
+
+/// The list of those whose SYN-ACK is to leave by `interface`.
+#[inline]
+fn due(interface: InterfaceId) -> u32 {
+    2 * interface.index() + 1
+}
+
 /// All handshakes that wait.
 pub(crate) struct SynQueue {
     slots: Vec<Slot>,
     /// The first free slot, linked by `next`.
     free: u32,
-    table: HashTable<u32>,
-    /// Those that were answered, by retries, each list in the order of answers and so of deadlines.
-    waiting: Vec<List>,
-    /// Those whose SYN-ACK is due.
-    due: Vec<(InterfaceId, List)>,
-    /// How many these are: most often none, and every call asks.
+    /// Slots that are not free.
+    len: usize,
+    /// [`waiting`], each in the order of answers and so of deadlines, and [`due`].
+    lists: Vec<List>,
+    /// How many are due: most often none, and every call asks.
     due_len: usize,
 }
 
 impl SynQueue {
     pub(crate) const fn new() -> Self {
-        Self {
-            slots: Vec::new(),
-            free: NONE,
-            table: HashTable::new(),
-            waiting: Vec::new(),
-            due: Vec::new(),
-            due_len: 0,
-        }
+        Self { slots: Vec::new(), free: NONE, len: 0, lists: Vec::new(), due_len: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.table.len()
+        self.len
     }
 
-    /// The slot of `flow`.
-    pub(crate) fn find(&self, hasher: &FlowHasher, flow: &Flow) -> Option<u32> {
-        if self.table.is_empty() {
-            return None;
-        }
-        self.table.find(hasher.of(flow), |&index| self.slots[index as usize].entry.flow == *flow).copied()
-    }
-
-    /// The entry in a slot that [`find`](Self::find), [`first_due`](Self::first_due) or a walk gave.
+    /// The entry in a slot that [`insert`](Self::insert), [`first_due`](Self::first_due) or a walk gave.
+    #[inline]
     pub(crate) fn at(&self, index: u32) -> &HalfOpen {
         &self.slots[index as usize].entry
     }
 
+    #[inline]
     pub(crate) fn at_mut(&mut self, index: u32) -> &mut HalfOpen {
         &mut self.slots[index as usize].entry
     }
 
-    /// Adds a handshake, of a flow that is not there, whose SYN-ACK is due.
-    pub(crate) fn insert(&mut self, hasher: &FlowHasher, entry: HalfOpen) {
-        let slot = Slot { entry, due: true, next: NONE, prev: NONE };
+    /// Adds a handshake whose SYN-ACK is due. Returns its slot.
+    pub(crate) fn insert(&mut self, entry: HalfOpen) -> u32 {
+        let list = due(entry.interface);
+        let slot = Slot { entry, list, next: NONE, prev: NONE };
         let index = if self.free == NONE {
             self.slots.push(slot);
             self.slots.len() as u32 - 1
@@ -125,45 +123,38 @@ impl SynQueue {
             self.slots[index as usize] = slot;
             index
         };
-        let Self { slots, table, .. } = self;
-        let rehash = |&other: &u32| hasher.of_other(&slots[other as usize].entry.flow);
-        table.insert_unique(hasher.of(&entry.flow), index, rehash);
-        self.link(index);
+        self.len += 1;
+        self.link(index, list);
+        index
     }
 
-    pub(crate) fn remove(&mut self, hasher: &FlowHasher, index: u32) -> HalfOpen {
+    /// Takes a handshake out.
+    pub(crate) fn remove(&mut self, index: u32) -> HalfOpen {
         self.unlink(index);
-        let entry = self.slots[index as usize].entry;
-        if let Ok(found) = self.table.find_entry(hasher.of(&entry.flow), |&other| other == index) {
-            found.remove();
-        }
-        self.slots[index as usize].next = self.free;
+        self.len -= 1;
+        let slot = &mut self.slots[index as usize];
+        let entry = slot.entry;
+        slot.list = NONE;
+        slot.next = self.free;
         self.free = index;
-        if self.table.is_empty() && self.slots.len() > KEPT_SLOTS {
+        if self.len == 0 && self.slots.len() > KEPT_SLOTS {
             // The memory of a flood is given back.
             self.slots = Vec::new();
             self.free = NONE;
-            self.table = HashTable::new();
         }
         entry
     }
 
-    /// Takes out all that `wanted` picks.
-    pub(crate) fn remove_all(
-        &mut self,
-        hasher: &FlowHasher,
-        mut wanted: impl FnMut(&HalfOpen) -> bool,
-    ) -> Vec<HalfOpen> {
-        let picked: Vec<u32> =
-            self.table.iter().copied().filter(|&index| wanted(&self.slots[index as usize].entry)).collect();
-        picked.into_iter().map(|index| self.remove(hasher, index)).collect()
+    /// The slots of those that `wanted` picks.
+    pub(crate) fn pick(&self, mut wanted: impl FnMut(&HalfOpen) -> bool) -> Vec<u32> {
+        let slots = (0..).zip(&self.slots).filter(|(_, slot)| slot.list != NONE && wanted(&slot.entry));
+        slots.map(|(index, _)| index).collect()
     }
 
     /// The SYN-ACK of a slot must be sent again, if it does not wait to be sent already.
     pub(crate) fn make_due(&mut self, index: u32) {
         self.unlink(index);
-        self.slots[index as usize].due = true;
-        self.link(index);
+        self.link(index, due(self.at(index).interface));
     }
 
     /// Whether any SYN-ACK waits to be sent by `interface`.
@@ -179,39 +170,43 @@ impl SynQueue {
     }
 
     /// The first whose SYN-ACK waits to be sent by `interface`.
+    #[inline]
     pub(crate) fn first_due(&self, interface: InterfaceId) -> Option<u32> {
-        let list = self.due.iter().find(|(of, _)| *of == interface)?.1;
+        let list = self.lists.get(due(interface) as usize)?;
         (list.head != NONE).then_some(list.head)
     }
 
     /// The SYN-ACK of a slot has gone out.
     pub(crate) fn answered(&mut self, now: Instant, index: u32) {
         self.unlink(index);
-        let slot = &mut self.slots[index as usize];
-        slot.due = false;
-        slot.entry.answered_at = now;
-        self.link(index);
+        let entry = self.at_mut(index);
+        entry.answered_at = now;
+        let list = waiting(entry.retries);
+        self.link(index, list);
     }
 
     /// When the next one has waited long enough.
     #[inline]
     pub(crate) fn next_deadline(&self, config: &TcpConfig) -> Instant {
-        if self.table.is_empty() { Instant::NEVER } else { self.first_deadline(config) }
+        if self.len == 0 { Instant::NEVER } else { self.first_deadline(config) }
     }
 
     #[inline(never)]
     fn first_deadline(&self, config: &TcpConfig) -> Instant {
-        let heads = self.waiting.iter().filter(|list| list.head != NONE);
-        heads.map(|list| self.deadline(list.head, config)).min().unwrap_or(Instant::NEVER)
+        self.longest_waiting().map(|index| self.deadline(index, config)).min().unwrap_or(Instant::NEVER)
     }
 
     /// A slot that has waited long enough; it stays where it is until it is removed or made due.
     pub(crate) fn first_expired(&self, now: Instant, config: &TcpConfig) -> Option<u32> {
-        if self.table.is_empty() {
+        if self.len == 0 {
             return None;
         }
-        let heads = self.waiting.iter().map(|list| list.head).filter(|&head| head != NONE);
-        heads.into_iter().find(|&head| self.deadline(head, config) <= now)
+        self.longest_waiting().find(|&index| self.deadline(index, config) <= now)
+    }
+
+    /// The first of each list of those that were answered.
+    fn longest_waiting(&self) -> impl Iterator<Item = u32> {
+        self.lists.iter().step_by(2).map(|list| list.head).filter(|&head| head != NONE)
     }
 
     fn deadline(&self, index: u32, config: &TcpConfig) -> Instant {
@@ -221,66 +216,42 @@ impl SynQueue {
         entry.answered_at + rto.min(config.rto_max)
     }
 
-    /// The list that a slot belongs in.
-    fn list_of(&mut self, index: u32) -> &mut List {
-        let Slot { entry, due, .. } = &self.slots[index as usize];
-        if *due {
-            // Most engines have one link.
-            if let Some((of, _)) = self.due.first()
-                && *of == entry.interface
-            {
-                return &mut self.due[0].1;
-            }
-            let at = self.due.iter().position(|(of, _)| *of == entry.interface).unwrap_or_else(|| {
-                self.due.push((entry.interface, EMPTY));
-                self.due.len() - 1
-            });
-            return &mut self.due[at].1;
-        }
-        let level = usize::from(entry.retries);
-        if self.waiting.len() <= level {
-            self.waiting.resize(level + 1, EMPTY);
-        }
-        &mut self.waiting[level]
-    }
-
-    /// Appends a slot to its list.
-    fn link(&mut self, index: u32) {
-        self.due_len += usize::from(self.slots[index as usize].due);
-        let list = self.list_of(index);
-        let last = core::mem::replace(&mut list.tail, index);
-        if last == NONE {
-            list.head = index;
-        } else {
-            self.slots[last as usize].next = index;
-        }
+    /// Appends a slot to a list.
+    #[inline]
+    fn link(&mut self, index: u32, list: u32) {
+        self.due_len += list as usize % 2;
         let slot = &mut self.slots[index as usize];
-        slot.prev = last;
+        slot.list = list;
         slot.next = NONE;
+        let Some(list) = self.lists.get_mut(list as usize) else { return self.begin_list(index, list) };
+        slot.prev = core::mem::replace(&mut list.tail, index);
+        match slot.prev {
+            NONE => list.head = index,
+            last => self.slots[last as usize].next = index,
+        }
     }
 
+    /// [`link`](Self::link) to a list that there never was.
+    #[cold]
+    fn begin_list(&mut self, index: u32, list: u32) {
+        self.slots[index as usize].prev = NONE;
+        self.lists.resize(list as usize + 1, EMPTY);
+        self.lists[list as usize] = List { head: index, tail: index };
+    }
+
+    #[inline]
     fn unlink(&mut self, index: u32) {
-        let Slot { next, prev, due, .. } = self.slots[index as usize];
-        self.due_len -= usize::from(due);
-        if prev == NONE && next == NONE {
-            *self.list_of(index) = EMPTY;
-            return;
+        let Slot { next, prev, list, .. } = self.slots[index as usize];
+        self.due_len -= list as usize % 2;
+        let list = &mut self.lists[list as usize];
+        match prev {
+            NONE => list.head = next,
+            prev => self.slots[prev as usize].next = next,
         }
-        if prev == NONE {
-            self.list_of(index).head = next;
-        } else {
-            self.slots[prev as usize].next = next;
+        match next {
+            NONE => list.tail = prev,
+            next => self.slots[next as usize].prev = prev,
         }
-        if next == NONE {
-            self.list_of(index).tail = prev;
-        } else {
-            self.slots[next as usize].prev = prev;
-        }
-    }
-
-    /// `interface` is gone; nothing in the queue is of it any more.
-    pub(crate) fn forget_interface(&mut self, interface: InterfaceId) {
-        self.due.retain(|(of, _)| *of != interface);
     }
 }
 

@@ -12,7 +12,7 @@ use wire::tcp::{SeqNum, TcpFlags, Timestamps as TimestampsOption};
 
 use crate::ip::Arrival;
 use crate::tcp::connection::{Connection, Flags};
-use crate::tcp::demux::Flow;
+use crate::tcp::demux::{Flow, Holder};
 use crate::tcp::fast_path::{TCP_LEN, TIMESTAMPS, TIMESTAMPS_LEN};
 use crate::tcp::input::Env;
 use crate::tcp::phase::Phase;
@@ -96,7 +96,7 @@ impl Tcp {
         if !arrival.unicast || !self.config.fast_path {
             return false;
         }
-        let Some(index) = self.demux.heard_last(&flow) else { return false };
+        let Some(Holder::Connection(index)) = self.demux.heard_last(&flow) else { return false };
         let Some((id, connection)) = self.connections.named_at(index) else { return false };
         if !connection.foresees_textless(now, &segment) || !(arrival.checksum_verified || is_undamaged(arrival)) {
             return false;

@@ -194,7 +194,7 @@ impl<A: Address> Family<A> {
         let number = self.queue.push(ends, entry);
         self.alive += 1;
         let queue = &self.queue;
-        let rehash = |&other: &u32| queue.at(other).map_or(0, |entry| hasher.of_other(&entry.flow()));
+        let rehash = |&other: &u32| queue.at(other).map_or(0, |entry| hasher.of(&entry.flow()));
         self.table.insert_unique(hash, number, rehash);
     }
 
@@ -232,7 +232,7 @@ impl<A: Address> Family<A> {
         while let Some((ends, &entry)) = old.queue.front() {
             old.queue.pop();
             if entry.alive {
-                self.insert(hasher, hasher.of_other(&entry.flow()), ends, entry.renewed());
+                self.insert(hasher, hasher.of(&entry.flow()), ends, entry.renewed());
             }
         }
     }
@@ -246,7 +246,7 @@ impl<A: Address> Family<A> {
 
     fn drop_oldest(&mut self, hasher: &FlowHasher) {
         let Some((number, entry)) = self.queue.pop() else { return };
-        if let Ok(found) = self.table.find_entry(hasher.of_other(&entry.flow()), |&other| other == number) {
+        if let Ok(found) = self.table.find_entry(hasher.of(&entry.flow()), |&other| other == number) {
             found.remove();
             self.alive -= 1;
         }

@@ -8,7 +8,7 @@ use crate::entropy::Entropy;
 const SPAN: Duration = Duration::from_secs(60);
 
 fn hasher() -> FlowHasher {
-    FlowHasher::new(Entropy::new([1; 32]).key())
+    FlowHasher::new(Entropy::new([1; 32]).flow_key())
 }
 
 fn table(limit: usize) -> TimeWait {
