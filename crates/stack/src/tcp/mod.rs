@@ -4,7 +4,7 @@
 //! |---|---|
 //! | a segment's way in: checksum, look-up, RFC 9293's order of checks | `input`, `demux`, `flow_table` |
 //! | the segment that was expected, and the one like all others, on the short way in and out | `fast_path`, `template` |
-//! | the segment without text that was foreseen, as a FIN or its acknowledgement, on the short way in | `textless` |
+//! | the segment without text that was foreseen, as a FIN or its acknowledgement, on the short way in, and out | `textless`, `signal` |
 //! | receive coalescing: segments of one batch taken in as one | `train` |
 //! | opening: SYN, SYN-ACK, options | `handshake`, `listener`, `isn` |
 //! | the queue of handshakes that peers have begun | `half_open`, `syn_queue`, `syn_cookies` |
@@ -75,6 +75,7 @@ mod retransmit;
 mod rtt;
 mod scoreboard;
 mod sent;
+mod signal;
 mod syn_cookies;
 mod syn_queue;
 mod tail_probe;

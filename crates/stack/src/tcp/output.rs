@@ -545,6 +545,17 @@ impl Tcp {
                     }
                     Plainly::NotSo => {}
                 }
+            } else if let Some(signal) = connection.lone_signal(&self.config) {
+                let alarm = (index, &mut self.wheel);
+                match connection.send_signal(now, context.net, device, signal, &self.config, alarm) {
+                    Plainly::Sent => continue,
+                    Plainly::DeviceFull => {
+                        connection.flags.set(Flags::QUEUED);
+                        self.ready.push_front(interface, index);
+                        return false;
+                    }
+                    Plainly::NotSo => {}
+                }
             }
             if !self.transmit_planned(now, context, interface, device, index) {
                 return false;

@@ -1,0 +1,115 @@
+//! Segments that say something and bring nothing, on a short way out: the acknowledgement that is owed, and the FIN behind
+//! text that has all arrived.
+//!
+//! Where neither gaps nor losses nor probes are under way there is nothing to plan: the segment says SND.NXT, RCV.NXT and
+//! the window. **Where a condition fails nothing has happened, and `output` plans it**, with the same result:
+//! `crates/sim/tests/tcp_fast_path.rs` and `tcp_lone.rs` run both against each other.
+
+use device::Device;
+use ring::Span;
+use wire::tcp::TcpFlags;
+
+use crate::config::TcpConfig;
+use crate::link::template::{PlainSegment, Plainly};
+use crate::network::Network;
+use crate::tcp::connection::{Connection, Flags};
+use crate::tcp::output::{Kind, Plan};
+use crate::time::Instant;
+use crate::timers::Wheel;
+
+/// All there is to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    /// An acknowledgement.
+    Ack,
+    /// The end of the stream, and whatever acknowledgement is owed.
+    Fin,
+}
+
+impl Connection {
+    /// What there is to send, if it is one signal and nothing else is to be decided: what `plan` and
+    /// [`goes_alone`](Self::goes_alone) come to then.
+    #[inline(always)]
+    pub(super) fn lone_signal(&self, config: &TcpConfig) -> Option<Signal> {
+        const UNUSUAL: Flags = Flags::SYN_DUE
+            .and(Flags::KEEP_ALIVE_DUE)
+            .and(Flags::PROBE_DUE)
+            .and(Flags::PERSISTING)
+            .and(Flags::PACED)
+            .and(Flags::URGENT)
+            .and(Flags::ECN);
+        let undisturbed = (self.recovery.is_none() || self.flags.has(Flags::CALM))
+            && !self.flags.has(UNUSUAL)
+            && self.phase.is_synchronized()
+            && config.fast_path
+            && self.duplicate_acks_owed == 0
+            && self.aside.is_undisturbed();
+        if !undisturbed {
+            return None;
+        }
+        let is_at_rest = self.flight() == 0;
+        let at_end = self.flags.has(Flags::FIN_SENT) || !self.phase.sends();
+        if !at_end && (!is_at_rest || self.send.len() != 0 || self.send.is_poisoned()) {
+            return None;
+        }
+        if !at_end && self.flags.has(Flags::FINISHED) {
+            // RFC 9293 section 3.10.4: the FIN follows the last byte; it needs no window.
+            return Some(Signal::Fin);
+        }
+        self.flags.has(Flags::ACK_NOW).then_some(Signal::Ack)
+    }
+
+    /// Sends it, takes note of it, and puts the timers right.
+    #[inline(never)]
+    pub(super) fn send_signal(
+        &mut self,
+        now: Instant,
+        net: &mut Network,
+        device: &mut dyn Device,
+        signal: Signal,
+        config: &TcpConfig,
+        alarm: (u32, &mut Wheel<u32>),
+    ) -> Plainly {
+        let (window, edge) = self.offer_window();
+        let fin = if signal == Signal::Fin { TcpFlags::FIN } else { TcpFlags(0) };
+        let segment = PlainSegment {
+            interface: self.interface,
+            flow: &self.flow,
+            hop_limit: self.options.hop_limit,
+            tos: self.tos(false),
+            seq: self.snd.nxt,
+            ack: self.rcv.nxt,
+            flags: TcpFlags::ACK | fin,
+            window,
+            options: self.timestamps.is_agreed().then(|| self.timestamps.option(now).to_bytes()),
+            payload: Span::from_slice(&[]),
+        };
+        let became = net.transmit_textless(device, &segment);
+        if became != Plainly::Sent {
+            return became;
+        }
+        // No block and no duplicate waits to be told.
+        self.flags.clear(Flags::ACK_NOW);
+        self.deadlines.ack = Instant::NEVER;
+        self.rcv.acked = self.rcv.nxt;
+        self.rcv.edge = self.rcv.edge.later(edge);
+        let (index, wheel) = alarm;
+        if signal == Signal::Fin {
+            let plan = Plan { kind: Kind::Text, seq: self.snd.nxt, len: 0, fin: true };
+            self.on_lone_sent(now, plan, config);
+            if !self.rings_before_lone_alarm(now, wheel) {
+                self.arm(index, wheel);
+            }
+            self.note_waiting(now);
+            return became;
+        }
+        // No deadline has come closer by an acknowledgement; but there may be none any more.
+        self.arm(index, wheel);
+        if self.recovery.is_some() && self.flight() == 0 {
+            self.note_idle(now);
+        } else {
+            self.note_waiting(now);
+        }
+        became
+    }
+}
