@@ -53,10 +53,13 @@ pub(crate) struct Wheel<K> {
     current: u64,
     occupied: [u64; LEVELS],
     heads: Box<[u32; SLOTS * LEVELS]>,
-    /// What [`next_deadline`](Self::next_deadline) last found, until something takes it away: it is asked for after every
-    /// batch, and seldom changes.
-    earliest: Cell<Option<Instant>>,
+    /// No timer is due before: what [`next_deadline`](Self::next_deadline) found when it last looked, or something earlier
+    /// that has come since; `UNKNOWN` if it has to look. It is asked for after every batch, and seldom changes.
+    earliest: Cell<Instant>,
 }
+
+/// Stands for the next deadline where it has to be looked for: who rings then is told at once.
+const UNKNOWN: Instant = Instant::ZERO;
 
 fn tick(at: Instant) -> u64 {
     at.as_nanos() >> TICK_BITS
@@ -71,7 +74,7 @@ impl<K: Copy> Wheel<K> {
             current: 0,
             occupied: [0; LEVELS],
             heads: Box::new([NONE; SLOTS * LEVELS]),
-            earliest: Cell::new(Some(Instant::NEVER)),
+            earliest: Cell::new(Instant::NEVER),
         }
     }
 
@@ -115,20 +118,27 @@ impl<K: Copy> Wheel<K> {
     }
 
     /// When to call [`pop_expired`](Self::pop_expired) next: exact for timers less than about 4 ms away, and never
-    /// late for the others; `NEVER` when none is armed.
+    /// late for the others; `NEVER` when none is armed. The one that came first may have been taken away since it was looked
+    /// for last, where it was further away: then it is early, once.
     #[inline]
     pub(crate) fn next_deadline(&self) -> Instant {
         match self.earliest.get() {
-            Some(earliest) => earliest,
-            None => self.look_for_next_deadline(),
+            UNKNOWN => self.look_for_next_deadline(),
+            earliest => earliest,
         }
+    }
+
+    /// The same without a search: `ZERO` where one is needed.
+    #[inline(always)]
+    pub(crate) fn known_deadline(&self) -> Instant {
+        self.earliest.get()
     }
 
     // Apart, so that the usual answer costs its caller no registers.
     #[inline(never)]
     fn look_for_next_deadline(&self) -> Instant {
         let found = self.find_next_deadline();
-        self.earliest.set(Some(found));
+        self.earliest.set(found);
         found
     }
 
@@ -148,7 +158,13 @@ impl<K: Copy> Wheel<K> {
     }
 
     /// Disarms one timer whose time has come and returns its key; `None` when there is no other.
+    #[inline]
     pub(crate) fn pop_expired(&mut self, now: Instant) -> Option<K> {
+        if now < self.earliest.get() { None } else { self.look_for_expired(now) }
+    }
+
+    #[inline(never)]
+    fn look_for_expired(&mut self, now: Instant) -> Option<K> {
         let now_tick = tick(now);
         while let Some((level, slot)) = self.first_slot() {
             let start = self.slot_start(level, slot);
@@ -172,7 +188,7 @@ impl<K: Copy> Wheel<K> {
             self.cascade(level, slot, start);
         }
         // Slots are counted from `current`, so that another may come first, or the same be nearer.
-        self.earliest.set(None);
+        self.earliest.set(UNKNOWN);
         self.current = self
             .current
             .max(self.first_slot().map_or(now_tick, |(level, slot)| now_tick.min(self.slot_start(level, slot))));
@@ -181,7 +197,7 @@ impl<K: Copy> Wheel<K> {
 
     /// Spreads a slot whose time has begun over the levels below.
     fn cascade(&mut self, level: usize, slot: usize, start: u64) {
-        self.earliest.set(None);
+        self.earliest.set(UNKNOWN);
         self.current = self.current.max(start);
         let place = level * SLOTS + slot;
         let mut at = core::mem::replace(&mut self.heads[place], NONE);
@@ -208,46 +224,41 @@ impl<K: Copy> Wheel<K> {
     }
 
     fn link(&mut self, index: u32) {
+        let Some(entry) = self.entries.get_mut(index as usize) else { return };
+        let deadline = entry.deadline;
         // A deadline that has passed goes to the slot that is looked at first.
-        let at = tick(self.entries[index as usize].deadline).max(self.current);
+        let at = tick(deadline).max(self.current);
         let differing = at ^ self.current;
         let level = (u64::BITS - (differing | 1).leading_zeros() - 1) / SLOT_BITS;
-        let slot = (at >> (SLOT_BITS * level)) as usize & (SLOTS - 1);
-        let place = level as usize * SLOTS + slot;
-        let head = self.heads[place];
-        let entry = &mut self.entries[index as usize];
+        let shift = SLOT_BITS * level;
+        let slot = (at >> shift) as usize & (SLOTS - 1);
+        let place = (level as usize * SLOTS + slot) % self.heads.len();
+        let head = core::mem::replace(&mut self.heads[place], index);
         entry.place = place as u32;
         entry.prev = NONE;
         entry.next = head;
-        if head != NONE {
-            self.entries[head as usize].prev = index;
+        if let Some(next) = self.entries.get_mut(head as usize) {
+            next.prev = index;
         }
-        self.heads[place] = index;
-        self.occupied[level as usize] |= 1 << slot;
-        let waits_until = self.waits_until(place, self.entries[index as usize].deadline);
-        if self.earliest.get().is_some_and(|earliest| waits_until < earliest) {
-            self.earliest.set(Some(waits_until));
-        }
-    }
-
-    /// When the wheel must be looked at on account of a timer in `place`.
-    fn waits_until(&self, place: usize, deadline: Instant) -> Instant {
-        match place / SLOTS {
-            0 => deadline,
-            level => Instant::from_nanos(self.slot_start(level, place % SLOTS) << TICK_BITS),
+        self.occupied[level as usize % LEVELS] |= 1 << slot;
+        // When the wheel must be looked at on account of it: at its time, or where its slot is to be spread.
+        let looked_at = if level == 0 { deadline } else { Instant::from_nanos(at >> shift << shift << TICK_BITS) };
+        if looked_at < self.earliest.get() {
+            self.earliest.set(looked_at);
         }
     }
 
     fn unlink(&mut self, index: u32) {
         let Entry { next, prev, place, deadline, .. } = self.entries[index as usize];
-        if self.earliest.get() == Some(self.waits_until(place as usize, deadline)) {
-            self.earliest.set(None);
+        if place < SLOTS as u32 && self.earliest.get() == deadline {
+            // One that was further away may ring in vain, once.
+            self.earliest.set(UNKNOWN);
         }
-        if next != NONE {
-            self.entries[next as usize].prev = prev;
+        if let Some(next) = self.entries.get_mut(next as usize) {
+            next.prev = prev;
         }
-        if prev != NONE {
-            self.entries[prev as usize].next = next;
+        if let Some(prev) = self.entries.get_mut(prev as usize) {
+            prev.next = next;
             return;
         }
         let place = place as usize;
@@ -263,10 +274,13 @@ impl<K: Copy> Wheel<K> {
         entry.next = self.free;
         self.free = index;
         self.armed -= 1;
-        if self.armed == 0 && self.entries.len() > KEPT {
-            // Nobody holds an id now: what a burst of timers took goes back.
-            self.entries = Vec::new();
-            self.free = NONE;
+        if self.armed == 0 {
+            self.earliest.set(Instant::NEVER);
+            if self.entries.len() > KEPT {
+                // Nobody holds an id now: what a burst of timers took goes back.
+                self.entries = Vec::new();
+                self.free = NONE;
+            }
         }
     }
 }
