@@ -42,6 +42,51 @@ fn the_side_that_finishes_first_waits_and_the_other_is_done_at_once() {
 }
 
 #[test]
+fn the_last_acknowledgement_waits_for_a_device_that_is_full() {
+    for fast_path in [true, false] {
+        let mut config = Config::default();
+        config.tcp.fast_path = fast_path;
+        let mut puppet = Puppet::established(config, seg(0).mss(1460));
+        puppet.finish();
+        puppet.send(&seg(1).ack(2));
+        puppet.take();
+        puppet.set_device_full(true);
+        puppet.send(&seg(1).flags(FIN).ack(2));
+        assert_eq!((puppet.phase(), puppet.lines().len()), (Phase::TimeWait, 0));
+        puppet.set_device_full(false);
+        assert_eq!(puppet.lines(), ["0.000 . 2:2 ack 2"]);
+        puppet.drain();
+        assert_eq!(puppet.lines(), [""; 0]);
+        // Nothing is left but what is remembered of it.
+        puppet.close();
+        puppet.run_for(Duration::from_secs(120));
+        assert_eq!((puppet.lines().len(), puppet.stack.tcp_counts()), (0, (0, 0)));
+        assert!(puppet.stack.poll_timeout().is_never());
+    }
+}
+
+#[test]
+fn the_last_acknowledgement_leaves_also_when_the_owner_lets_go_before_it_could() {
+    for abort in [false, true] {
+        let mut puppet = established();
+        puppet.finish();
+        puppet.send(&seg(1).ack(2));
+        puppet.take();
+        puppet.set_device_full(true);
+        puppet.send(&seg(1).flags(FIN).ack(2));
+        if abort {
+            let (now, id) = (puppet.instant(), puppet.id());
+            puppet.stack.tcp_abort(now, id);
+        } else {
+            puppet.close();
+        }
+        assert_eq!(puppet.stack.tcp_counts(), (0, 1));
+        puppet.set_device_full(false);
+        assert_eq!(puppet.lines(), ["0.000 . 2:2 ack 2"]);
+    }
+}
+
+#[test]
 fn both_sides_may_finish_at_once() {
     // RFC 9293 section 3.6, figure 13.
     let mut puppet = established();

@@ -160,6 +160,8 @@ pub(crate) struct Network {
     pub notices: VecDeque<Notice>,
     /// Frames may wait in the loopback's queue.
     pub inside: bool,
+    /// Frames may wait in the queue of some interface, or one has to let TCP go first.
+    pub frames_wait: bool,
     pub discards: Discards,
     pub entropy: Entropy,
     pub forwarding: bool,
@@ -195,6 +197,7 @@ impl Network {
             timers: Wheel::new(),
             notices: VecDeque::new(),
             inside: false,
+            frames_wait: false,
             discards: Discards::new(),
             entropy,
             forwarding: false,
@@ -213,6 +216,12 @@ impl Network {
     /// Counts a packet that went no further.
     pub(crate) fn discard(&mut self, reason: Discard) {
         self.discards.count(reason);
+    }
+
+    /// Looks again whether frames wait for any interface.
+    #[inline(never)]
+    pub(crate) fn look_for_frames(&mut self) {
+        self.frames_wait = self.interfaces.iter().any(|(_, link)| !link.is_idle() || link.transports_first);
     }
 
     /// Whether there is something that the upper half has not heard yet.

@@ -161,6 +161,7 @@ impl Stack {
 
     /// Hands everything that is to leave by `interface` to its device. True: it took everything. False: it is full, or
     /// has had its share of this call; call again when it can take more.
+    #[inline]
     pub fn poll_transmit(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
         if self.is_drained(interface) {
             // Who is drained most often has nothing to say.
@@ -187,6 +188,9 @@ impl Stack {
         };
         device.flush();
         self.settle(now);
+        if self.net.frames_wait {
+            self.net.look_for_frames();
+        }
         done
     }
 
@@ -197,7 +201,19 @@ impl Stack {
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout): [`Instant::NEVER`] when nothing is to come.
+    #[inline]
     pub fn poll_timeout(&self) -> Instant {
+        let known = self.net.timers.known_deadline().min(self.tcp.known_deadline());
+        let talks = !self.tcp.is_silent() && self.tcp.may_have_output(self.net.loopback);
+        // Of what is not known, and of what is due at the clock's origin, more is found out.
+        if talks || self.tcp.has_train() || self.waits_inside() || known == Instant::ZERO {
+            return self.look_for_timeout();
+        }
+        known
+    }
+
+    #[inline(never)]
+    fn look_for_timeout(&self) -> Instant {
         if self.loopback_waits() || self.tcp.train_waits() {
             return Instant::ZERO;
         }
@@ -317,8 +333,9 @@ impl Stack {
     /// Whether nobody but TCP has anything to send.
     #[inline(always)]
     fn is_for_tcp_alone(&self, interface: InterfaceId) -> bool {
-        !self.udp.is_blocked()
-            && self.net.interfaces.get(interface).is_some_and(|link| link.is_idle() && !link.transports_first)
+        let link_is_idle =
+            || self.net.interfaces.get(interface).is_some_and(|link| link.is_idle() && !link.transports_first);
+        !self.udp.is_blocked() && (!self.net.frames_wait || link_is_idle())
     }
 
     #[inline(never)]

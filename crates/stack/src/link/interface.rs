@@ -224,9 +224,17 @@ impl Interface {
         self.queues.is_empty()
     }
 
-    /// Puts a frame in one of the queues; gives it back when that is full.
-    pub(crate) fn enqueue(&mut self, class: Class, frame: Vec<u8>) -> Result<(), Vec<u8>> {
+    /// Puts a frame in one of the queues, and notes that in [`Network::frames_wait`](crate::network::Network); gives it back
+    /// when the queue is full.
+    pub(crate) fn enqueue(&mut self, class: Class, frame: Vec<u8>, waits: &mut bool) -> Result<(), Vec<u8>> {
+        *waits = true;
         self.queues.push(class, frame)
+    }
+
+    /// The same for a frame that was counted against another bound before.
+    pub(crate) fn admit(&mut self, frame: Vec<u8>, waits: &mut bool) {
+        *waits = true;
+        self.queues.push_admitted(frame);
     }
 }
 

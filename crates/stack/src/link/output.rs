@@ -123,7 +123,7 @@ impl Network {
         let mut frame = self.buffers.take();
         frame.extend_from_slice(&bytes[..len]);
         let Some(link) = self.interfaces.get_mut(interface) else { return true };
-        match link.enqueue(Class::Control, frame) {
+        match link.enqueue(Class::Control, frame, &mut self.frames_wait) {
             Ok(()) => self.inside |= interface == self.loopback,
             Err(frame) => {
                 self.discard(Discard::TransmitQueue);
@@ -276,7 +276,7 @@ impl Network {
         let version = frame.get(link.link_header_len()).map_or(0, |byte| byte >> 4);
         let ethertype = if version == 6 { EtherType::IPV6 } else { EtherType::IPV4 };
         link.write_link_header(mac, ethertype, &mut frame);
-        match link.enqueue(class, frame) {
+        match link.enqueue(class, frame, &mut self.frames_wait) {
             Ok(()) => {
                 self.inside |= interface == self.loopback;
                 Ok(())

@@ -504,6 +504,9 @@ impl Tcp {
         connection.news = Readiness::NONE;
         match before {
             Phase::Closed | Phase::TimeWait => {
+                if connection.flags.has(Flags::ACK_NOW) {
+                    connection.acknowledge_end(now, context.net);
+                }
                 self.connections.discard(id);
                 return;
             }
@@ -536,6 +539,9 @@ impl Tcp {
         connection.news = Readiness::NONE;
         match before {
             Phase::Closed | Phase::TimeWait => {
+                if connection.flags.has(Flags::ACK_NOW) {
+                    connection.acknowledge_end(now, context.net);
+                }
                 self.connections.discard(id);
                 return;
             }

@@ -130,7 +130,7 @@ use crate::tcp::ready::Ready;
 use crate::tcp::reset::Reset;
 use crate::tcp::syn_cookies::CookieJar;
 use crate::tcp::syn_queue::SynQueue;
-use crate::tcp::time_wait::{Remains, TimeWait};
+use crate::tcp::time_wait::TimeWait;
 use crate::tcp::train::Train;
 use crate::time::Instant;
 use crate::timers::Wheel;
@@ -217,6 +217,12 @@ impl Tcp {
         !self.ready.is_empty(interface) || self.syn_queue.has_due(interface)
     }
 
+    /// The same told at once, if it is not told for certain.
+    #[inline(always)]
+    pub(crate) fn may_have_output(&self, interface: InterfaceId) -> bool {
+        !self.ready.is_empty(interface) || !self.syn_queue.is_silent()
+    }
+
     /// Whether `transmit` would have nothing to do on any interface.
     #[inline]
     pub(crate) const fn is_silent(&self) -> bool {
@@ -226,6 +232,13 @@ impl Tcp {
     #[inline]
     pub(crate) fn next_deadline(&self) -> Instant {
         self.wheel.next_deadline().min(self.time_wait.next_deadline()).min(self.syn_queue.next_deadline(&self.config))
+    }
+
+    /// The same as far as it is known: `ZERO` where it has to be looked for.
+    #[inline(always)]
+    pub(crate) fn known_deadline(&self) -> Instant {
+        let handshakes = if self.syn_queue.len() == 0 { Instant::NEVER } else { Instant::ZERO };
+        self.wheel.known_deadline().min(self.time_wait.next_deadline()).min(handshakes)
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant, context: &mut Context<'_>) {
@@ -364,22 +377,11 @@ impl Tcp {
             connection.fail(TcpError::Corrupt);
         }
         match connection.phase {
-            Phase::TimeWait if before != Phase::TimeWait => {
-                let remains = Remains {
-                    snd_nxt: connection.snd.nxt,
-                    rcv_nxt: connection.rcv.nxt,
-                    ts_recent: connection.timestamps.is_agreed().then(|| connection.timestamps.recent()),
-                };
-                let flow = connection.flow;
-                if connection.flags.has(Flags::ACK_NOW) {
-                    let timestamp = connection.timestamps.value(now);
-                    time_wait::acknowledge(now, context.net, &flow, &remains, timestamp);
-                }
-                self.time_wait.insert(&self.hasher, now, &flow, remains);
-                self.retire(now, context, id, before);
-            }
-            Phase::Closed if before != Phase::Closed => self.retire(now, context, id, before),
-            Phase::TimeWait | Phase::Closed => {}
+            Phase::TimeWait | Phase::Closed if before != connection.phase => self.retire(now, context, index, before),
+            Phase::Closed => {}
+            // Its last acknowledgement has waited for the next hop's address.
+            Phase::TimeWait if connection.flags.has(Flags::ACK_NOW) => self.ready.enter(connection, index),
+            Phase::TimeWait => {}
             _ => {
                 let sends = connection.prepare(now, index, &self.config, &mut self.wheel);
                 announce(connection, context.events, id);
@@ -390,11 +392,22 @@ impl Tcp {
         }
     }
 
-    /// The connection's protocol has ended. What the application still holds stays readable; the rest goes.
-    fn retire(&mut self, now: Instant, context: &mut Context<'_>, id: ConnectionId, before: Phase) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
+    /// The connection's protocol has ended. What the application still holds stays readable, and the last acknowledgement
+    /// can still leave; the rest goes.
+    #[inline(never)]
+    fn retire(&mut self, now: Instant, context: &mut Context<'_>, index: u32, before: Phase) {
+        let Some((id, connection)) = self.connections.named_at(index) else { return };
         connection.disarm(&mut self.wheel);
         let flow: Flow = connection.flow;
+        if connection.phase == Phase::TimeWait {
+            self.time_wait.insert(&self.hasher, now, &flow, connection.remains());
+            const GOES_BEFORE: Flags = Flags::ORPHANED.and(Flags::RESOLVING);
+            if connection.flags.has(GOES_BEFORE) {
+                connection.acknowledge_end(now, context.net);
+            } else if connection.flags.has(Flags::ACK_NOW) {
+                self.ready.enter(connection, index);
+            }
+        }
         // A stream ends by the peer's FIN alone: what a reset cut off must not look whole.
         connection.send.close();
         connection.aside.end_reassembly();
@@ -408,7 +421,7 @@ impl Tcp {
         let unproven = connection.flags.has(Flags::FAST_OPEN);
         let abandoned = connection.flags.has(Flags::ORPHANED)
             || (before == Phase::SynReceived && !connection.flags.has(Flags::OWNED));
-        self.demux.remove(&self.hasher, id.index(), &flow);
+        self.demux.remove(&self.hasher, index, &flow);
         if abandoned {
             self.connections.discard(id);
         }

@@ -383,6 +383,10 @@ impl Connection {
     /// [`prepare`](Self::prepare) after something was sent.
     #[inline]
     fn after_output(&mut self, now: Instant, index: u32, config: &TcpConfig, wheel: &mut Wheel<u32>) -> bool {
+        if self.phase == Phase::TimeWait {
+            // It has no timers, and has said the last that it had to say.
+            return false;
+        }
         if !self.says_no_more() {
             return self.prepare(now, index, config, wheel);
         }
@@ -577,8 +581,10 @@ impl Tcp {
     ) -> bool {
         let Some(connection) = self.connections.at_mut(index) else { return true };
         let Some(plan) = connection.plan() else {
-            // Nothing, but timers may be in want of it.
-            connection.prepare(now, index, &self.config, &mut self.wheel);
+            if connection.phase != Phase::TimeWait {
+                // Nothing, but timers may be in want of it.
+                connection.prepare(now, index, &self.config, &mut self.wheel);
+            }
             return true;
         };
         let transmitted = match connection.send_plain(now, context.net, device, plan, &self.config) {

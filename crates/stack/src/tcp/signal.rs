@@ -14,6 +14,7 @@ use crate::link::template::{PlainSegment, Plainly};
 use crate::network::Network;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::output::{Kind, Plan};
+use crate::tcp::phase::Phase;
 use crate::time::Instant;
 use crate::timers::Wheel;
 
@@ -93,6 +94,10 @@ impl Connection {
         self.deadlines.ack = Instant::NEVER;
         self.rcv.acked = self.rcv.nxt;
         self.rcv.edge = self.rcv.edge.later(edge);
+        if self.phase == Phase::TimeWait {
+            // There are no timers, and nothing is waited for any more.
+            return became;
+        }
         let (index, wheel) = alarm;
         if signal == Signal::Fin {
             let plan = Plan { kind: Kind::Text, seq: self.snd.nxt, len: 0, fin: true };

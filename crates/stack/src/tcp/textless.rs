@@ -105,8 +105,12 @@ impl Tcp {
         let mut env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
         connection.take_textless(&mut env, &segment);
         context.net.confirm_reachable(now, connection.interface, flow.remote);
-        if matches!(connection.phase, Phase::TimeWait | Phase::Closed) || connection.is_corrupt() {
+        if connection.is_corrupt() {
             self.settle(now, context, index, before);
+            return true;
+        }
+        if matches!(connection.phase, Phase::TimeWait | Phase::Closed) {
+            self.retire(now, context, index, before);
             return true;
         }
         // What is left of `settle` for a connection that lives on.

@@ -13,8 +13,10 @@ use wire::tcp::{SeqNum, TcpFlags, Timestamps as TimestampsOption};
 
 use crate::network::Network;
 use crate::tcp::bare;
+use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::demux::{Flow, FlowHasher};
 use crate::tcp::input::Incoming;
+use crate::tcp::phase::Phase;
 use crate::tcp::time_wait::queue::{Entry, Queue};
 use crate::time::Instant;
 
@@ -161,6 +163,25 @@ pub(crate) fn acknowledge(now: Instant, net: &mut Network, flow: &Flow, remains:
     let mut header = bare::header(flow, remains.snd_nxt, remains.rcv_nxt, TcpFlags::ACK);
     header.options.timestamps = remains.ts_recent.map(|echo| TimestampsOption { value: timestamp, echo });
     bare::send(now, net, flow, &header);
+}
+
+impl Connection {
+    /// What must be known of it once it is over.
+    pub(super) fn remains(&self) -> Remains {
+        Remains {
+            snd_nxt: self.snd.nxt,
+            rcv_nxt: self.rcv.nxt,
+            ts_recent: self.timestamps.is_agreed().then(|| self.timestamps.recent()),
+        }
+    }
+
+    /// The acknowledgement of the peer's FIN, where it is owed still and the connection will not be there to send it.
+    #[cold]
+    pub(super) fn acknowledge_end(&mut self, now: Instant, net: &mut Network) {
+        if self.flags.take(Flags::ACK_NOW) && self.phase == Phase::TimeWait {
+            acknowledge(now, net, &self.flow, &self.remains(), self.timestamps.value(now));
+        }
+    }
 }
 
 /// An address of either family.
