@@ -189,6 +189,14 @@ fn every_combination_of_options_survives_emit_and_parse() {
             if let Some(usual) = options.usual() {
                 assert_eq!(bytes[20..], usual.map_or(Vec::new(), Vec::from), "{options:?}");
             }
+            if let (true, Some(mss), Some(shift), true) =
+                (sack.is_empty(), options.mss, options.window_scale, options.sack_permitted)
+            {
+                match options.timestamps {
+                    None => assert_eq!(bytes[20..], TcpOptions::of_syn(mss, shift)),
+                    Some(times) => assert_eq!(bytes[20..], TcpOptions::of_syn_with_timestamps(mss, times, shift)),
+                }
+            }
             let is_usual = blocks == 0 && matches!(bits, 0 | 7 | 8);
             assert_eq!(options.usual().is_some(), is_usual, "{options:?}");
             assert!(bytes.len().is_multiple_of(4) && bytes.len() <= 60);

@@ -4,8 +4,8 @@
 //! `input` takes frames apart, `output` addresses them, `neighbors` and `arp` find the next hop's MAC, `acd` makes sure
 //! that an address is ours alone, `offload` cuts and sums what the device cannot, `queue` holds what waits for the
 //! device and `pending` what waits for a neighbour, `loopback` is the device that leads back, `hot_path`
-//! remembers the headers of busy paths and `template` writes the usual segment over them, `flow_headers` messages over those of
-//! their flow.
+//! remembers the headers of busy paths and `template` writes the usual segment over them, `textless` those without text,
+//! `flow_headers` messages over those of their flow.
 
 pub(crate) mod acd;
 mod arp;
@@ -20,6 +20,7 @@ pub(crate) mod output;
 pub(crate) mod pending;
 pub(crate) mod queue;
 pub(crate) mod template;
+pub(crate) mod textless;
 
 pub use acd::AddressCheck;
 pub use interface::{InterfaceConfig, InterfaceError, InterfaceInfo};

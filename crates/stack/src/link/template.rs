@@ -15,7 +15,6 @@ use wire::protocol::Protocol;
 use wire::tcp::{CHECKSUM_OFFSET, HEADER_LEN as TCP_LEN, SeqNum, TcpFlags};
 
 use super::InterfaceId;
-use super::hot_path::HotPath;
 use crate::discard::Discard;
 use crate::network::Network;
 use crate::tcp::Flow;
@@ -60,11 +59,11 @@ pub(crate) enum Plainly {
 /// checksum are zero.
 #[derive(Clone, Copy)]
 pub(crate) struct Headers {
-    bytes: [u8; TCP],
+    pub(super) bytes: [u8; TCP],
     /// The sum of the IPv4 header as it stands here.
     pub(super) ip_sum: Sum,
     /// The sum of the pseudo-header without the length.
-    pseudo_sum: Sum,
+    pub(super) pseudo_sum: Sum,
 }
 
 impl Headers {
@@ -144,43 +143,6 @@ impl Headers {
         }
         (PLAIN_LEN + option_len, sum)
     }
-
-    /// The same for a segment without payload, with its checksum, or the pseudo-header's sum where the device does the rest.
-    #[inline(always)]
-    fn write_textless(&self, to: &mut [u8; PLAIN_LEN + OPTIONS_LEN], segment: &PlainSegment<'_>, in_hardware: bool) {
-        let PlainSegment { flow, hop_limit, tos, seq, ack, flags, window, options, .. } = *segment;
-        let option_len = if options.is_some() { OPTIONS_LEN } else { 0 };
-        let tcp_len = (TCP_LEN + option_len) as u16;
-        let total_len = IP_LEN as u16 + tcp_len;
-        let varied = [u16::from(tos), total_len, u16::from(hop_limit) << 8].map(|field| u64::from(field.to_be()));
-        let ip_checksum = (self.ip_sum + Sum::of_words(varied.iter().sum())).finish();
-        to[..TCP].copy_from_slice(&self.bytes);
-        to[ETHERNET_LEN + 1] = tos;
-        to[ETHERNET_LEN + 2..ETHERNET_LEN + 4].copy_from_slice(&total_len.to_be_bytes());
-        to[ETHERNET_LEN + 8] = hop_limit;
-        to[ETHERNET_LEN + 10..ETHERNET_LEN + 12].copy_from_slice(&ip_checksum.to_be_bytes());
-        // RFC 9293 section 3.1, by words: ports, numbers, length with flags and window.
-        let ports = u32::from(flow.local_port) << 16 | u32::from(flow.remote_port);
-        let fields = u32::from(tcp_len) << 26 | u32::from(flags.0) << 16 | u32::from(window);
-        let words = [ports, seq.0, ack.0, fields].map(u32::to_be);
-        to[TCP..TCP + 4].copy_from_slice(&words[0].to_ne_bytes());
-        to[TCP + 4..TCP + 8].copy_from_slice(&words[1].to_ne_bytes());
-        to[TCP + 8..TCP + 12].copy_from_slice(&words[2].to_ne_bytes());
-        to[TCP + 12..TCP + 16].copy_from_slice(&words[3].to_ne_bytes());
-        // So few words have no carry out of 64 bits.
-        let len = u64::from(tcp_len.to_be());
-        let mut varied = len + words.iter().map(|&word| u64::from(word)).sum::<u64>();
-        if let Some(options) = options {
-            to[PLAIN_LEN..].copy_from_slice(&options);
-            varied += options.as_chunks::<4>().0.iter().map(|&word| u64::from(u32::from_ne_bytes(word))).sum::<u64>();
-        }
-        let checksum = if in_hardware {
-            !(self.pseudo_sum + Sum::of_words(len)).finish()
-        } else {
-            (self.pseudo_sum + Sum::of_words(varied)).finish()
-        };
-        to[TCP + CHECKSUM_OFFSET..TCP + CHECKSUM_OFFSET + 2].copy_from_slice(&checksum.to_be_bytes());
-    }
 }
 
 impl Network {
@@ -212,31 +174,6 @@ impl Network {
     #[inline(never)]
     pub(crate) fn transmit_plain(&mut self, device: &mut dyn Device, segment: &PlainSegment<'_>) -> Plainly {
         self.try_transmit_plain(device, segment).unwrap_or(Plainly::NotSo)
-    }
-
-    /// The same for a segment without payload, where it is called.
-    #[inline(always)]
-    pub(crate) fn transmit_textless(&mut self, device: &mut dyn Device, segment: &PlainSegment<'_>) -> Plainly {
-        let PlainSegment { interface, flow, options, .. } = *segment;
-        let path = self.hot_paths.find(self.generation, interface, flow.local, flow.remote);
-        let Some(HotPath { template: Some(template), mtu, tx_checksum, .. }) = path else { return Plainly::NotSo };
-        let frame_len = PLAIN_LEN + if options.is_some() { OPTIONS_LEN } else { 0 };
-        if frame_len - ETHERNET_LEN > *mtu as usize {
-            return Plainly::NotSo;
-        }
-        // A frame below Ethernet's least length is padded, and so complete when the device gets it.
-        let in_hardware = *tx_checksum && frame_len >= MIN_FRAME_LEN;
-        let mut bytes = [0; PLAIN_LEN + OPTIONS_LEN];
-        template.write_textless(&mut bytes, segment, in_hardware);
-        let checksum = if in_hardware {
-            TxChecksum::Partial { start: TCP as u16, offset: CHECKSUM_OFFSET as u16 }
-        } else {
-            TxChecksum::Complete
-        };
-        // Behind a header without options there is nothing but zeros.
-        let header = &bytes[..frame_len.max(MIN_FRAME_LEN)];
-        let taken = device.transmit(&TxFrame { header, payload: &[], checksum, segment_size: None });
-        self.account(interface, frame_len, taken)
     }
 
     #[inline(always)]

@@ -580,6 +580,18 @@ impl Tcp {
         index: u32,
     ) -> bool {
         let Some(connection) = self.connections.at_mut(index) else { return true };
+        if connection.flags.has(Flags::SYN_DUE) {
+            let alarm = (index, &mut self.wheel);
+            match connection.send_opening(now, context.net, device, &self.config, alarm) {
+                Plainly::Sent => return true,
+                Plainly::DeviceFull => {
+                    connection.flags.set(Flags::QUEUED);
+                    self.ready.push_front(interface, index);
+                    return false;
+                }
+                Plainly::NotSo => {}
+            }
+        }
         let Some(plan) = connection.plan() else {
             if connection.phase != Phase::TimeWait {
                 // Nothing, but timers may be in want of it.

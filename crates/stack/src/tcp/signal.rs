@@ -1,18 +1,19 @@
-//! Segments that say something and bring nothing, on a short way out: the acknowledgement that is owed, and the FIN behind
-//! text that has all arrived.
+//! Segments that say something and bring nothing, on a short way out: the SYN, the acknowledgement that is owed, and the FIN
+//! behind text that has all arrived.
 //!
 //! Where neither gaps nor losses nor probes are under way there is nothing to plan: the segment says SND.NXT, RCV.NXT and
 //! the window. **Where a condition fails nothing has happened, and `output` plans it**, with the same result:
 //! `crates/sim/tests/tcp_fast_path.rs` and `tcp_lone.rs` run both against each other.
 
 use device::Device;
-use ring::Span;
-use wire::tcp::TcpFlags;
+use wire::tcp::{TcpFlags, TcpOptions};
 
 use crate::config::TcpConfig;
-use crate::link::template::{PlainSegment, Plainly};
+use crate::link::template::Plainly;
+use crate::link::textless::TextlessSegment;
 use crate::network::Network;
 use crate::tcp::connection::{Connection, Flags};
+use crate::tcp::mss_of;
 use crate::tcp::output::{Kind, Plan};
 use crate::tcp::phase::Phase;
 use crate::time::Instant;
@@ -50,7 +51,7 @@ impl Connection {
         }
         let is_at_rest = self.flight() == 0;
         let at_end = self.flags.has(Flags::FIN_SENT) || !self.phase.sends();
-        if !at_end && (!is_at_rest || self.send.len() != 0 || self.send.is_poisoned()) {
+        if !at_end && (!is_at_rest || !self.send.is_empty() || self.send.is_poisoned()) {
             return None;
         }
         if !at_end && self.flags.has(Flags::FINISHED) {
@@ -73,19 +74,12 @@ impl Connection {
     ) -> Plainly {
         let (window, edge) = self.offer_window();
         let fin = if signal == Signal::Fin { TcpFlags::FIN } else { TcpFlags(0) };
-        let segment = PlainSegment {
-            interface: self.interface,
-            flow: &self.flow,
-            hop_limit: self.options.hop_limit,
-            tos: self.tos(false),
-            seq: self.snd.nxt,
-            ack: self.rcv.nxt,
-            flags: TcpFlags::ACK | fin,
-            window,
-            options: self.timestamps.is_agreed().then(|| self.timestamps.option(now).to_bytes()),
-            payload: Span::from_slice(&[]),
+        let became = if self.timestamps.is_agreed() {
+            let options = self.timestamps.option(now).to_bytes();
+            net.transmit_textless(device, &self.signal(TcpFlags::ACK | fin, window, options))
+        } else {
+            net.transmit_textless(device, &self.signal(TcpFlags::ACK | fin, window, []))
         };
-        let became = net.transmit_textless(device, &segment);
         if became != Plainly::Sent {
             return became;
         }
@@ -113,6 +107,63 @@ impl Connection {
         if self.recovery.is_some() && self.flight() == 0 {
             self.note_idle(now);
         } else {
+            self.note_waiting(now);
+        }
+        became
+    }
+
+    /// The segment at SND.NXT.
+    #[inline(always)]
+    fn signal<const N: usize>(&self, flags: TcpFlags, window: u16, options: [u8; N]) -> TextlessSegment<'_, N> {
+        TextlessSegment {
+            interface: self.interface,
+            flow: &self.flow,
+            hop_limit: self.options.hop_limit,
+            tos: self.tos(false),
+            seq: self.snd.nxt,
+            ack: self.rcv.nxt,
+            flags,
+            window,
+            options,
+        }
+    }
+
+    /// Sends the first SYN of a connection that is being opened, without text and with the options that are agreed on by
+    /// nearly all; [`Plainly::NotSo`], with nothing done, for any other.
+    #[inline(never)]
+    pub(super) fn send_opening(
+        &mut self,
+        now: Instant,
+        net: &mut Network,
+        device: &mut dyn Device,
+        config: &TcpConfig,
+        alarm: (u32, &mut Wheel<u32>),
+    ) -> Plainly {
+        const UNUSUAL: Flags = Flags::SYN_RESENT.and(Flags::FAST_OPEN).and(Flags::URGENT);
+        let usual = config.fast_path && config.window_scaling && config.sack;
+        if self.phase != Phase::SynSent || self.flags.has(UNUSUAL) || self.flight() != 0 || !usual {
+            return Plainly::NotSo;
+        }
+        let own = mss_of(net.mtu(self.interface), self.flow.remote);
+        let mss = self.options.max_segment.map_or(own, |most| most.min(own));
+        let flags = TcpFlags::SYN | self.ecn_of_syn(config);
+        // RFC 7323 section 2.2: unscaled.
+        let window = u16::try_from(self.room()).unwrap_or(u16::MAX);
+        let became = if config.timestamps {
+            let options = TcpOptions::of_syn_with_timestamps(mss, self.timestamps.option(now), self.rcv.scale);
+            net.transmit_textless(device, &self.signal(flags, window, options))
+        } else {
+            net.transmit_textless(device, &self.signal(flags, window, TcpOptions::of_syn(mss, self.rcv.scale)))
+        };
+        if became == Plainly::Sent {
+            self.flags.clear(Flags::SYN_DUE);
+            self.snd.nxt += 1;
+            self.last_sent = now;
+            self.unanswered_since = now;
+            // RFC 6298 section 5.1.
+            self.deadlines.retransmit = self.rtt.rto_at(now, config.rto_min, config.rto_max);
+            let (index, wheel) = alarm;
+            self.arm(index, wheel);
             self.note_waiting(now);
         }
         became

@@ -32,6 +32,9 @@ pub struct Timestamps {
 /// What most options that are sent take, if any are: three words.
 pub const USUAL_OPTIONS_LEN: usize = 12;
 
+/// The length of what [`TcpOptions::of_syn_with_timestamps`] returns.
+pub const SYN_OPTIONS_LEN: usize = 20;
+
 impl Timestamps {
     /// As `emit` lays them out where there is nothing else (RFC 7323 appendix A).
     #[inline]
@@ -211,13 +214,32 @@ impl TcpOptions {
             }
             TcpOptions {
                 mss: Some(mss), window_scale: Some(shift), sack_permitted: true, timestamps: None, ..
-            } => {
-                let [m0, m1] = mss.to_be_bytes();
-                let shift = shift.min(MAX_WINDOW_SCALE);
-                Some(Some([MSS, 4, m0, m1, NOP, NOP, SACK_PERMITTED, 2, NOP, WINDOW_SCALE, 3, shift]))
-            }
+            } => Some(Some(Self::of_syn(mss, shift))),
             _ => None,
         }
+    }
+
+    /// What `emit` writes for a SYN that announces a segment size, SACK and window scaling.
+    #[inline]
+    #[must_use]
+    pub fn of_syn(mss: u16, shift: u8) -> [u8; USUAL_OPTIONS_LEN] {
+        let [m0, m1] = mss.to_be_bytes();
+        [MSS, 4, m0, m1, NOP, NOP, SACK_PERMITTED, 2, NOP, WINDOW_SCALE, 3, shift.min(MAX_WINDOW_SCALE)]
+    }
+
+    /// The same with timestamps.
+    #[inline]
+    #[must_use]
+    pub fn of_syn_with_timestamps(mss: u16, timestamps: Timestamps, shift: u8) -> [u8; SYN_OPTIONS_LEN] {
+        let [m0, m1] = mss.to_be_bytes();
+        let [v0, v1, v2, v3] = timestamps.value.to_be_bytes();
+        let [e0, e1, e2, e3] = timestamps.echo.to_be_bytes();
+        let shift = shift.min(MAX_WINDOW_SCALE);
+        #[rustfmt::skip]
+        let options = [
+            MSS, 4, m0, m1, SACK_PERMITTED, 2, TIMESTAMPS, 10, v0, v1, v2, v3, e0, e1, e2, e3, NOP, WINDOW_SCALE, 3, shift,
+        ];
+        options
     }
 
     fn emit_each(&self, buffer: &mut [u8]) -> usize {
