@@ -53,10 +53,10 @@ impl Host {
         let all = stack.poll_transmit(now, *interface, device);
         debug_assert!(all, "the queue has no end");
         while let Some(event) = stack.poll_event() {
-            match event {
-                Event::Accept(_) => happened.accept = true,
-                Event::Tcp(..) => happened.stream = true,
-                _ => {}
+            if matches!(event, Event::Tcp(..)) {
+                happened.stream = true;
+            } else if matches!(event, Event::Accept(_)) {
+                happened.accept = true;
             }
         }
     }

@@ -118,7 +118,11 @@ impl BitOrAssign for Readiness {
 /// changes), interface events come from timers and commands.
 #[derive(Default)]
 pub struct Events {
+    /// Ahead of the queue: most often the only one, and no queue is touched.
+    first: Option<Entry>,
     queue: VecDeque<Entry>,
+    /// How many there are.
+    waiting: usize,
     /// Those that are more than a name, in their order.
     others: VecDeque<Event>,
 }
@@ -149,11 +153,11 @@ impl Events {
     pub(crate) fn push(&mut self, event: Event) {
         match event {
             Event::Tcp(id, _) => self.push_tcp(id),
-            Event::Udp(id, _) => self.queue.push_back(Entry::Udp(id)),
+            Event::Udp(id, _) => self.enter(Entry::Udp(id)),
             Event::Accept(id) => self.push_accept(id),
             other => {
                 self.others.push_back(other);
-                self.queue.push_back(Entry::Other);
+                self.enter(Entry::Other);
             }
         }
     }
@@ -161,47 +165,71 @@ impl Events {
     /// Something has happened to a connection.
     #[inline]
     pub(crate) fn push_tcp(&mut self, id: ConnectionId) {
-        if self.queue.len() == self.queue.capacity() {
-            self.make_room();
-        }
-        self.queue.push_back(Entry::Tcp(id));
+        self.enter(Entry::Tcp(id));
     }
 
     /// A connection waits at a listener.
     #[inline]
     pub(crate) fn push_accept(&mut self, id: ListenerId) {
-        self.queue.push_back(Entry::Accept(id));
+        self.enter(Entry::Accept(id));
+    }
+
+    #[inline(always)]
+    fn enter(&mut self, entry: Entry) {
+        self.waiting += 1;
+        if self.waiting == 1 {
+            self.first = Some(entry);
+        } else {
+            self.enter_behind(entry);
+        }
     }
 
     #[inline(never)]
-    fn make_room(&mut self) {
-        self.queue.reserve(1);
+    fn enter_behind(&mut self, entry: Entry) {
+        self.queue.push_back(entry);
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.waiting == 0
     }
 
     /// Takes the next event if it is one of a connection or a listener.
     #[inline]
     pub(crate) fn take_named(&mut self) -> Option<Named> {
-        let named = match *self.queue.front()? {
-            Entry::Tcp(id) => Named::Tcp(id),
-            Entry::Accept(id) => Named::Accept(id),
-            Entry::Udp(_) | Entry::Other => return None,
+        if self.first.is_none() {
+            self.move_up();
+        }
+        // One comparison finds by far the most.
+        let named = if let Some(Entry::Tcp(id)) = self.first {
+            Named::Tcp(id)
+        } else if let Some(Entry::Accept(id)) = self.first {
+            Named::Accept(id)
+        } else {
+            return None;
         };
-        self.queue.pop_front();
+        self.first = None;
+        self.waiting -= 1;
         Some(named)
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Event> {
-        let entry = self.queue.pop_front();
+    /// The first of the queue comes to stand ahead of it.
+    #[inline(never)]
+    fn move_up(&mut self) {
+        self.first = self.queue.pop_front();
         if self.queue.is_empty() && self.queue.capacity() > KEPT {
             // A burst's room is not needed until the next one.
             self.queue = VecDeque::new();
         }
-        let event = match entry? {
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        if self.first.is_none() {
+            self.move_up();
+        }
+        let entry = self.first.take()?;
+        self.waiting -= 1;
+        let event = match entry {
             Entry::Tcp(id) => return Some(Event::Tcp(id, Readiness::NONE)),
             Entry::Udp(id) => return Some(Event::Udp(id, Readiness::NONE)),
             Entry::Accept(id) => return Some(Event::Accept(id)),
@@ -213,3 +241,6 @@ impl Events {
         event
     }
 }
+
+#[cfg(test)]
+mod tests;
