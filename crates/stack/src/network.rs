@@ -33,6 +33,7 @@ use crate::link::flow_headers::FlowHeaderCache;
 use crate::link::hot_path::HotPaths;
 use crate::link::neighbors::{Forwarder, NeighborId, Neighbors};
 use crate::link::queue::BufferPool;
+use crate::link::traffic::Traffic;
 use crate::link::{Interface, InterfaceId, InterfaceKind};
 use crate::timers::{TimerId, Wheel};
 
@@ -148,6 +149,7 @@ pub(crate) enum Notice {
 pub(crate) struct Network {
     pub interfaces: Table<InterfaceKind, Interface>,
     pub loopback: InterfaceId,
+    pub traffic: Traffic,
     /// Every address that is in use, apart from 127.0.0.0/8, and the interface it is on.
     pub addresses: Addresses,
     pub routes: Routes,
@@ -158,10 +160,10 @@ pub(crate) struct Network {
     pub icmp_limit: TokenBucket,
     pub timers: Wheel<Timer>,
     pub notices: VecDeque<Notice>,
+    /// Frames in the queues of all interfaces.
+    pub queued: usize,
     /// Frames may wait in the loopback's queue.
     pub inside: bool,
-    /// Frames may wait in the queue of some interface, or one has to let TCP go first.
-    pub frames_wait: bool,
     pub discards: Discards,
     pub entropy: Entropy,
     pub forwarding: bool,
@@ -184,9 +186,12 @@ impl Network {
     pub(crate) fn new(config: &Config, mut entropy: Entropy) -> Self {
         let mut interfaces = Table::new();
         let loopback = interfaces.insert(Interface::loopback());
+        let mut traffic = Traffic::new();
+        traffic.begin(loopback);
         Self {
             interfaces,
             loopback,
+            traffic,
             addresses: Addresses::default(),
             routes: Routes::new(),
             neighbors: Neighbors::new(config.neighbors.clone(), entropy.key()),
@@ -196,8 +201,8 @@ impl Network {
             icmp_limit: TokenBucket::new(config.icmp_errors_per_second),
             timers: Wheel::new(),
             notices: VecDeque::new(),
+            queued: 0,
             inside: false,
-            frames_wait: false,
             discards: Discards::new(),
             entropy,
             forwarding: false,
@@ -216,12 +221,6 @@ impl Network {
     /// Counts a packet that went no further.
     pub(crate) fn discard(&mut self, reason: Discard) {
         self.discards.count(reason);
-    }
-
-    /// Looks again whether frames wait for any interface.
-    #[inline(never)]
-    pub(crate) fn look_for_frames(&mut self) {
-        self.frames_wait = self.interfaces.iter().any(|(_, link)| !link.is_idle() || link.transports_first);
     }
 
     /// Whether there is something that the upper half has not heard yet.

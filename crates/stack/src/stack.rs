@@ -25,6 +25,7 @@ use crate::ip::icmp::ErrorKind;
 use crate::ip::icmp::output::Report;
 use crate::link::InterfaceId;
 use crate::link::loopback::Loopback;
+use crate::link::template::Plainly;
 use crate::network::{Network, Notice, Timer};
 use crate::tcp::{Context, Tcp};
 use crate::time::Instant;
@@ -163,21 +164,38 @@ impl Stack {
     /// has had its share of this call; call again when it can take more.
     #[inline]
     pub fn poll_transmit(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
-        if self.is_drained(interface) {
-            // Who is drained most often has nothing to say.
-            device.flush();
-            return true;
+        if self.is_calm_beside_tcp() {
+            if self.tcp.is_silent() {
+                // Who is drained most often has nothing to say.
+                device.flush();
+                return true;
+            }
+            if let Some(index) = self.tcp.only_sender(interface) {
+                // Or one connection has a message, and nobody else anything.
+                return self.drain_only(now, interface, device, index);
+            }
         }
         self.drain(now, interface, device)
+    }
+
+    /// [`drain`](Self::drain) where nobody but the connection in slot `index` has something to say.
+    #[inline(never)]
+    fn drain_only(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device, index: u32) -> bool {
+        let became = self.tcp.transmit_message(now, &mut self.net, interface, device, index);
+        if became == Plainly::NotSo {
+            return self.drain(now, interface, device);
+        }
+        device.flush();
+        became == Plainly::Sent
     }
 
     #[inline(never)]
     fn drain(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
         self.end_train();
         self.settle(now);
-        let done = if self.is_for_tcp_alone(interface) {
+        let done = if self.is_for_tcp_alone() {
             let done = self.transmit_tcp(now, interface, device);
-            if done && self.is_drained(interface) {
+            if done && self.tcp.is_silent() && self.is_calm_beside_tcp() {
                 // TCP was the only one that had something to send, and has said it all.
                 device.flush();
                 return true;
@@ -188,32 +206,29 @@ impl Stack {
         };
         device.flush();
         self.settle(now);
-        if self.net.frames_wait {
-            self.net.look_for_frames();
-        }
         done
     }
 
-    /// Whether nothing waits to leave by `interface`, or to be carried on inside.
-    #[inline]
-    fn is_drained(&self, interface: InterfaceId) -> bool {
-        self.tcp.is_silent() && !self.tcp.has_train() && !self.waits_inside() && self.is_for_tcp_alone(interface)
+    /// Whether nothing waits to leave or to be carried on but what connections have to send.
+    #[inline(always)]
+    fn is_calm_beside_tcp(&self) -> bool {
+        self.is_for_tcp_alone() && !self.tcp.has_train() && !self.waits_inside()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout): [`Instant::NEVER`] when nothing is to come.
     #[inline]
     pub fn poll_timeout(&self) -> Instant {
         let known = self.net.timers.known_deadline().min(self.tcp.known_deadline());
-        let talks = !self.tcp.is_silent() && self.tcp.may_have_output(self.net.loopback);
         // Of what is not known, and of what is due at the clock's origin, more is found out.
-        if talks || self.tcp.has_train() || self.waits_inside() || known == Instant::ZERO {
-            return self.look_for_timeout();
+        if self.may_wait_inside() || self.tcp.has_train() || known == Instant::ZERO {
+            return self.find_timeout();
         }
         known
     }
 
+    /// [`poll_timeout`](Self::poll_timeout) where something has to be looked at.
     #[inline(never)]
-    fn look_for_timeout(&self) -> Instant {
+    fn find_timeout(&self) -> Instant {
         if self.loopback_waits() || self.tcp.train_waits() {
             return Instant::ZERO;
         }
@@ -332,16 +347,14 @@ impl Stack {
 
     /// Whether nobody but TCP has anything to send.
     #[inline(always)]
-    fn is_for_tcp_alone(&self, interface: InterfaceId) -> bool {
-        let link_is_idle =
-            || self.net.interfaces.get(interface).is_some_and(|link| link.is_idle() && !link.transports_first);
-        !self.udp.is_blocked() && (!self.net.frames_wait || link_is_idle())
+    fn is_for_tcp_alone(&self) -> bool {
+        self.net.queued == 0 && !self.udp.is_blocked()
     }
 
     #[inline(never)]
     fn transmit(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
         for _ in 0..TRANSMIT_ROUNDS {
-            if self.is_for_tcp_alone(interface) {
+            if self.is_for_tcp_alone() {
                 if !self.tcp.has_output(interface) {
                     return true;
                 }
@@ -414,15 +427,21 @@ impl Stack {
         talks || self.net.inside || !self.loopback.is_empty()
     }
 
+    /// Whether that may be so: [`loopback_waits`](Self::loopback_waits), as far as it can be told at once.
+    #[inline(always)]
+    fn may_wait_inside(&self) -> bool {
+        let talks = !self.tcp.is_silent() && !self.tcp.has_one_sender_beside(self.net.loopback);
+        talks || self.net.inside || !self.loopback.is_empty()
+    }
+
     fn run_loopback(&mut self, now: Instant) {
         let lo = self.net.loopback;
         for _ in 0..LOOPBACK_BUDGET {
             // Set again by whatever is put there from here on.
             self.net.inside = false;
             let queued = self.net.interfaces.get_mut(lo).and_then(|link| {
-                let frame = link.queues.pop()?;
-                link.stats.tx_packets += 1;
-                link.stats.tx_bytes += frame.len() as u64;
+                let frame = link.queues.pop(&mut self.net.queued)?;
+                self.net.traffic.sent(lo, 1, frame.len() as u64);
                 Some(frame)
             });
             if let Some(frame) = queued {

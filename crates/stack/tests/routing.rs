@@ -189,6 +189,25 @@ fn a_removed_interface_takes_everything_along_and_its_slot_answers_for_nobody_el
 }
 
 #[test]
+fn frames_that_wait_for_an_interface_that_goes_are_counted_and_the_next_in_its_slot_begins_at_nothing() {
+    // I9
+    let mut multi = Multi::new(&["10.0.0.1/24", "10.1.0.1/24"]);
+    multi.ask("10.0.0.9", None).unwrap();
+    let gone = multi.links[0].0;
+    assert_eq!(multi.stack.interface_stats(gone).unwrap().tx_packets, 1, "what `ask` has sent");
+    let (rings, _application) = udp_rings();
+    let socket = multi.stack.udp_bind(at("0.0.0.0:0"), Default::default(), rings).unwrap();
+    multi.stack.udp_send(Instant::ZERO, socket, &to("10.0.0.8:7"), b"x").unwrap();
+    multi.stack.remove_interface(Instant::ZERO, gone);
+    assert_eq!(multi.stack.discards().of(Discard::LinkLost), 1, "the question for 10.0.0.8");
+    assert_eq!(multi.stack.interface_stats(gone), None);
+    let next = multi.stack.add_interface(InterfaceConfig::new("eth9", Capabilities::plain(mac(9), 1500))).unwrap();
+    assert_eq!(multi.stack.interface_stats(next), Some(Default::default()));
+    let (other, port) = &mut multi.links[1];
+    assert!(multi.stack.poll_transmit(Instant::ZERO, *other, port) && port.sent.is_empty());
+}
+
+#[test]
 fn names_sizes_and_addresses_at_their_limits_are_refused_clearly() {
     // I12, L1
     let mut stack = Stack::new(Config::default(), seed(1));

@@ -86,8 +86,7 @@ impl Network {
         if link.vlan.is_some() || link.capabilities.mac != MacAddr([m0, m1, m2, m3, m4, m5]) {
             return None;
         }
-        link.stats.rx_packets += 1;
-        link.stats.rx_bytes += frame.bytes.len() as u64;
+        self.traffic.received(interface, 1, frame.bytes.len() as u64);
         Some(Arrival {
             interface,
             source: IpAddr::V4(source),

@@ -119,7 +119,7 @@ impl Network {
             for mut frame in pending.into_frames() {
                 link.pending.left(frame.len());
                 link.write_link_header(mac, EtherType::IPV4, &mut frame);
-                link.admit(frame, &mut self.frames_wait);
+                link.queues.push_admitted(frame, &mut self.queued);
             }
         }
         if awaited {
@@ -385,7 +385,7 @@ impl Network {
         frame.resize((header_len + PACKET_LEN).max(MIN_FRAME_LEN), 0);
         link.write_link_header(to, EtherType::ARP, &mut frame);
         packet.emit(&mut frame[header_len..]);
-        if let Err(frame) = link.enqueue(Class::Arp, frame, &mut self.frames_wait) {
+        if let Err(frame) = link.enqueue(Class::Arp, frame, &mut self.queued) {
             self.discard(Discard::TransmitQueue);
             self.buffers.give_back(frame);
         }

@@ -32,8 +32,7 @@ impl Network {
             self.discards.count(Discard::NoInterface);
             return None;
         };
-        link.stats.rx_packets += 1;
-        link.stats.rx_bytes += frame.bytes.len() as u64;
+        self.traffic.received(interface, 1, frame.bytes.len() as u64);
         let (station, vlan, promiscuous) = (link.capabilities.mac, link.vlan, link.promiscuous);
         let Ok((header, _)) = EthernetHeader::parse(frame.bytes) else {
             self.discards.count(Discard::EthernetMalformed);

@@ -143,7 +143,6 @@ pub(crate) struct Interface {
     pub dhcp_client: bool,
     /// Which half of the output goes first on the next call: whoever was cut off by a full device.
     pub transports_first: bool,
-    pub stats: InterfaceStats,
 }
 
 impl Interface {
@@ -164,7 +163,6 @@ impl Interface {
             pending: Pending::new(),
             dhcp_client: false,
             transports_first: false,
-            stats: InterfaceStats::default(),
         }
     }
 
@@ -224,17 +222,9 @@ impl Interface {
         self.queues.is_empty()
     }
 
-    /// Puts a frame in one of the queues, and notes that in [`Network::frames_wait`](crate::network::Network); gives it back
-    /// when the queue is full.
-    pub(crate) fn enqueue(&mut self, class: Class, frame: Vec<u8>, waits: &mut bool) -> Result<(), Vec<u8>> {
-        *waits = true;
-        self.queues.push(class, frame)
-    }
-
-    /// The same for a frame that was counted against another bound before.
-    pub(crate) fn admit(&mut self, frame: Vec<u8>, waits: &mut bool) {
-        *waits = true;
-        self.queues.push_admitted(frame);
+    /// Puts a frame in one of the queues; gives it back when that is full. `everywhere` counts what waits on all interfaces.
+    pub(crate) fn enqueue(&mut self, class: Class, frame: Vec<u8>, everywhere: &mut usize) -> Result<(), Vec<u8>> {
+        self.queues.push(class, frame, everywhere)
     }
 }
 

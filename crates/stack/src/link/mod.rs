@@ -21,6 +21,7 @@ pub(crate) mod pending;
 pub(crate) mod queue;
 pub(crate) mod template;
 pub(crate) mod textless;
+pub(crate) mod traffic;
 
 pub use acd::AddressCheck;
 pub use interface::{InterfaceConfig, InterfaceError, InterfaceInfo};

@@ -123,7 +123,7 @@ impl Network {
         let mut frame = self.buffers.take();
         frame.extend_from_slice(&bytes[..len]);
         let Some(link) = self.interfaces.get_mut(interface) else { return true };
-        match link.enqueue(Class::Control, frame, &mut self.frames_wait) {
+        match link.enqueue(Class::Control, frame, &mut self.queued) {
             Ok(()) => self.inside |= interface == self.loopback,
             Err(frame) => {
                 self.discard(Discard::TransmitQueue);
@@ -173,7 +173,7 @@ impl Network {
 
     /// Hands down a segment, or a train of them, whose path is hot; `None`, with nothing done, if it is not.
     fn transmit_train(&mut self, device: &mut dyn Device, segment: &Segment<'_>) -> Option<Transmitted> {
-        let Self { generation, hot_paths, interfaces, scratch, discards, .. } = self;
+        let Self { generation, hot_paths, scratch, discards, traffic, .. } = self;
         let path = hot_paths.find(*generation, segment.interface, segment.source, segment.destination)?;
         let ip_at = usize::from(path.link_header_len);
         let tcp_at = ip_at + path.ip_header_len();
@@ -217,10 +217,7 @@ impl Network {
         };
         let mut sink = device;
         let progress = train.transmit(&mut sink, offloads, scratch);
-        if let Some(link) = interfaces.get_mut(segment.interface) {
-            link.stats.tx_packets += progress.frames;
-            link.stats.tx_bytes += progress.bytes;
-        }
+        traffic.sent(segment.interface, progress.frames, progress.bytes);
         for _ in 0..progress.lost {
             discards.count(Discard::LinkLost);
         }
@@ -276,7 +273,7 @@ impl Network {
         let version = frame.get(link.link_header_len()).map_or(0, |byte| byte >> 4);
         let ethertype = if version == 6 { EtherType::IPV6 } else { EtherType::IPV4 };
         link.write_link_header(mac, ethertype, &mut frame);
-        match link.enqueue(class, frame, &mut self.frames_wait) {
+        match link.enqueue(class, frame, &mut self.queued) {
             Ok(()) => {
                 self.inside |= interface == self.loopback;
                 Ok(())
@@ -292,7 +289,7 @@ impl Network {
     /// The link went down: what waits for it is lost.
     pub(crate) fn drop_queued(&mut self, interface: InterfaceId) {
         let Some(link) = self.interfaces.get_mut(interface) else { return };
-        while let Some(frame) = link.queues.pop() {
+        while let Some(frame) = link.queues.pop(&mut self.queued) {
             self.discards.count(Discard::LinkLost);
             self.buffers.give_back(frame);
         }
@@ -307,14 +304,11 @@ impl Network {
             let payload: &[ring::Span<'_>] = if bytes.len() < MIN_FRAME_LEN { &padding } else { &[] };
             let frame = TxFrame { header: bytes, payload, checksum: TxChecksum::Complete, segment_size: None };
             match device.transmit(&frame) {
-                Ok(()) => {
-                    link.stats.tx_packets += 1;
-                    link.stats.tx_bytes += frame.len() as u64;
-                }
+                Ok(()) => self.traffic.sent(interface, 1, frame.len() as u64),
                 Err(TransmitError::Full) => return false,
                 Err(TransmitError::Lost) => self.discards.count(Discard::LinkLost),
             }
-            if let Some(buffer) = link.queues.pop() {
+            if let Some(buffer) = link.queues.pop(&mut self.queued) {
                 self.buffers.give_back(buffer);
             }
         }

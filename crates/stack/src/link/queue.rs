@@ -77,7 +77,8 @@ impl Queues {
         self.queues[Class::Data as usize].has_room(len) || self.queues[Class::Data as usize].frames.is_empty()
     }
 
-    pub(crate) fn push(&mut self, class: Class, frame: Vec<u8>) -> Result<(), Vec<u8>> {
+    /// Adds a frame, and gives it back where there is no room. `everywhere` counts what waits on all interfaces.
+    pub(crate) fn push(&mut self, class: Class, frame: Vec<u8>, everywhere: &mut usize) -> Result<(), Vec<u8>> {
         let queue = &mut self.queues[class as usize];
         if !queue.has_room(frame.len()) {
             return Err(frame);
@@ -85,15 +86,17 @@ impl Queues {
         queue.bytes += frame.len();
         queue.frames.push_back(frame);
         self.waiting += 1;
+        *everywhere += 1;
         Ok(())
     }
 
     /// Adds a frame that was counted against another bound before (it waited for its neighbour).
-    pub(crate) fn push_admitted(&mut self, frame: Vec<u8>) {
+    pub(crate) fn push_admitted(&mut self, frame: Vec<u8>, everywhere: &mut usize) {
         let queue = &mut self.queues[Class::Data as usize];
         queue.bytes += frame.len();
         queue.frames.push_back(frame);
         self.waiting += 1;
+        *everywhere += 1;
     }
 
     /// The most urgent frame.
@@ -105,12 +108,14 @@ impl Queues {
         self.queues.iter().find_map(|queue| queue.frames.front()).map(Vec::as_slice)
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Vec<u8>> {
+    /// Takes it.
+    pub(crate) fn pop(&mut self, everywhere: &mut usize) -> Option<Vec<u8>> {
         if self.is_empty() {
             return None;
         }
         let frame = self.queues.iter_mut().find_map(Queue::pop)?;
         self.waiting -= 1;
+        *everywhere -= 1;
         Some(frame)
     }
 }

@@ -156,10 +156,7 @@ impl Network {
     ) -> Plainly {
         match taken {
             Ok(()) => {
-                if let Some(link) = self.interfaces.get_mut(interface) {
-                    link.stats.tx_packets += 1;
-                    link.stats.tx_bytes += frame_len as u64;
-                }
+                self.traffic.sent(interface, 1, frame_len as u64);
                 Plainly::Sent
             }
             Err(TransmitError::Full) => Plainly::DeviceFull,

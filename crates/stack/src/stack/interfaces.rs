@@ -53,7 +53,9 @@ impl Stack {
             return Err(InterfaceError::NameInUse);
         }
         self.net.changed();
-        Ok(self.net.interfaces.insert(Interface::new(config)))
+        let interface = self.net.interfaces.insert(Interface::new(config));
+        self.net.traffic.begin(interface);
+        Ok(interface)
     }
 
     /// Detaches a link, with its addresses, routes, neighbours, lease and everything that waits there. Connections from
@@ -70,6 +72,7 @@ impl Stack {
         self.net.clear_neighbors(interface, true);
         self.net.forget_fragments(interface);
         self.udp.forget_interface(&mut self.net, interface);
+        self.net.drop_queued(interface);
         self.net.interfaces.remove(interface);
         self.net.changed();
         let (tcp, mut context) = self.tcp_context();
@@ -211,7 +214,7 @@ impl Stack {
             up: link.up,
             loopback: link.loopback,
             addresses: link.usable().collect(),
-            stats: link.stats,
+            stats: self.net.traffic.of(id),
         };
         self.net.interfaces.iter().map(info).collect()
     }
@@ -225,7 +228,7 @@ impl Stack {
     /// The traffic of an interface.
     #[must_use]
     pub fn interface_stats(&self, interface: InterfaceId) -> Option<InterfaceStats> {
-        self.net.interfaces.get(interface).map(|link| link.stats)
+        self.net.interfaces.get(interface).map(|_| self.net.traffic.of(interface))
     }
 
     /// The neighbours of an interface.

@@ -121,9 +121,9 @@ impl Stack {
     /// The application has written into its send ring, or finished it: then a FIN follows the last byte.
     #[inline]
     pub fn tcp_wrote(&mut self, now: Instant, connection: ConnectionId) {
-        self.end_train();
         let tcp = &mut self.tcp;
-        if let Some(entry) = tcp.connections.get_mut(connection)
+        if !tcp.has_train()
+            && let Some(entry) = tcp.connections.get_mut(connection)
             && entry.is_at_leisure()
             && entry.may_say_more()
         {
@@ -137,6 +137,7 @@ impl Stack {
 
     #[inline(never)]
     fn take_in_what_was_written(&mut self, now: Instant, connection: ConnectionId) {
+        self.end_train();
         let tcp = &mut self.tcp;
         let Some(entry) = tcp.connections.get_mut(connection) else { return };
         if entry.may_say_more() && entry.has_free_text() {
@@ -195,17 +196,19 @@ impl Stack {
     /// The application has read from its receive ring: the window may open.
     #[inline]
     pub fn tcp_read(&mut self, now: Instant, connection: ConnectionId) {
-        self.end_train();
         let tcp = &self.tcp;
-        if let Some(entry) = tcp.connections.get(connection)
-            && !entry.has_read_little(&tcp.config, &tcp.memory.budget)
+        if !tcp.has_train()
+            && let Some(entry) = tcp.connections.get(connection)
+            && entry.has_read_little(&tcp.config, &tcp.memory.budget)
         {
-            self.take_in_what_was_read(now, connection);
+            return;
         }
+        self.take_in_what_was_read(now, connection);
     }
 
     #[inline(never)]
     fn take_in_what_was_read(&mut self, now: Instant, connection: ConnectionId) {
+        self.end_train();
         let (tcp, mut context) = self.tcp_parts();
         let Some(entry) = tcp.connections.get_mut(connection) else { return };
         let before = entry.phase;
@@ -328,7 +331,7 @@ impl Stack {
         &mut self,
         now: Instant,
         id: ConnectionId,
-        change: impl FnOnce(&mut Connection, &crate::config::TcpConfig),
+        change: impl FnOnce(&mut Connection, &crate::tcp::tuning::Tuning),
     ) {
         let (tcp, mut context) = self.tcp_context();
         let Some(connection) = tcp.connections.get_mut(id) else { return };

@@ -257,15 +257,12 @@ pub(super) fn array<const N: usize>(bytes: &[u8; PLAIN_LEN], at: usize) -> [u8; 
 /// The frame was taken in.
 #[inline(always)]
 fn count(net: &mut Network, interface: InterfaceId, frame: &RxFrame<'_>) {
-    if let Some(link) = net.interfaces.get_mut(interface) {
-        link.stats.rx_packets += 1;
-        link.stats.rx_bytes += frame.bytes.len() as u64;
-    }
+    net.traffic.received(interface, 1, frame.bytes.len() as u64);
 }
 
 impl Tcp {
     /// Takes a frame whose every header is as expected; false, with nothing done, if one is not.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn input_expected(
         &mut self,
         now: Instant,

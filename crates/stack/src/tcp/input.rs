@@ -7,7 +7,7 @@ use ring::Budget;
 use wire::tcp::{HEADER_LEN, SeqNum, TcpFlags, TcpHeader};
 
 use crate::Discard;
-use crate::config::TcpConfig;
+
 use crate::ip::Arrival;
 use crate::tcp::challenge::ChallengeLimit;
 use crate::tcp::connection::{Connection, Flags};
@@ -16,6 +16,7 @@ use crate::tcp::ecn;
 use crate::tcp::error::TcpError;
 use crate::tcp::phase::Phase;
 use crate::tcp::reset::Reset;
+use crate::tcp::tuning::Tuning;
 use crate::tcp::{Context, Tcp};
 use crate::time::Instant;
 
@@ -53,7 +54,7 @@ impl Incoming<'_> {
 /// What a connection needs from the engine while it works on a segment.
 pub(crate) struct Env<'a> {
     pub now: Instant,
-    pub config: &'a TcpConfig,
+    pub config: &'a Tuning,
     pub challenge: &'a mut ChallengeLimit,
     pub budget: &'a Budget,
 }

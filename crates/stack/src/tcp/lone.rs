@@ -14,7 +14,6 @@
 
 use wire::tcp::SeqNum;
 
-use crate::config::TcpConfig;
 use crate::tcp::congestion::Ack;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::input::Env;
@@ -37,15 +36,15 @@ impl Connection {
             && self.aside.path().is_none()
     }
 
-    /// It has gone out.
+    /// It has gone out, and its retransmission timer rings at `rto_at`.
     #[inline]
-    pub(super) fn on_lone_sent(&mut self, now: Instant, plan: Plan, config: &TcpConfig) {
+    pub(super) fn on_lone_sent(&mut self, now: Instant, plan: Plan, rto_at: Instant) {
         self.advance_to(plan, plan.end());
         self.flags.set(Flags::LONE);
         self.last_sent = now;
         self.unanswered_since = now;
         // RFC 6298 section 5.1.
-        self.deadlines.retransmit = self.rtt.rto_at(now, config.rto_min, config.rto_max);
+        self.deadlines.retransmit = rto_at;
     }
 
     /// Whether nothing but a lone segment is in flight, at most, the stream has nothing more to say for now, and nothing else is

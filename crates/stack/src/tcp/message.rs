@@ -10,14 +10,18 @@ use wire::tcp::TcpFlags;
 
 use crate::config::TcpConfig;
 use crate::event::Readiness;
+use crate::link::InterfaceId;
 use crate::link::flow_headers::Message;
 use crate::link::template::Plainly;
 use crate::network::Network;
+use crate::tcp::Tcp;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::fast_path::Expected;
 use crate::tcp::input::Env;
 use crate::tcp::output::{Kind, OWED, Plan};
 use crate::tcp::phase::Phase;
+use crate::tcp::tuning::Tuning;
+
 use crate::time::Instant;
 use crate::timers::Wheel;
 
@@ -53,6 +57,15 @@ impl Connection {
         (len > 0 && len <= most as usize).then_some(len as u32)
     }
 
+    /// What follows where it was all there was to send.
+    #[inline(always)]
+    fn after_lone_output(&mut self, now: Instant, index: u32, wheel: &mut Wheel<u32>) {
+        if !self.rings_before_lone_alarm(now, wheel) {
+            self.arm(index, wheel);
+        }
+        self.note_all_sent(now);
+    }
+
     /// Sends it over its flow's headers, and takes note of it. They are learnt for the next one where they were not ready.
     #[inline(always)]
     pub(super) fn send_lone(
@@ -62,7 +75,7 @@ impl Connection {
         device: &mut dyn Device,
         name: u64,
         len: u32,
-        config: &TcpConfig,
+        config: &Tuning,
     ) -> Plainly {
         let Some(text) = self.send.span(0, len as usize) else { return Plainly::NotSo };
         let (window, edge) = self.offer_window();
@@ -91,7 +104,8 @@ impl Connection {
             self.rcv.acked = self.rcv.nxt;
             self.rcv.edge = self.rcv.edge.later(edge);
             let plan = Plan { kind: Kind::Text, seq: self.snd.nxt, len, fin: false };
-            self.on_lone_sent(now, plan, config);
+            let rto = self.rtt.rto_between(config.least_rto, config.most_rto);
+            self.on_lone_sent(now, plan, now.after_nanos(rto));
         }
         became
     }
@@ -155,5 +169,40 @@ impl Connection {
         self.arm(index, wheel);
         self.note_idle(now);
         false
+    }
+}
+
+impl Tcp {
+    /// Sends all that the connection in slot `index` has to send, which stands in the queue or was just taken out of it, if it
+    /// is a message or a signal; [`Plainly::NotSo`], with nothing done, if it is not.
+    #[inline(always)]
+    pub(crate) fn transmit_message(
+        &mut self,
+        now: Instant,
+        net: &mut Network,
+        interface: InterfaceId,
+        device: &mut dyn Device,
+        index: u32,
+    ) -> Plainly {
+        let Some((id, connection)) = self.connections.named_at(index) else { return Plainly::NotSo };
+        if connection.interface != interface || connection.flags.has(Flags::RESOLVING) {
+            return Plainly::NotSo;
+        }
+        let became = if let Some(len) = connection.lone_text(&self.config) {
+            let became = connection.send_lone(now, net, device, id.to_bits(), len, &self.config);
+            if became == Plainly::Sent {
+                connection.after_lone_output(now, index, &mut self.wheel);
+            }
+            became
+        } else if let Some(signal) = connection.lone_signal(&self.config) {
+            connection.send_signal(now, net, device, signal, &self.config, (index, &mut self.wheel))
+        } else {
+            return Plainly::NotSo;
+        };
+        if became == Plainly::Sent {
+            connection.flags.clear(Flags::QUEUED);
+            self.ready.forget(index);
+        }
+        became
     }
 }

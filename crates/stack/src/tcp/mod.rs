@@ -85,6 +85,7 @@ mod time_wait;
 mod timers;
 mod timestamps;
 mod train;
+mod tuning;
 mod undo;
 mod urgent;
 mod urgent_reader;
@@ -132,6 +133,7 @@ use crate::tcp::syn_cookies::CookieJar;
 use crate::tcp::syn_queue::SynQueue;
 use crate::tcp::time_wait::TimeWait;
 use crate::tcp::train::Train;
+use crate::tcp::tuning::Tuning;
 use crate::time::Instant;
 use crate::timers::Wheel;
 
@@ -156,7 +158,7 @@ pub(crate) struct Context<'a> {
 
 /// All of TCP.
 pub(crate) struct Tcp {
-    config: TcpConfig,
+    config: Tuning,
     connections: Table<ConnectionKind, Connection>,
     hasher: FlowHasher,
     demux: Demux,
@@ -207,7 +209,7 @@ impl Tcp {
             options: Arc::new(SocketOptions::default()),
             memory: Memory::new(config.memory_budget),
             train: None,
-            config,
+            config: Tuning::new(config),
         }
     }
 
@@ -217,10 +219,16 @@ impl Tcp {
         !self.ready.is_empty(interface) || self.syn_queue.has_due(interface)
     }
 
-    /// The same told at once, if it is not told for certain.
-    #[inline(always)]
-    pub(crate) fn may_have_output(&self, interface: InterfaceId) -> bool {
-        !self.ready.is_empty(interface) || !self.syn_queue.is_silent()
+    /// The connection that has something to send by `interface`, where nobody else has, by whatever interface.
+    #[inline]
+    pub(crate) fn only_sender(&self, interface: InterfaceId) -> Option<u32> {
+        if self.syn_queue.is_silent() { self.ready.only(interface) } else { None }
+    }
+
+    /// Whether just one connection has something to send, and by another interface.
+    #[inline]
+    pub(crate) fn has_one_sender_beside(&self, interface: InterfaceId) -> bool {
+        self.syn_queue.is_silent() && self.ready.has_one_beside(interface)
     }
 
     /// Whether `transmit` would have nothing to do on any interface.

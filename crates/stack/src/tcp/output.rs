@@ -399,15 +399,6 @@ impl Connection {
         false
     }
 
-    /// [`after_output`](Self::after_output) where a lone segment was all there was to send.
-    #[inline]
-    fn after_lone_output(&mut self, now: Instant, index: u32, wheel: &mut Wheel<u32>) {
-        if !self.rings_before_lone_alarm(now, wheel) {
-            self.arm(index, wheel);
-        }
-        self.note_all_sent(now);
-    }
-
     /// The part of [`prepare`](Self::prepare) for a connection whose stream may have to wait: where it does, and nothing on
     /// the way could bring it a window, the timer that will probe for one is set.
     fn prepare_to_send(&mut self, now: Instant, config: &TcpConfig) -> bool {
@@ -531,41 +522,37 @@ impl Tcp {
             return false;
         }
         while let Some(index) = self.ready.pop(interface) {
-            let Some((id, connection)) = self.connections.named_at(index) else { continue };
+            match self.transmit_message_of_many(now, context.net, interface, device, index) {
+                Plainly::Sent => continue,
+                Plainly::DeviceFull => {
+                    self.ready.push_front(interface, index);
+                    return false;
+                }
+                Plainly::NotSo => {}
+            }
+            let Some(connection) = self.connections.at_mut(index) else { continue };
             connection.flags.clear(Flags::QUEUED);
             if connection.interface != interface || connection.flags.has(Flags::RESOLVING) {
                 continue;
-            }
-            if let Some(len) = connection.lone_text(&self.config) {
-                match connection.send_lone(now, context.net, device, id.to_bits(), len, &self.config) {
-                    Plainly::Sent => {
-                        connection.after_lone_output(now, index, &mut self.wheel);
-                        continue;
-                    }
-                    Plainly::DeviceFull => {
-                        connection.flags.set(Flags::QUEUED);
-                        self.ready.push_front(interface, index);
-                        return false;
-                    }
-                    Plainly::NotSo => {}
-                }
-            } else if let Some(signal) = connection.lone_signal(&self.config) {
-                let alarm = (index, &mut self.wheel);
-                match connection.send_signal(now, context.net, device, signal, &self.config, alarm) {
-                    Plainly::Sent => continue,
-                    Plainly::DeviceFull => {
-                        connection.flags.set(Flags::QUEUED);
-                        self.ready.push_front(interface, index);
-                        return false;
-                    }
-                    Plainly::NotSo => {}
-                }
             }
             if !self.transmit_planned(now, context, interface, device, index) {
                 return false;
             }
         }
         true
+    }
+
+    /// [`transmit_message`](Self::transmit_message) where others wait, too: apart, so that it takes no registers from them.
+    #[inline(never)]
+    fn transmit_message_of_many(
+        &mut self,
+        now: Instant,
+        net: &mut Network,
+        interface: InterfaceId,
+        device: &mut dyn Device,
+        index: u32,
+    ) -> Plainly {
+        self.transmit_message(now, net, interface, device, index)
     }
 
     /// Sends what the connection in slot `index`, which was taken out of the queue, has to send next; false when the device is

@@ -12,6 +12,8 @@ pub(crate) struct Ready {
     queues: Vec<VecDeque<u32>>,
     /// Connections in all of them: most often none, and every call asks of two interfaces.
     waiting: usize,
+    /// The first of its interface, ahead of the queue. Most often it is the only one there is, and no queue is touched.
+    first: Option<(InterfaceId, u32)>,
 }
 
 impl Ready {
@@ -36,26 +38,64 @@ impl Ready {
     #[inline]
     fn push(&mut self, interface: InterfaceId, index: u32) {
         self.waiting += 1;
-        match self.queues.get_mut(interface.index() as usize) {
-            Some(queue) if queue.len() < queue.capacity() => queue.push_back(index),
-            _ => self.make_room_and_push(interface, index),
+        if self.waiting == 1 {
+            self.first = Some((interface, index));
+            return;
         }
+        self.push_behind(interface, index);
     }
 
     #[inline(never)]
-    fn make_room_and_push(&mut self, interface: InterfaceId, index: u32) {
+    fn push_behind(&mut self, interface: InterfaceId, index: u32) {
         self.queue(interface).push_back(index);
     }
 
     pub(crate) fn push_front(&mut self, interface: InterfaceId, index: u32) {
         self.waiting += 1;
-        self.queue(interface).push_front(index);
+        if let Some((of, second)) = self.first.replace((interface, index)) {
+            self.queue(of).push_front(second);
+        }
     }
 
+    #[inline]
     pub(crate) fn pop(&mut self, interface: InterfaceId) -> Option<u32> {
-        let index = self.queues.get_mut(interface.index() as usize)?.pop_front()?;
+        let index = match self.first {
+            Some((of, index)) if of == interface => {
+                self.first = None;
+                index
+            }
+            _ => self.pop_behind(interface)?,
+        };
         self.waiting -= 1;
         Some(index)
+    }
+
+    #[inline(never)]
+    fn pop_behind(&mut self, interface: InterfaceId) -> Option<u32> {
+        self.queues.get_mut(interface.index() as usize)?.pop_front()
+    }
+
+    /// The one on `interface`, if there is no other, on whatever interface. It stays.
+    #[inline]
+    pub(crate) fn only(&self, interface: InterfaceId) -> Option<u32> {
+        match self.first {
+            Some((of, index)) if of == interface && self.waiting == 1 => Some(index),
+            _ => None,
+        }
+    }
+
+    /// Whether there is just one, and on another interface.
+    #[inline]
+    pub(crate) fn has_one_beside(&self, interface: InterfaceId) -> bool {
+        self.waiting == 1 && self.first.is_some_and(|(of, _)| of != interface)
+    }
+
+    /// The first is done, if it is `index`.
+    #[inline]
+    pub(crate) fn forget(&mut self, index: u32) {
+        if self.first.take_if(|(_, first)| *first == index).is_some() {
+            self.waiting -= 1;
+        }
     }
 
     /// Whether there are none, on whatever interface.
@@ -66,13 +106,28 @@ impl Ready {
 
     #[inline]
     pub(crate) fn is_empty(&self, interface: InterfaceId) -> bool {
-        self.waiting == 0 || self.queues.get(interface.index() as usize).is_none_or(VecDeque::is_empty)
+        match self.first {
+            Some((of, _)) if of == interface => false,
+            Some(_) if self.waiting == 1 => true,
+            _ => self.waiting == 0 || self.is_empty_behind(interface),
+        }
+    }
+
+    #[inline(never)]
+    fn is_empty_behind(&self, interface: InterfaceId) -> bool {
+        self.queues.get(interface.index() as usize).is_none_or(VecDeque::is_empty)
     }
 
     /// Takes the queue of an interface that is gone; the connections in it are the caller's to see to.
     pub(crate) fn remove(&mut self, interface: InterfaceId) -> VecDeque<u32> {
-        let queue = self.queues.get_mut(interface.index() as usize).map(core::mem::take).unwrap_or_default();
+        let mut queue = self.queues.get_mut(interface.index() as usize).map(core::mem::take).unwrap_or_default();
+        if let Some((_, index)) = self.first.take_if(|(of, _)| *of == interface) {
+            queue.push_front(index);
+        }
         self.waiting -= queue.len();
         queue
     }
 }
+
+#[cfg(test)]
+mod tests;

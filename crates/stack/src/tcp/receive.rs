@@ -134,7 +134,7 @@ impl Connection {
         if at_once || unacked >= 2 * full {
             self.flags.set(Flags::ACK_NOW);
         } else if self.deadlines.ack.is_never() {
-            self.deadlines.ack = env.now + env.config.delayed_ack;
+            self.deadlines.ack = env.now.after_nanos(env.config.ack_delay);
         }
     }
 
@@ -235,9 +235,17 @@ impl Connection {
     #[inline]
     pub(crate) fn offer_window(&self) -> (u16, wire::tcp::SeqNum) {
         let held = self.receive_window();
-        if self.holds_most(held) && held & ((1 << self.rcv.scale) - 1) == 0 && held >> self.rcv.scale <= 65_535 {
-            // However much room there is, the edge stays, and the field says exactly that.
-            return ((held >> self.rcv.scale) as u16, self.rcv.edge);
+        let scale = self.rcv.scale;
+        if self.holds_most(held) && held >> scale < 65_535 {
+            // However much room there is, the edge stays.
+            let unit_mask = (1u32 << scale) - 1;
+            if held & unit_mask == 0 {
+                return ((held >> scale) as u16, self.rcv.edge);
+            }
+            // The field is rounded up to its unit where there is that much room, as in `offer_anew`.
+            let up = (held | unit_mask) + 1;
+            let edge = if up as usize <= self.room() { up } else { held & !unit_mask };
+            return ((edge >> scale) as u16, self.rcv.nxt + edge);
         }
         self.offer_anew()
     }

@@ -70,7 +70,12 @@ impl RttEstimator {
 
     #[inline]
     fn rto_nanos(&self, min: Duration, max: Duration) -> u64 {
-        let (min, max) = (nanos_of(min), nanos_of(max));
+        self.rto_between(nanos_of(min), nanos_of(max))
+    }
+
+    /// The same between two bounds in nanoseconds.
+    #[inline(always)]
+    pub(crate) fn rto_between(&self, min: u64, max: u64) -> u64 {
         // No more than this comes out below: where round trips are short, the least time-out.
         let most = 3 * u64::from(self.srtt) / 2 + 4 * u64::from(self.rttvar) + u64::from(GRANULARITY_US);
         if self.srtt != 0 && self.backoff == 0 && most * 1_000 <= min {

@@ -8,6 +8,7 @@ use crate::config::TcpConfig;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::output::{Kind, Plan};
 use crate::tcp::phase::Phase;
+use crate::tcp::tuning::Tuning;
 use crate::time::Instant;
 
 impl Connection {
@@ -18,7 +19,7 @@ impl Connection {
         if plan.kind == Kind::Ack {
             // Nothing that could be lost.
         } else if config.fast_path && self.goes_alone(&plan) {
-            self.on_lone_sent(now, plan, config);
+            self.on_lone_sent(now, plan, self.rtt.rto_at(now, config.rto_min, config.rto_max));
         } else {
             self.on_sent_in_company(now, plan, config);
         }
@@ -131,7 +132,7 @@ impl Connection {
     }
 
     /// New text up to `end`, or the FIN, has gone out.
-    #[inline]
+    #[inline(always)]
     pub(super) fn advance_to(&mut self, plan: Plan, end: SeqNum) {
         let full = self.segment_size();
         // Most often the length alone tells, without a division.
@@ -147,9 +148,9 @@ impl Connection {
 
     /// RFC 5681 section 4.1: after an idle time of more than one RTO the window says nothing about the path any more.
     #[inline(always)]
-    pub(crate) fn restart_if_idle(&mut self, now: Instant, config: &TcpConfig) {
+    pub(crate) fn restart_if_idle(&mut self, now: Instant, config: &Tuning) {
         // No time-out is shorter than the shortest; and only a model has to know that something follows at all.
-        if self.flight() == 0 && (now > self.last_sent + config.rto_min || self.congestion.has_model()) {
+        if self.flight() == 0 && (now > self.last_sent.after_nanos(config.least_rto) || self.congestion.has_model()) {
             self.restart(now, config);
         }
     }

@@ -95,7 +95,7 @@ impl Connection {
         let (index, wheel) = alarm;
         if signal == Signal::Fin {
             let plan = Plan { kind: Kind::Text, seq: self.snd.nxt, len: 0, fin: true };
-            self.on_lone_sent(now, plan, config);
+            self.on_lone_sent(now, plan, self.rtt.rto_at(now, config.rto_min, config.rto_max));
             if !self.rings_before_lone_alarm(now, wheel) {
                 self.arm(index, wheel);
             }

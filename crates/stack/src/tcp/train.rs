@@ -303,10 +303,8 @@ impl Tcp {
         let Some(train) = self.train.take().filter(|train| train.waiting > 0) else { return };
         let Train { now, interface, index, ack, window, last, waiting, frames, .. } = train;
         self.counters.coalesced += frames;
-        if let Some(link) = context.net.interfaces.get_mut(interface) {
-            link.stats.rx_packets += frames;
-            link.stats.rx_bytes += frames * train.common.header_len as u64 + waiting as u64;
-        }
+        let bytes = frames * train.common.header_len as u64 + waiting as u64;
+        context.net.traffic.received(interface, frames, bytes);
         let Some((id, connection)) = self.connections.named_at(index) else { return };
         let env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
         let ack_was_due = connection.deadlines.ack;

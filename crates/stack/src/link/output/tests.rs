@@ -80,6 +80,7 @@ impl Scene {
         config.address_check = AddressCheck::OFF;
         configure(&mut config);
         let interface = net.interfaces.insert(Interface::new(config));
+        net.traffic.begin(interface);
         let cidr = Cidr::new(IpAddr::V4(OURS), 24).unwrap();
         net.start_address(Instant::ZERO, interface, cidr, Origin::Manual);
         net.notices.clear();
@@ -247,7 +248,7 @@ fn a_train_that_does_not_fit_the_device_is_taken_in_part() {
     assert_eq!(scene.send(Instant::ZERO, &[0; 5_000], Some(1_000)), Transmitted::DeviceFull);
     scene.port.room = 2;
     assert_eq!(scene.send(Instant::ZERO, &[0; 5_000], Some(1_000)), Transmitted::Partly(2_000));
-    let stats = scene.net.interfaces.get(scene.interface).unwrap().stats;
+    let stats = scene.net.traffic.of(scene.interface);
     assert_eq!((stats.tx_packets, stats.tx_bytes), (2, 2 * 1_054));
 }
 
@@ -318,7 +319,7 @@ fn a_header_alone_is_the_same_frame_with_and_without_a_template() {
         assert_eq!(scene.net.transmit_segment(Instant::ZERO, &mut scene.port, &segment), Transmitted::Sent);
         let (first, second) = (scene.port.frames.pop_front().unwrap(), scene.port.frames.pop_front().unwrap());
         assert_eq!(first, second);
-        let stats = scene.net.interfaces.get(scene.interface).unwrap().stats;
+        let stats = scene.net.traffic.of(scene.interface);
         assert_eq!((stats.tx_packets, stats.tx_bytes % 2), (2, 0));
     }
 }
@@ -329,7 +330,7 @@ fn a_queued_segment_is_the_same_frame_with_and_without_a_template() {
     scene.send(Instant::ZERO, b"x", None);
     scene.claim(Instant::ZERO, 2, true);
     // The question for the neighbour.
-    assert!(scene.net.interfaces.get_mut(scene.interface).unwrap().queues.pop().is_some());
+    assert!(scene.net.interfaces.get_mut(scene.interface).unwrap().queues.pop(&mut scene.net.queued).is_some());
     let flow = crate::tcp::Flow { local: OURS.into(), remote: PEER.into(), local_port: 1, remote_port: 2 };
     let none = wire::tcp::TcpOptions::NONE;
     let clocks = wire::tcp::TcpOptions { timestamps: Some(wire::tcp::Timestamps { value: 3, echo: 4 }), ..none };
@@ -366,7 +367,8 @@ fn a_queued_segment_is_the_same_frame_with_and_without_a_template() {
         scene.send(Instant::ZERO, b"x", None);
         assert!(scene.net.queue_plain(&plain), "the path has a template");
         let queues = &mut scene.net.interfaces.get_mut(scene.interface).unwrap().queues;
-        let (first, second) = (queues.pop(), queues.pop());
+        let queued = &mut scene.net.queued;
+        let (first, second) = (queues.pop(queued), queues.pop(queued));
         assert!(first.is_some() && first == second, "{first:?} {second:?}");
     }
 }

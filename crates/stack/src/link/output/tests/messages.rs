@@ -57,7 +57,7 @@ fn a_message_is_the_same_frame_over_its_flows_headers_as_over_its_paths_template
                 assert!(first.is_some() && first == second, "{len} bytes: {first:?} {second:?}");
                 let (last, before) = (scene.port.checksums.pop(), scene.port.checksums.pop());
                 assert_eq!(last, before);
-                let stats = scene.net.interfaces.get(interface).expect("there").stats;
+                let stats = scene.net.traffic.of(interface);
                 assert_eq!((stats.tx_packets, stats.tx_bytes % 2), (3, 1), "one byte alone, and a frame twice");
             }
         }
