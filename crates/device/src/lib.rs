@@ -89,6 +89,7 @@ impl TxFrame<'_> {
         let (header, rest) = out.split_at_mut(self.header.len());
         Span::from_slice(self.header).copy_to(header);
         match self.payload {
+            [] => {}
             [span] => span.copy_to(rest),
             spans => copy_one_by_one(spans, rest),
         }

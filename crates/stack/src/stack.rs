@@ -131,13 +131,12 @@ impl Stack {
     /// A frame that nobody expected.
     #[inline(never)]
     fn handle_unexpected(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
-        if let Some(arrival) = self.net.input_judged(interface, frame) {
-            let (tcp, mut context) = self.tcp_context();
-            if !tcp.input_textless(now, &mut context, &arrival) {
-                tcp.input(now, &mut context, &arrival);
+        let (tcp, mut context) = self.tcp_context();
+        if !tcp.input_textless(now, &mut context, interface, frame) {
+            match context.net.input_judged(interface, frame) {
+                Some(arrival) => tcp.input(now, &mut context, &arrival),
+                None => self.receive_any(now, interface, frame),
             }
-        } else {
-            self.receive_any(now, interface, frame);
         }
         self.settle(now);
     }

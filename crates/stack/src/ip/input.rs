@@ -21,18 +21,22 @@ use crate::Instant;
 use crate::discard::Discard;
 use crate::link::InterfaceId;
 use crate::link::input::LinkReceived;
+use crate::link::plain::link_of;
 use crate::network::Network;
 
 /// Addresses of a TCP segment that was taken: the next one between them need not be judged again, as long as nothing
 /// changes that the judgement depends on.
 #[derive(Clone, Copy)]
 pub(crate) struct Judged {
-    generation: u64,
-    interface: InterfaceId,
-    source: Ipv4Addr,
-    destination: Ipv4Addr,
+    pub generation: u64,
+    pub interface: InterfaceId,
+    pub source: Ipv4Addr,
+    pub destination: Ipv4Addr,
+    /// What [`LINK`](crate::link::plain::LINK) leaves of a frame to the interface's station; zero, which no frame has, where
+    /// frames have tags.
+    pub link: u128,
     /// The sum of the pseudo-header between them without the length, which follows from them.
-    address_sum: Sum,
+    pub address_sum: Sum,
 }
 
 impl Judged {
@@ -142,7 +146,9 @@ impl Network {
         };
         if may_be_judged && cast == Cast::Unicast && !is_judged {
             let address_sum = pseudo_header(source.into(), destination.into(), Protocol::TCP, 0);
-            self.judged = Some(Judged { generation, interface, source, destination, address_sum });
+            let link = self.interfaces.get(interface).filter(|link| link.vlan.is_none());
+            let link = link.map_or(0, |link| link_of(link.capabilities.mac));
+            self.judged = Some(Judged { generation, interface, source, destination, link, address_sum });
         }
         let whole = Delivery {
             interface,

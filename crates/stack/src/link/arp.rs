@@ -10,7 +10,7 @@ use wire::arp::{ArpOperation, ArpPacket, PACKET_LEN};
 use wire::ethernet::{EtherType, MIN_FRAME_LEN, MacAddr};
 
 use super::InterfaceId;
-use super::neighbors::{FAILED_LIFETIME, Forwarder, NeighborId, NeighborState};
+use super::neighbors::{CONFIRMED_FOR, FAILED_LIFETIME, Forwarder, NeighborId, NeighborState};
 use super::queue::Class;
 use crate::Instant;
 use crate::discard::Discard;
@@ -306,22 +306,30 @@ impl Network {
     /// A transport made progress with `remote`: whoever forwards to it is alive (RFC 4861 section 7.3.1).
     #[inline(always)]
     pub(crate) fn confirm_reachable(&mut self, now: Instant, interface: InterfaceId, remote: IpAddr) {
-        let neighbor = match &self.forwarder {
-            Some(Forwarder { generation, interface: of, remote: from, neighbor })
-                if *from == remote && *of == interface && *generation == self.generation =>
-            {
-                *neighbor
-            }
-            _ => self.find_forwarder(interface, remote),
-        };
-        self.confirm_neighbor(now, neighbor);
+        if let Some(Forwarder { generation, interface: of, remote: from, confirmed, .. }) = &self.forwarder
+            && *from == remote
+            && *of == interface
+            && *generation == self.generation
+            && now.as_nanos().wrapping_sub(confirmed.as_nanos()) < CONFIRMED_FOR
+        {
+            // It has just been told.
+            return;
+        }
+        self.confirm_forwarder(now, interface, remote);
     }
 
     #[inline(never)]
-    fn find_forwarder(&mut self, interface: InterfaceId, remote: IpAddr) -> Option<NeighborId> {
-        let (generation, neighbor) = (self.generation, self.forwarding_neighbor(interface, remote));
-        self.forwarder = Some(Forwarder { generation, interface, remote, neighbor });
-        neighbor
+    fn confirm_forwarder(&mut self, now: Instant, interface: InterfaceId, remote: IpAddr) {
+        let known = self
+            .forwarder
+            .as_ref()
+            .filter(|known| (known.generation, known.interface, known.remote) == (self.generation, interface, remote));
+        let neighbor = match known {
+            Some(known) => known.neighbor,
+            None => self.forwarding_neighbor(interface, remote),
+        };
+        self.forwarder = Some(Forwarder { generation: self.generation, interface, remote, neighbor, confirmed: now });
+        self.confirm_neighbor(now, neighbor);
     }
 
     /// The neighbour that takes packets to `remote` by `interface`, if it is known. The answer holds as long as

@@ -5,7 +5,7 @@
 //! that an address is ours alone, `offload` cuts and sums what the device cannot, `queue` holds what waits for the
 //! device and `pending` what waits for a neighbour, `loopback` is the device that leads back, `hot_path`
 //! remembers the headers of busy paths and `template` writes the usual segment over them, `textless` those without text,
-//! `flow_headers` messages over those of their flow.
+//! `flow_headers` messages over those of their flow, and `plain` tells frames that are as usual from others.
 
 pub(crate) mod acd;
 mod arp;
@@ -18,6 +18,7 @@ pub mod neighbors;
 pub(crate) mod offload;
 pub(crate) mod output;
 pub(crate) mod pending;
+pub(crate) mod plain;
 pub(crate) mod queue;
 pub(crate) mod template;
 pub(crate) mod textless;

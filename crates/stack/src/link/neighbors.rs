@@ -115,7 +115,13 @@ pub(crate) struct Forwarder {
     pub interface: InterfaceId,
     pub remote: IpAddr,
     pub neighbor: Option<NeighborId>,
+    /// When it was last confirmed.
+    pub confirmed: Instant,
 }
+
+/// For so many nanoseconds a neighbour that was confirmed need not be again (RFC 4861 section 7.3.1 asks for hints of
+/// progress, and counts reachability in seconds).
+pub(crate) const CONFIRMED_FOR: u64 = 1_000_000;
 
 /// An entry.
 pub(crate) struct Neighbor {

@@ -17,14 +17,15 @@ use core::net::IpAddr;
 
 use device::{RxChecksum, RxFrame};
 use wire::checksum::{Sum, sum, sum_array};
-use wire::ethernet::{HEADER_LEN as ETHERNET_LEN, MacAddr};
+use wire::ethernet::HEADER_LEN as ETHERNET_LEN;
 pub(super) use wire::ipv4::HEADER_LEN as IP_LEN;
 use wire::protocol::Protocol;
 pub(super) use wire::tcp::HEADER_LEN as TCP_LEN;
 use wire::tcp::{SeqNum, TcpFlags, Timestamps as TimestampsOption};
 
 use crate::link::InterfaceId;
-use crate::link::neighbors::NeighborId;
+use crate::link::neighbors::{CONFIRMED_FOR, NeighborId};
+use crate::link::plain::{LINK, TCP_ALONE, WHOLE, link_of};
 use crate::network::Network;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::demux::Flow;
@@ -33,10 +34,6 @@ use crate::tcp::input::Env;
 use crate::tcp::phase::Phase;
 use crate::tcp::{Context, Tcp, announce};
 use crate::time::Instant;
-
-/// For so many nanoseconds a neighbour that was confirmed need not be again (RFC 4861 section 7.3.1 asks for hints of
-/// progress, and counts reachability in seconds).
-const CONFIRMED_FOR: u64 = 1_000_000;
 
 /// All headers without options.
 pub(super) const PLAIN_LEN: usize = ETHERNET_LEN + IP_LEN + TCP_LEN;
@@ -47,18 +44,6 @@ pub(super) const TCP: usize = ETHERNET_LEN + IP_LEN;
 /// Timestamps with two octets of padding before them, as every system lays them out (RFC 7323 appendix A).
 pub(super) const TIMESTAMPS: [u8; 4] = [1, 1, 8, 10];
 pub(super) const TIMESTAMPS_LEN: usize = 12;
-
-/// Of Ethernet's header and IPv4's first two bytes: the destination, the source's group bit, the type, version and length.
-const LINK: u128 = u128::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0]);
-/// Of fragmentation, TTL and protocol: everything but DF and TTL.
-const WHOLE: u32 = u32::from_ne_bytes([0xbf, 0xff, 0, 0xff]);
-/// What these are of a TCP segment that is no fragment.
-const TCP_ALONE: u32 = u32::from_ne_bytes([0, 0, 0, Protocol::TCP.0]);
-
-/// What [`LINK`] leaves of a frame to this station from one, with an IPv4 header without options.
-fn link_of(MacAddr([a, b, c, d, e, f]): MacAddr) -> u128 {
-    u128::from_ne_bytes([a, b, c, d, e, f, 0, 0, 0, 0, 0, 0, 0x08, 0x00, 0x45, 0])
-}
 
 /// What the frames of a flow begin with, and where they lead.
 #[derive(Clone, Copy)]
@@ -256,7 +241,7 @@ pub(super) fn array<const N: usize>(bytes: &[u8; PLAIN_LEN], at: usize) -> [u8; 
 
 /// The frame was taken in.
 #[inline(always)]
-fn count(net: &mut Network, interface: InterfaceId, frame: &RxFrame<'_>) {
+pub(super) fn count(net: &mut Network, interface: InterfaceId, frame: &RxFrame<'_>) {
     net.traffic.received(interface, 1, frame.bytes.len() as u64);
 }
 

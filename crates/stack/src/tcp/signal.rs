@@ -102,8 +102,10 @@ impl Connection {
             self.note_waiting(now);
             return became;
         }
-        // No deadline has come closer by an acknowledgement; but there may be none any more.
-        self.arm(index, wheel);
+        if !self.waits_for_nothing() {
+            // No deadline has come closer by an acknowledgement; but there may be none any more.
+            self.arm(index, wheel);
+        }
         if self.recovery.is_some() && self.flight() == 0 {
             self.note_idle(now);
         } else {

@@ -7,28 +7,34 @@
 //! of RFC 9293's steps is done here. **Where a condition fails nothing has happened yet, and the segment takes the whole
 //! way** (`input`), to the same result: `crates/sim/tests/tcp_fast_path.rs` runs both against each other.
 
-use wire::checksum::sum_array;
+use core::net::IpAddr;
+
+use device::{RxChecksum, RxFrame};
+use wire::checksum::{Sum, sum_array};
 use wire::tcp::{SeqNum, TcpFlags, Timestamps as TimestampsOption};
 
-use crate::ip::Arrival;
+use crate::config::TcpConfig;
+use crate::ip::input::Judged;
+use crate::link::InterfaceId;
+use crate::link::plain::{LINK, TCP_ALONE, WHOLE};
+use crate::network::Network;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::demux::{Flow, Holder};
-use crate::tcp::fast_path::{TCP_LEN, TIMESTAMPS, TIMESTAMPS_LEN};
+use crate::tcp::fast_path::{IP, IP_LEN, PLAIN_LEN, TCP, TCP_LEN, TIMESTAMPS, TIMESTAMPS_LEN, array, count};
 use crate::tcp::input::Env;
 use crate::tcp::phase::Phase;
 use crate::tcp::{Context, Tcp, announce};
 use crate::time::Instant;
+use crate::timers::Wheel;
 
-/// With timestamps and nothing else.
-const LONG_LEN: usize = TCP_LEN + TIMESTAMPS_LEN;
+/// Where the options end that are timestamps and nothing else.
+const TIMED_LEN: usize = PLAIN_LEN + TIMESTAMPS_LEN;
 
 /// What would make more of a segment than is done here.
 const UNUSUAL: Flags = Flags::FAST_OPEN.and(Flags::ECN).and(Flags::PERSISTING).and(Flags::PROBE_DUE);
 
 /// A segment that is a header and nothing else: an ACK, with or without a FIN.
 struct Textless {
-    remote_port: u16,
-    local_port: u16,
     seq: SeqNum,
     ack: SeqNum,
     window: u16,
@@ -36,20 +42,37 @@ struct Textless {
     timestamps: Option<TimestampsOption>,
 }
 
+/// Its frame.
+type Fixed = [u8; PLAIN_LEN];
+
+/// Whether the frame of `fixed` is one between the addresses that were judged last, to `interface`'s station, with nothing below
+/// TCP that would have to be looked at.
+#[inline(always)]
+fn is_judged(judged: &Judged, net: &Network, interface: InterfaceId, fixed: &Fixed) -> bool {
+    let [s0, s1, s2, s3] = judged.source.octets();
+    let [d0, d1, d2, d3] = judged.destination.octets();
+    array::<8>(fixed, IP + 12) == [s0, s1, s2, s3, d0, d1, d2, d3]
+        && judged.generation == net.generation
+        && judged.interface == interface
+        && (u128::from_ne_bytes(array(fixed, 0)) ^ judged.link) & LINK == 0
+        && u32::from_ne_bytes(array(fixed, IP + 6)) & WHOLE == TCP_ALONE
+        && sum_array(&array::<IP_LEN>(fixed, IP)).is_valid()
+}
+
 impl Textless {
+    /// An ACK, or FIN and ACK, with no options or timestamps, and its length; nothing stands behind it.
     #[inline(always)]
-    fn read(segment: &[u8]) -> Option<Self> {
-        let fixed = segment.first_chunk::<TCP_LEN>()?;
-        let [r0, r1, l0, l1, s0, s1, s2, s3, a0, a1, a2, a3, offset, flags, w0, w1, ..] = *fixed;
-        let (flags, header_len) = (TcpFlags(flags).without(TcpFlags::PSH), usize::from(offset >> 4) * 4);
+    fn read(fixed: &Fixed, frame: &[u8]) -> Option<(Self, u16)> {
+        let flags = TcpFlags(fixed[TCP + 13]).without(TcpFlags::PSH);
         let fin = flags == TcpFlags::ACK | TcpFlags::FIN;
-        if header_len != segment.len() || !(fin || flags == TcpFlags::ACK) {
+        if !fin && flags != TcpFlags::ACK {
             return None;
         }
-        let timestamps = match segment.len() {
-            TCP_LEN => None,
-            LONG_LEN => {
-                let [a, b, c, d, v0, v1, v2, v3, e0, e1, e2, e3] = *segment.last_chunk::<TIMESTAMPS_LEN>()?;
+        let total_len = u16::from_be_bytes(array(fixed, IP + 2));
+        let timestamps = match (fixed[TCP + 12] >> 4, usize::from(total_len)) {
+            (5, len) if len == PLAIN_LEN - IP => None,
+            (8, len) if len == TIMED_LEN - IP => {
+                let [.., a, b, c, d, v0, v1, v2, v3, e0, e1, e2, e3] = *frame.first_chunk::<TIMED_LEN>()?;
                 if [a, b, c, d] != TIMESTAMPS {
                     return None;
                 }
@@ -58,52 +81,62 @@ impl Textless {
             }
             _ => return None,
         };
-        Some(Self {
-            remote_port: u16::from_be_bytes([r0, r1]),
-            local_port: u16::from_be_bytes([l0, l1]),
-            seq: SeqNum(u32::from_be_bytes([s0, s1, s2, s3])),
-            ack: SeqNum(u32::from_be_bytes([a0, a1, a2, a3])),
-            window: u16::from_be_bytes([w0, w1]),
+        let segment = Self {
+            seq: SeqNum(u32::from_be_bytes(array(fixed, TCP + 4))),
+            ack: SeqNum(u32::from_be_bytes(array(fixed, TCP + 8))),
+            window: u16::from_be_bytes(array(fixed, TCP + 14)),
             fin,
             timestamps,
-        })
+        };
+        Some((segment, total_len - IP_LEN as u16))
     }
 }
 
+/// Whether the checksum of a segment of `tcp_len` bytes is right; `pseudo_sum` is that of the pseudo-header without the length.
 #[inline(always)]
-fn is_undamaged(arrival: &Arrival<'_>) -> bool {
-    let segment = arrival.segment;
-    let header = match (segment.first_chunk(), segment.first_chunk()) {
-        (_, Some(long)) => sum_array::<LONG_LEN>(long),
-        (Some(short), None) => sum_array::<TCP_LEN>(short),
-        (None, None) => return false,
+fn is_undamaged(pseudo_sum: Sum, frame: &[u8], fixed: &Fixed, tcp_len: u16) -> bool {
+    const LONG_LEN: usize = TCP_LEN + TIMESTAMPS_LEN;
+    let header = match frame.get(TCP..TIMED_LEN).and_then(<[u8]>::first_chunk) {
+        Some(long) if usize::from(tcp_len) == LONG_LEN => sum_array::<LONG_LEN>(long),
+        _ => sum_array(&array::<TCP_LEN>(fixed, TCP)),
     };
-    (arrival.address_sum.add_u32(segment.len() as u32) + header).is_valid()
+    (pseudo_sum.add_u16(tcp_len) + header).is_valid()
 }
 
 impl Tcp {
     /// Takes a segment without text that the connection heard last foresees; false, with nothing done, for any other, which
     /// [`input`](Self::input) takes.
-    #[inline(always)]
-    pub(crate) fn input_textless(&mut self, now: Instant, context: &mut Context<'_>, arrival: &Arrival<'_>) -> bool {
-        let Some(segment) = Textless::read(arrival.segment) else { return false };
+    #[inline(never)]
+    pub(crate) fn input_textless(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        interface: InterfaceId,
+        frame: &RxFrame<'_>,
+    ) -> bool {
+        let (Some(fixed), Some(judged)) = (frame.bytes.first_chunk(), &context.net.judged) else { return false };
+        let Some((segment, tcp_len)) = Textless::read(fixed, frame.bytes) else { return false };
         let flow = Flow {
-            local: arrival.destination,
-            remote: arrival.source,
-            local_port: segment.local_port,
-            remote_port: segment.remote_port,
+            local: IpAddr::V4(judged.destination),
+            remote: IpAddr::V4(judged.source),
+            local_port: u16::from_be_bytes(array(fixed, TCP + 2)),
+            remote_port: u16::from_be_bytes(array(fixed, TCP)),
         };
-        if !arrival.unicast || !self.config.fast_path {
-            return false;
-        }
         let Some(Holder::Connection(index)) = self.demux.heard_last(&flow) else { return false };
-        let Some((id, connection)) = self.connections.named_at(index) else { return false };
-        if !connection.foresees_textless(now, &segment) || !(arrival.checksum_verified || is_undamaged(arrival)) {
+        if !self.config.fast_path || !is_judged(judged, context.net, interface, fixed) {
             return false;
         }
+        let verified = frame.checksum != RxChecksum::Unverified;
+        if !verified && !is_undamaged(judged.address_sum, frame.bytes, fixed, tcp_len) {
+            return false;
+        }
+        let Some((id, connection)) = self.connections.named_at(index) else { return false };
         let before = connection.phase;
         let mut env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
-        connection.take_textless(&mut env, &segment);
+        if !connection.take_if_foreseen(&mut env, &segment) {
+            return false;
+        }
+        count(context.net, interface, frame);
         context.net.confirm_reachable(now, connection.interface, flow.remote);
         if connection.is_corrupt() {
             self.settle(now, context, index, before);
@@ -114,7 +147,7 @@ impl Tcp {
             return true;
         }
         // What is left of `settle` for a connection that lives on.
-        let sends = connection.prepare(now, index, &self.config, &mut self.wheel);
+        let sends = connection.prepare_after_textless(now, index, &self.config, &mut self.wheel);
         announce(connection, context.events, id);
         if sends {
             self.ready.enter(connection, index);
@@ -124,9 +157,19 @@ impl Tcp {
 }
 
 impl Connection {
+    /// Takes the segment if it is foreseen. A function of its own, so that what the look-up needs does not take its registers.
+    #[inline(never)]
+    fn take_if_foreseen(&mut self, env: &mut Env<'_>, segment: &Textless) -> bool {
+        let foreseen = self.foresees_textless(env.now, segment);
+        if foreseen {
+            self.take_textless(env, segment);
+        }
+        foreseen
+    }
+
     /// The segment is the next in order, whatever it acknowledges is all that is in flight or nothing, and no mechanism but
     /// those of [`take_textless`](Self::take_textless) would make anything of it.
-    #[inline]
+    #[inline(always)]
     fn foresees_textless(&self, now: Instant, segment: &Textless) -> bool {
         let acknowledges = if segment.ack == self.snd.una {
             // While something is in flight, or the scoreboard may hear of duplicates, it may report them.
@@ -150,8 +193,18 @@ impl Connection {
             }
     }
 
+    /// What [`prepare`](Self::prepare) comes to after it. Returns whether there is something to send.
+    #[inline(always)]
+    fn prepare_after_textless(&mut self, now: Instant, index: u32, config: &TcpConfig, wheel: &mut Wheel<u32>) -> bool {
+        if self.lone_signal(config).is_some() {
+            // No deadline has come closer, and the timers are put right when it has gone.
+            return true;
+        }
+        self.prepare(now, index, config, wheel)
+    }
+
     /// What [`on_segment`](Self::on_segment) comes to for a segment that is foreseen.
-    #[inline]
+    #[inline(always)]
     fn take_textless(&mut self, env: &mut Env<'_>, segment: &Textless) {
         let &Textless { seq, ack, window, fin, timestamps, .. } = segment;
         self.last_heard = env.now;

@@ -65,6 +65,16 @@ impl Connection {
         }
     }
 
+    /// Whether there is nothing to wait for, and nothing that would be given back after a while.
+    #[inline(always)]
+    pub(crate) fn waits_for_nothing(&self) -> bool {
+        let Deadlines { retransmit, ack, idle } = self.deadlines;
+        retransmit.min(ack).min(idle).is_never()
+            && !self.flags.has(Flags::PACE_WAIT)
+            && self.is_light()
+            && self.options.user_timeout.is_none()
+    }
+
     /// Takes the connection out of the wheel for good.
     pub(crate) fn disarm(&mut self, wheel: &mut Wheel<u32>) {
         wheel.cancel(self.timer);
