@@ -53,12 +53,17 @@ impl Hosts {
         sockets.get_mut(*socket)
     }
 
-    fn ingress(&mut self, host: usize) {
+    /// Hands a host what the other has sent it; returns whether that was anything.
+    fn ingress(&mut self, host: usize) -> bool {
         let (first, second) = self.hosts.split_at_mut(1);
         let (own, peer) = if host == 0 { (&mut first[0], &mut second[0]) } else { (&mut second[0], &mut first[0]) };
         own.device.port.exchange(&mut peer.device.port);
         let Host { interface, sockets, device, .. } = own;
-        while interface.poll_ingress_single(self.now, device, sockets) != PollIngressSingleResult::None {}
+        let mut any = false;
+        while interface.poll_ingress_single(self.now, device, sockets) != PollIngressSingleResult::None {
+            any = true;
+        }
+        any
     }
 
     fn egress(&mut self, host: usize) {
@@ -67,14 +72,21 @@ impl Hosts {
         interface.poll(self.now, device, sockets);
     }
 
-    /// Passes what the hosts have to say to and fro until `done`; the clock moves on where nothing else does.
+    /// Passes what the hosts have to say to and fro until `done`; the clock moves on where nothing else does. Whoever heard
+    /// nothing is left alone, unless nobody heard anything: then it may be a timer that something waits for.
     fn pass_until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
         let mut turns = 0;
         while !done(self) {
             self.now += Duration::from_micros(1);
+            let mut any = false;
             for host in [0, 1] {
-                self.ingress(host);
-                self.egress(host);
+                if self.ingress(host) {
+                    any = true;
+                    self.egress(host);
+                }
+            }
+            if !any {
+                [0, 1].into_iter().for_each(|host| self.egress(host));
             }
             turns += 1;
             assert!(turns < 1_000_000, "smoltcp's hosts have nothing to say to each other");
@@ -89,6 +101,7 @@ impl Hosts {
         let Host { interface, sockets, socket, .. } = &mut self.hosts[0];
         let remote = (address(2), PORT);
         sockets.get_mut::<Socket<'_>>(*socket).connect(interface.context(), remote, port).expect("a free port");
+        self.egress(0);
         self.pass_until(|hosts| {
             hosts.socket(0).state() == State::Established && hosts.socket(1).state() == State::Established
         });
@@ -175,8 +188,10 @@ impl Pair for Hosts {
         for _ in 0..count {
             self.connect();
             self.socket(0).close();
+            self.egress(0);
             self.pass_until(|hosts| hosts.socket(1).state() == State::CloseWait);
             self.socket(1).close();
+            self.egress(1);
             self.pass_until(|hosts| {
                 hosts.socket(1).state() == State::Closed && hosts.socket(0).state() == State::TimeWait
             });

@@ -20,6 +20,8 @@ pub(crate) struct Host {
     pub stack: Stack,
     pub interface: InterfaceId,
     pub device: Ethernet,
+    /// When the engine wants to be told that time has passed.
+    deadline: Instant,
     /// What happened that the applications have not looked at yet.
     happened: Happened,
 }
@@ -38,16 +40,16 @@ pub(crate) struct Socket {
 }
 
 impl Host {
-    /// Takes in what has arrived at the device.
-    pub(crate) fn take_in(&mut self, now: Instant) {
+    /// Takes in what has arrived at the device; returns how many frames.
+    pub(crate) fn take_in(&mut self, now: Instant) -> usize {
         let Self { stack, interface, device, .. } = self;
-        device.receive(usize::MAX, &mut |frame| stack.handle_frame(now, *interface, frame));
+        device.receive(usize::MAX, &mut |frame| stack.handle_frame(now, *interface, frame))
     }
 
-    /// Drains the engine: timers that are due, frames, events.
+    /// Drains the engine: timers that are due, frames, events, the next deadline.
     pub(crate) fn drain(&mut self, now: Instant) {
-        let Self { stack, interface, device, happened } = self;
-        if stack.poll_timeout() <= now {
+        let Self { stack, interface, device, deadline, happened } = self;
+        if *deadline <= now {
             stack.handle_timeout(now);
         }
         let all = stack.poll_transmit(now, *interface, device);
@@ -59,6 +61,7 @@ impl Host {
                 happened.accept = true;
             }
         }
+        *deadline = stack.poll_timeout();
     }
 }
 
@@ -98,12 +101,12 @@ impl Hosts {
         }
     }
 
-    /// Hands a host what the other has sent it.
-    fn ingress(&mut self, host: usize) {
+    /// Hands a host what the other has sent it; returns whether that was anything.
+    fn ingress(&mut self, host: usize) -> bool {
         let (first, second) = self.hosts.split_at_mut(1);
         let (own, peer) = if host == 0 { (&mut first[0], &mut second[0]) } else { (&mut second[0], &mut first[0]) };
         own.device.port.exchange(&mut peer.device.port);
-        own.take_in(self.now);
+        own.take_in(self.now) > 0
     }
 
     /// Drains a host.
@@ -111,7 +114,8 @@ impl Hosts {
         self.hosts[host].drain(self.now);
     }
 
-    /// Passes what the hosts have to say to and fro until `done` returns something.
+    /// Passes what the hosts have to say to and fro until `done` returns something. Whoever heard nothing and waits for no time
+    /// that has come is left alone.
     fn pass_until<T>(&mut self, mut done: impl FnMut(&mut Self) -> Option<T>) -> T {
         for _ in 0..1_000_000 {
             if let Some(result) = done(self) {
@@ -119,8 +123,9 @@ impl Hosts {
             }
             self.now += Duration::from_micros(1);
             for host in [0, 1] {
-                self.ingress(host);
-                self.egress(host);
+                if self.ingress(host) || self.hosts[host].deadline <= self.now {
+                    self.egress(host);
+                }
             }
         }
         panic!("Wharf's hosts have nothing to say to each other");
@@ -269,7 +274,7 @@ pub(crate) fn host_with(now: Instant, number: u8, offload: Offload, config: Conf
     let interface = stack.add_interface(interface).expect("a name, an address and an MTU as they should be");
     let cidr = Cidr::new(ip(number), 24).expect("24 bits of 32");
     stack.add_address(now, interface, cidr).expect("an address for a host");
-    Host { stack, interface, device, happened: Happened::default() }
+    Host { stack, interface, device, deadline: Instant::ZERO, happened: Happened::default() }
 }
 
 /// The address on the link of host `number`.
