@@ -169,7 +169,9 @@ impl Stack {
                 device.flush();
                 return true;
             }
-            if let Some(index) = self.tcp.only_sender(interface) {
+            if interface != self.net.loopback
+                && let Some(index) = self.tcp.only_sender(interface)
+            {
                 // Or one connection has a message, and nobody else anything.
                 return self.drain_only(now, interface, device, index);
             }

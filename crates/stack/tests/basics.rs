@@ -5,7 +5,10 @@ extern crate wharf_stack as stack;
 mod common;
 
 use common::*;
+use std::time::Duration;
+
 use stack::ip::echo::EchoOptions;
+use stack::tcp::heap_rings;
 use stack::{Config, Instant};
 use stack::{Event, Stack};
 
@@ -63,4 +66,40 @@ fn traffic_to_an_own_address_stays_inside_without_any_interface() {
     }
     let mut server = Udp { id: server, receive, send: ring::heap(0).0 };
     assert_eq!(server.pop().unwrap().1, b"inside");
+}
+
+#[test]
+fn what_a_connection_sends_to_this_engine_goes_to_no_device_that_is_offered_for_the_loopback() {
+    let mut stack = Stack::new(Config::default(), seed(1));
+    let lo = stack.interfaces()[0].id;
+    let mut port = Port::new(device::Capabilities::plain(mac(1), 1500));
+    let mut now = Instant::from_secs(1);
+    let settle = |stack: &mut Stack, port: &mut Port, now: Instant| {
+        // As for any other interface, which the loopback may be taken for.
+        assert!(stack.poll_transmit(now, lo, port));
+        while stack.poll_timeout() <= now {
+            stack.handle_timeout(now);
+        }
+    };
+    let listener = stack.tcp_listen(at("127.0.0.1:7"), Default::default()).unwrap();
+    let (rings, mut client) = heap_rings(1024, 1024);
+    let id = stack.tcp_connect(now, at("127.0.0.1:7"), &Default::default(), rings).unwrap();
+    settle(&mut stack, &mut port, now);
+    let mut server = stack.tcp_accept(now, listener).unwrap();
+    let mut answer = [0; 8];
+    for _ in 0..20 {
+        now += Duration::from_millis(1);
+        assert_eq!(client.send.write(b"question"), 8);
+        stack.tcp_wrote(now, id);
+        settle(&mut stack, &mut port, now);
+        assert_eq!(server.rings.receive.read(&mut answer), 8);
+        stack.tcp_read(now, server.connection);
+        assert_eq!(server.rings.send.write(b"answered"), 8);
+        stack.tcp_wrote(now, server.connection);
+        settle(&mut stack, &mut port, now);
+        assert_eq!(client.receive.read(&mut answer), 8);
+        stack.tcp_read(now, id);
+        assert_eq!(&answer, b"answered");
+    }
+    assert!(port.sent.is_empty(), "{:?}", port.sent);
 }
