@@ -31,6 +31,7 @@ mod tcp_listener;
 mod tcp_lone;
 mod tcp_memory;
 mod tcp_nagle;
+mod tcp_opening;
 mod tcp_options;
 mod tcp_pacing;
 mod tcp_path_probes;

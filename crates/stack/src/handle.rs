@@ -109,21 +109,14 @@ impl<V> Chunk<V> {
         (self.used as usize) < CHUNK
     }
 
-    #[inline]
-    fn insert_with(&mut self, make: impl FnOnce() -> V) -> (u32, u32) {
-        self.used += 1;
+    /// The first free slot, made if there is none.
+    #[inline(always)]
+    fn vacant(&mut self) -> u32 {
         if self.free == END {
-            let index = self.slots.len() as u32;
-            self.slots.push(Slot { generation: self.floor, tenant: Tenant::Present(make()) });
-            return (index, self.floor);
+            self.free = self.slots.len() as u32;
+            self.slots.push(Slot { generation: self.floor, tenant: Tenant::Free(END) });
         }
-        let index = self.free;
-        let slot = &mut self.slots[index as usize];
-        if let Tenant::Free(next) = slot.tenant {
-            self.free = next;
-        }
-        slot.tenant = Tenant::Present(make());
-        (index, slot.generation)
+        self.free
     }
 
     fn give_memory_back(&mut self) {
@@ -154,34 +147,30 @@ impl<T, V> Table<T, V> {
     }
 
     pub(crate) fn insert(&mut self, value: V) -> Handle<T> {
-        self.insert_with(|| value)
+        self.vacant().fill(value)
     }
 
-    /// [`insert`](Self::insert) for what is large, made next to its place: it is moved once.
-    #[inline]
-    pub(crate) fn insert_with(&mut self, make: impl FnOnce() -> V) -> Handle<T> {
-        self.len += 1;
+    /// Where the next object will stand: for who makes a large one, which then need not be made elsewhere and moved.
+    #[inline(always)]
+    pub(crate) fn vacant(&mut self) -> Vacant<'_, T, V> {
         let number = match self.open.last() {
             Some(&number) => number,
-            None => {
-                let number = self.chunks.len() as u32;
-                self.chunks.push(Chunk::new());
-                self.open.push(number);
-                number
-            }
+            None => self.add_chunk(),
         };
-        if self.spare == Some(number) {
-            self.spare = None;
-        }
         let chunk = &mut self.chunks[number as usize];
         if chunk.slots.capacity() == 0 && number > 0 {
             chunk.slots.reserve_exact(CHUNK);
         }
-        let (index, generation) = chunk.insert_with(make);
-        if !chunk.has_room() {
-            self.open.pop();
-        }
-        Handle { index: number << CHUNK_BITS | index, generation, kind: PhantomData }
+        let index = chunk.vacant();
+        Vacant { table: self, number, index }
+    }
+
+    #[inline(never)]
+    fn add_chunk(&mut self) -> u32 {
+        let number = self.chunks.len() as u32;
+        self.chunks.push(Chunk::new());
+        self.open.push(number);
+        number
     }
 
     /// Takes an object out.
@@ -307,6 +296,39 @@ impl<T, V> Table<T, V> {
                 Tenant::Free(_) => None,
             })
         })
+    }
+}
+
+/// A place in a table.
+pub(crate) struct Vacant<'a, T, V> {
+    table: &'a mut Table<T, V>,
+    /// The chunk and the slot in it.
+    number: u32,
+    index: u32,
+}
+
+impl<T, V> Vacant<'_, T, V> {
+    /// Puts an object there.
+    #[inline(always)]
+    pub(crate) fn fill(self, value: V) -> Handle<T> {
+        let Self { table, number, index } = self;
+        table.len += 1;
+        if table.spare == Some(number) {
+            table.spare = None;
+        }
+        let chunk = &mut table.chunks[number as usize];
+        chunk.used += 1;
+        let has_room = chunk.has_room();
+        let slot = &mut chunk.slots[index as usize];
+        // There is nothing here that would have to be dropped first: the compiler need not keep the object elsewhere meanwhile.
+        let Tenant::Free(next) = slot.tenant else { unreachable!("who stands among the free slots has no tenant") };
+        slot.tenant = Tenant::Present(value);
+        chunk.free = next;
+        let generation = slot.generation;
+        if !has_room {
+            table.open.pop();
+        }
+        Handle { index: number << CHUNK_BITS | index, generation, kind: PhantomData }
     }
 }
 

@@ -17,7 +17,9 @@ use crate::protocol::Protocol;
 
 pub use fast_open::{FastOpen, FastOpenCookie};
 pub use flags::TcpFlags;
-pub use options::{MAX_WINDOW_SCALE, SYN_OPTIONS_LEN, SackBlocks, TcpOptions, Timestamps, USUAL_OPTIONS_LEN};
+pub use options::{
+    MAX_WINDOW_SCALE, SYN_OPTIONS_LEN, SackBlocks, SynOptions, TcpOptions, Timestamps, USUAL_OPTIONS_LEN,
+};
 pub use seq::SeqNum;
 
 /// Length of the header without options.

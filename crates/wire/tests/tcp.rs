@@ -4,7 +4,7 @@ mod common;
 
 use common::with_noise;
 use wharf_wire::Malformed;
-use wharf_wire::tcp::{SackBlocks, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps};
+use wharf_wire::tcp::{SackBlocks, SeqNum, SynOptions, TcpFlags, TcpHeader, TcpOptions, Timestamps};
 
 fn header(flags: TcpFlags, options: TcpOptions) -> TcpHeader {
     TcpHeader {
@@ -287,4 +287,43 @@ fn a_window_of_a_gibibyte_contains_exactly_its_numbers() {
 fn flags_print_by_name() {
     assert_eq!(format!("{:?}", TcpFlags::SYN | TcpFlags::ACK), "SYN|ACK");
     assert_eq!(format!("{}", TcpFlags::NONE), "-");
+}
+
+#[test]
+fn the_usual_options_of_a_syn_are_read_as_any_options_are() {
+    for timestamps in [None, Some(Timestamps { value: 0x0102_0304, echo: 5 })] {
+        for window_scale in [0, 7, 14, 15, 255] {
+            let options = TcpOptions {
+                mss: Some(1_460),
+                window_scale: Some(window_scale),
+                sack_permitted: true,
+                timestamps,
+                ..TcpOptions::NONE
+            };
+            let mut bytes = [0; 40];
+            let len = options.emit(&mut bytes);
+            // As they may come from others, who do not know of the limit.
+            bytes[len - 1] = window_scale;
+            let read = SynOptions::read(&bytes[..len]).expect("the usual ones");
+            let whole = TcpOptions::parse(&bytes[..len]).expect("options");
+            assert_eq!(
+                (Some(read.mss), Some(read.window_scale), read.timestamps),
+                (whole.mss, whole.window_scale, timestamps)
+            );
+            assert_eq!(whole.timestamps, timestamps);
+            for other in 0..len {
+                // Any other layout is none of its affair, but for the values themselves.
+                let mut changed = bytes;
+                changed[other] ^= 1;
+                let read = SynOptions::read(&changed[..len]);
+                let whole = TcpOptions::parse(&changed[..len]).ok().filter(|whole| whole.sack_permitted);
+                if let Some(read) = read {
+                    let whole = whole.expect("what is read is well formed");
+                    assert_eq!((Some(read.mss), Some(read.window_scale)), (whole.mss, whole.window_scale));
+                    assert_eq!(read.timestamps, whole.timestamps);
+                }
+                assert_eq!(SynOptions::read(&bytes[..other]), None);
+            }
+        }
+    }
 }

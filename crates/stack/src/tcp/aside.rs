@@ -60,14 +60,16 @@ impl Shelf {
         self.make().parked = Some(Box::new(parked));
     }
 
-    /// As [`park`](Self::park), for a connection that has nothing beside it yet: in the memory that [`unpark`](Self::unpark)
-    /// left, if there is any.
-    pub(crate) fn park_in(&mut self, spare: &mut Option<Box<Aside>>, parked: Parked) {
-        let aside = self.0.insert(spare.take().unwrap_or_default());
+    /// What stands beside a connection that was made to be parked: in the memory that [`unpark`](Self::unpark) left, if there
+    /// is any.
+    #[inline]
+    pub(crate) fn of_parked(spare: &mut Option<Box<Aside>>, parked: Parked) -> Self {
+        let mut aside = spare.take().unwrap_or_default();
         match &mut aside.parked {
             Some(room) => **room = parked,
             none => *none = Some(Box::new(parked)),
         }
+        Self(Some(aside))
     }
 
     /// Takes what was parked, and leaves its memory for the next connection that comes in: nearly all of them have nothing

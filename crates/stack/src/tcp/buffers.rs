@@ -16,12 +16,13 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use ring::Budget;
+use ring::{Budget, Consumer, Producer};
 use wire::tcp::{SeqNum, Timestamps};
 
 use crate::config::TcpConfig;
 use crate::tcp::connection::Connection;
 use crate::tcp::memory;
+use crate::tcp::options::SocketOptions;
 use crate::time::Instant;
 
 /// A segment with so much text is one of many: whoever sends less at a time is not held back by a window.
@@ -55,17 +56,38 @@ impl Measurement {
     }
 }
 
-impl Connection {
-    /// The sizes that the rings begin with, and the largest window that they will ever allow.
-    pub(crate) fn begin_buffers(&mut self, config: &TcpConfig) {
-        if let Some(size) = self.options.receive_buffer {
-            self.fix_receive_buffer(size);
-        } else {
-            self.rcv.limit = self.receive_start(config);
-        }
-        self.send.grant(self.options.send_buffer.unwrap_or(config.send_start) as usize);
+/// Gives the rings of a new connection the sizes that they begin with. Returns how much may wait to be read.
+#[inline(always)]
+pub(super) fn begin_buffers(
+    send: &Consumer,
+    receive: &mut Producer,
+    options: &SocketOptions,
+    config: &TcpConfig,
+) -> u32 {
+    send.grant(options.send_buffer.unwrap_or(config.send_start) as usize);
+    if let Some(size) = options.receive_buffer {
+        return fix(receive, size);
     }
+    config.receive_start.min(most_of(receive))
+}
 
+/// A ring's own limit.
+#[inline]
+fn most_of(receive: &Producer) -> u32 {
+    u32::try_from(receive.limit()).unwrap_or(u32::MAX)
+}
+
+/// SO_RCVBUF.
+#[inline(never)]
+fn fix(receive: &mut Producer, size: u32) -> u32 {
+    // What lies within a window that was advertised must still find room.
+    if size as usize > receive.limit() {
+        receive.set_limit(size as usize);
+    }
+    size.min(most_of(receive))
+}
+
+impl Connection {
     /// The window's size before anything is known: what is configured, as far as the ring goes.
     #[inline]
     pub(super) fn receive_start(&self, config: &TcpConfig) -> u32 {
@@ -74,16 +96,12 @@ impl Connection {
 
     /// The ring's own limit.
     fn receive_most(&self) -> u32 {
-        u32::try_from(self.receive.limit()).unwrap_or(u32::MAX)
+        most_of(&self.receive)
     }
 
     /// SO_RCVBUF.
     pub(crate) fn fix_receive_buffer(&mut self, size: u32) {
-        // What lies within a window that was advertised must still find room.
-        if size as usize > self.receive.limit() {
-            self.receive.set_limit(size as usize);
-        }
-        self.rcv.limit = size.min(self.receive_most());
+        self.rcv.limit = fix(&mut self.receive, size);
         self.aside.end_measurement();
     }
 

@@ -84,6 +84,7 @@ impl Stack {
         let shared = self.tcp.shared_options(&options);
         if let Some(listener) = self.tcp.listeners.table.get_mut(listener) {
             listener.options.socket = shared;
+            listener.offer = listener.options.offer(&self.tcp.config);
         }
     }
 
@@ -394,15 +395,17 @@ impl Tcp {
             send: rings.send,
             receive: rings.receive,
         };
-        let id = self.connections.insert_with(|| Connection::new(now, Phase::SynSent, birth, &self.config));
+        let place = self.connections.vacant();
+        let mut connection = Connection::new(now, Phase::SynSent, birth, &self.config);
+        connection.flags.set(Flags::OWNED.and(Flags::SYN_DUE).and(Flags::QUEUED));
+        let id = place.fill(connection);
         self.demux.insert(&self.hasher, &flow, Holder::Connection(id.index()));
-        if let Some(connection) = self.connections.get_mut(id) {
-            connection.flags.set(Flags::OWNED.and(Flags::SYN_DUE));
-            if options.fast_open {
-                connection.offer_fast_open(now, &mut self.fast_open_cookies);
-            }
-            self.ready.enter(connection, id.index());
+        if options.fast_open
+            && let Some(connection) = self.connections.get_mut(id)
+        {
+            connection.offer_fast_open(now, &mut self.fast_open_cookies);
         }
+        self.ready.push(path.interface, id.index());
         Ok(id)
     }
 

@@ -15,6 +15,7 @@ use crate::event::Readiness;
 use crate::link::InterfaceId;
 use crate::tcp::ListenerId;
 use crate::tcp::aside::Shelf;
+use crate::tcp::buffers::begin_buffers;
 use crate::tcp::congestion::Congestion;
 use crate::tcp::demux::Flow;
 use crate::tcp::error::TcpError;
@@ -242,8 +243,10 @@ impl Connection {
     /// A connection that has sent nothing yet. In place of a call: it is large, and so is made where it will stand.
     #[inline(always)]
     pub(crate) fn new(now: Instant, phase: Phase, birth: Birth, config: &TcpConfig) -> Self {
-        let Birth { flow, interface, isn, mss, timestamp_offset, options, send, receive } = birth;
+        let Birth { flow, interface, isn, mss, timestamp_offset, options, send, mut receive } = birth;
         let scale = window_scale(receive.limit().max(options.receive_buffer.unwrap_or(0) as usize));
+        let limit = begin_buffers(&send, &mut receive, &options, config);
+        let congestion = Congestion::new(options.congestion.unwrap_or(config.congestion), u32::from(mss));
         let mut connection = Self {
             flow,
             phase,
@@ -255,14 +258,14 @@ impl Connection {
                 nxt: SeqNum(0),
                 edge: SeqNum(0),
                 scale: if config.window_scaling { scale } else { 0 },
-                limit: 0,
+                limit,
                 acked: SeqNum(0),
                 full: 0,
             },
             timestamps: Timestamps::new(timestamp_offset),
             rtt: RttEstimator::new(),
             recovery: None,
-            congestion: Congestion::new(options.congestion.unwrap_or(config.congestion), u32::from(mss)),
+            congestion,
             deadlines: Deadlines { retransmit: Instant::NEVER, ack: Instant::NEVER, idle: Instant::NEVER },
             timer: TimerId::NONE,
             last_heard: now,
@@ -281,7 +284,6 @@ impl Connection {
             soft_error: None,
         };
         connection.settle_pacing();
-        connection.begin_buffers(config);
         connection
     }
 
@@ -353,6 +355,7 @@ impl Connection {
 }
 
 /// The smallest shift with which `buffer` bytes fit a 16-bit window.
+#[inline]
 pub(crate) fn window_scale(buffer: usize) -> u8 {
     let beyond = (usize::BITS - buffer.leading_zeros()).saturating_sub(u16::BITS);
     // RFC 7323 section 2.3: a shift over 14 is never offered.

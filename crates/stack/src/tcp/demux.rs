@@ -181,7 +181,11 @@ impl Demux {
         if !self.table.replace(hasher.short(flow), old.name(), new.name()) {
             self.table.insert(hasher.short(flow), new.name());
         }
-        self.last = Some((*flow, new));
+        match &mut self.last {
+            // It is the same flow.
+            Some((_, holder)) if *holder == old => *holder = new,
+            last => *last = Some((*flow, new)),
+        }
     }
 
     /// A handshake is over, and nothing came of it.

@@ -2,7 +2,7 @@
 //!
 //! Each place holds 32 bits of the hash beside the number, so that what belongs to another flow is most often told apart
 //! without a look at it, and nothing has to be hashed again when the array grows or something is taken out. The array
-//! grows by half, to any size: the hash as a fraction of 2^32, times the length, is the place to begin.
+//! grows by a quarter, to any size: the hash as a fraction of 2^32, times the length, is the place to begin.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -102,7 +102,7 @@ impl FlowTable {
 
     #[inline(never)]
     fn grow(&mut self) {
-        let size = (self.places.len() + self.places.len() / 2).max(FIRST);
+        let size = (self.places.len() + self.places.len() / 4).max(FIRST);
         let old = core::mem::replace(&mut self.places, vec![Place { hash: 0, name: EMPTY }; size]);
         old.into_iter().filter(|place| place.name != EMPTY).for_each(|place| self.put(place));
         self.room = most(size) - self.len;

@@ -11,13 +11,13 @@ use ring::Span;
 use wire::tcp::{FastOpen, MAX_HEADER_LEN, TcpFlags, TcpHeader, TcpOptions, Timestamps as TimestampsOption};
 
 use crate::Discard;
-use crate::config::TcpConfig;
 use crate::ip::icmp::ErrorKind;
 use crate::link::InterfaceId;
 use crate::link::template::{PlainSegment, Plainly};
 use crate::network::{Network, Segment, Transmitted};
+use crate::tcp::aside::Shelf;
 use crate::tcp::commands::path_mss;
-use crate::tcp::connection::{Birth, Connection, Flags, Parked, window_scale};
+use crate::tcp::connection::{Birth, Connection, Flags, Parked};
 use crate::tcp::demux::{Flow, Holder};
 use crate::tcp::handshake::PeerSyn;
 use crate::tcp::input::{Env, Incoming, Stop};
@@ -49,20 +49,10 @@ enum Verdict {
 }
 
 impl Tcp {
-    /// The first window and the shift of all later ones that a listener's connections offer.
-    fn offer_of(config: &TcpConfig, listener: &Listener) -> (u16, u8) {
-        let most = listener.options.receive_buffer.unwrap_or(config.receive_buffer as usize);
-        let fixed = listener.options.socket.receive_buffer.map(|size| size as usize);
-        let scale = if config.window_scaling { window_scale(most.max(fixed.unwrap_or(0))) } else { 0 };
-        let room = fixed.unwrap_or(most.min(config.receive_start as usize));
-        // RFC 7323 section 2.2: the window of a SYN-ACK is not scaled.
-        (u16::try_from(room).unwrap_or(u16::MAX), scale)
-    }
-
     /// The SYN-ACK of a handshake.
     fn syn_ack(&self, now: Instant, net: &Network, half: &HalfOpen) -> Option<TcpHeader> {
         let listener = self.listeners.table.get(half.listener)?;
-        let (window, scale) = Self::offer_of(&self.config, listener);
+        let (window, scale) = listener.offer;
         let own = mss_of(net.mtu(half.interface), half.flow.remote);
         let syn = &half.syn;
         let timestamps = syn.timestamp.map(|echo| {
@@ -255,7 +245,7 @@ impl Tcp {
     ) -> Result<(), Discard> {
         let half = *self.syn_queue.at(index);
         let Some(listener) = self.listeners.table.get(half.listener) else { return Err(Discard::TcpNoConnection) };
-        let (window, scale) = Self::offer_of(&self.config, listener);
+        let (window, scale) = listener.offer;
         let full = listener.is_full();
         match judge(&half, window, segment) {
             Verdict::Drop(reason) => Err(reason),
@@ -373,7 +363,7 @@ impl Tcp {
         waited: Option<u32>,
     ) -> Option<ConnectionId> {
         let listener = self.listeners.table.get_mut(half.listener)?;
-        let (window, scale) = Self::offer_of(&self.config, listener);
+        let (window, scale) = listener.offer;
         let (engine, application) = match &mut listener.options.rings {
             Some(source) => source(),
             None => heap_rings(self.config.send_buffer as usize, self.config.receive_buffer as usize),
@@ -392,7 +382,7 @@ impl Tcp {
             send: engine.send,
             receive: engine.receive,
         };
-        let id = self.connections.insert_with(|| Connection::new(now, Phase::SynReceived, birth, &self.config));
+        let id = self.connections.insert(Connection::new(now, Phase::SynReceived, birth, &self.config));
         match waited {
             Some(handshake) => self.demux.promote(&self.hasher, &half.flow, handshake, id.index()),
             None => self.demux.insert(&self.hasher, &half.flow, Holder::Connection(id.index())),
@@ -407,7 +397,7 @@ impl Tcp {
         connection.on_peer_syn(now, &half.syn, &self.config);
         connection.rcv.edge = connection.rcv.nxt + u32::from(window);
         let parked = Parked { rings: Some(application), origin: Some(half.listener), offer: None };
-        connection.aside.park_in(&mut self.spare_aside, parked);
+        connection.aside = Shelf::of_parked(&mut self.spare_aside, parked);
         Some(id)
     }
 

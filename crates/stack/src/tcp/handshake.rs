@@ -6,7 +6,7 @@ use core::net::IpAddr;
 
 use wire::ipv4::Ipv4Header;
 use wire::protocol::Protocol;
-use wire::tcp::{SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps as TimestampsOption};
+use wire::tcp::{SeqNum, SynOptions, TcpFlags, TcpHeader, TcpOptions, Timestamps as TimestampsOption};
 
 use crate::Discard;
 use crate::config::TcpConfig;
@@ -49,6 +49,20 @@ pub(crate) struct PeerSyn {
 }
 
 impl PeerSyn {
+    /// What a SYN with the usual options says.
+    #[inline(always)]
+    pub(crate) fn usual(seq: SeqNum, window: u16, flags: TcpFlags, options: SynOptions, config: &TcpConfig) -> Self {
+        Self {
+            seq,
+            timestamp: options.timestamps.filter(|_| config.timestamps).map(|option| option.value),
+            window,
+            mss: options.mss.max(SMALLEST_MSS),
+            scale: config.window_scaling.then_some(options.window_scale),
+            sack: config.sack,
+            flags,
+        }
+    }
+
     /// What `header`, the SYN of `remote`, says.
     pub(crate) fn of(header: &TcpHeader, remote: IpAddr, config: &TcpConfig) -> Self {
         let default = match remote {
@@ -121,6 +135,7 @@ impl Connection {
     }
 
     /// Takes the peer's SYN: its number, its options and its window, which a SYN never scales.
+    #[inline(always)]
     pub(crate) fn on_peer_syn(&mut self, now: Instant, syn: &PeerSyn, config: &TcpConfig) {
         self.mss = self.mss.min(syn.mss);
         self.bound_path_search(syn.mss);
@@ -182,13 +197,11 @@ impl Connection {
         // Fourth: the SYN.
         self.on_peer_syn(env.now, &PeerSyn::of(&header, self.flow.remote, env.config), env.config);
         if has_ack {
-            self.establish(env, segment);
+            self.establish_by(env, segment);
             self.flags.set(Flags::ACK_NOW);
             segment.header.seq += 1;
             segment.header.flags = segment.header.flags.without(TcpFlags::SYN);
-            // Our SYN has offered a window, and a server that took its text fills it at once (RFC 7413 section 4.2.2).
-            let offered = self.receive.free().min(usize::from(u16::MAX));
-            self.rcv.edge = self.rcv.nxt + offered as u32;
+            let offered = self.open_window();
             // Sixth to eighth: what a SYN-ACK brings beyond that window comes again.
             return if segment.payload.len() <= offered { Ok(self.on_text(env, segment)?) } else { Ok(()) };
         }
@@ -199,6 +212,15 @@ impl Connection {
         self.aside.take_parked();
         self.flags.set(Flags::SYN_DUE);
         Ok(())
+    }
+
+    /// Our SYN has offered a window, and a server that took its text fills it at once (RFC 7413 section 4.2.2). Returns its
+    /// size.
+    #[inline]
+    pub(super) fn open_window(&mut self) -> usize {
+        let offered = self.receive.free().min(usize::from(u16::MAX));
+        self.rcv.edge = self.rcv.nxt + offered as u32;
+        offered
     }
 
     /// A SYN that comes again while ours is unanswered, or the SYN-ACK of a simultaneous open.
@@ -232,18 +254,25 @@ impl Connection {
                 None => Stop::Discard(Discard::TcpBadAck),
             });
         }
-        self.establish(env, segment);
+        self.establish_by(env, segment);
         Ok(())
     }
 
-    /// Our SYN is acknowledged.
-    fn establish(&mut self, env: &mut Env<'_>, segment: &Incoming<'_>) {
-        let header = &segment.header;
+    /// Our SYN is acknowledged, by a segment of these numbers, of a window of `window` bytes.
+    #[inline(always)]
+    pub(super) fn establish(
+        &mut self,
+        now: Instant,
+        seq: SeqNum,
+        ack: SeqNum,
+        window: u32,
+        timestamps: Option<TimestampsOption>,
+    ) {
         if !self.flags.has(Flags::SYN_RESENT) {
-            self.rtt.sample(env.now.since(self.last_sent));
-        } else if let Some(option) = header.options.timestamps
+            self.rtt.sample(now.since(self.last_sent));
+        } else if let Some(option) = timestamps
             && self.timestamps.is_agreed()
-            && let Some(elapsed) = self.timestamps.elapsed(env.now, option.echo)
+            && let Some(elapsed) = self.timestamps.elapsed(now, option.echo)
         {
             self.rtt.sample(elapsed);
         }
@@ -253,20 +282,29 @@ impl Connection {
         self.deadlines.retransmit = Instant::NEVER;
         self.unanswered_since = Instant::NEVER;
         // RFC 7413 section 4.2.1: what the peer has not taken of the SYN's text is sent again, as if it had not been.
-        let taken = header.ack - self.snd.una - 1;
-        self.send.consume(taken as usize);
-        self.snd.una = header.ack;
-        self.snd.nxt = self.snd.una;
-        // RFC 7323 section 2.2: nor is that of a SYN-ACK, also in a simultaneous open.
-        self.snd.wnd = u32::from(header.window) << if segment.was_syn { 0 } else { self.snd.scale };
-        self.snd.max_wnd = self.snd.max_wnd.max(self.snd.wnd);
-        self.snd.wl1 = header.seq;
-        self.snd.wl2 = header.ack;
+        let taken = ack - self.snd.una - 1;
+        if taken > 0 {
+            self.send.consume(taken as usize);
+        }
+        self.snd.una = ack;
+        self.snd.nxt = ack;
+        self.snd.wnd = window;
+        self.snd.max_wnd = self.snd.max_wnd.max(window);
+        self.snd.wl1 = seq;
+        self.snd.wl2 = ack;
         if self.flags.has(Flags::FINISHED) {
             self.phase = self.phase.on_finish();
         }
         self.tell(Readiness::CONNECTED | Readiness::WRITABLE);
         self.start_keep_alive();
+    }
+
+    /// [`establish`](Self::establish) by a segment that was read whole.
+    fn establish_by(&mut self, env: &Env<'_>, segment: &Incoming<'_>) {
+        let TcpHeader { seq, ack, window, options, .. } = segment.header;
+        // RFC 7323 section 2.2: nor is the window of a SYN-ACK scaled, also in a simultaneous open.
+        let window = u32::from(window) << if segment.was_syn { 0 } else { self.snd.scale };
+        self.establish(env.now, seq, ack, window, options.timestamps);
     }
 }
 

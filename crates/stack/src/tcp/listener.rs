@@ -13,6 +13,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use wire::tcp::{SeqNum, TcpFlags};
 
 use crate::Discard;
+use crate::config::TcpConfig;
 use crate::entropy::Key;
 use crate::event::{Event, Events};
 use crate::handle::Table;
@@ -20,7 +21,7 @@ use crate::link::InterfaceId;
 use crate::network::Network;
 use crate::ports::{self, BindError};
 use crate::tcp::commands::path_mss;
-use crate::tcp::connection::{Birth, Connection, Flags, Parked};
+use crate::tcp::connection::{Birth, Connection, Flags, Parked, window_scale};
 use crate::tcp::demux::{Flow, Holder};
 use crate::tcp::fast_open::Ticket;
 use crate::tcp::handshake::PeerSyn;
@@ -104,6 +105,18 @@ pub(crate) struct Settings {
     pub receive_buffer: Option<usize>,
 }
 
+impl Settings {
+    /// The first window and the shift of all later ones that connections offer.
+    pub(crate) fn offer(&self, config: &TcpConfig) -> (u16, u8) {
+        let most = self.receive_buffer.unwrap_or(config.receive_buffer as usize);
+        let fixed = self.socket.receive_buffer.map(|size| size as usize);
+        let scale = if config.window_scaling { window_scale(most.max(fixed.unwrap_or(0))) } else { 0 };
+        let room = fixed.unwrap_or(most.min(config.receive_start as usize));
+        // RFC 7323 section 2.2: the window of a SYN-ACK is not scaled.
+        (u16::try_from(room).unwrap_or(u16::MAX), scale)
+    }
+}
+
 /// One listener.
 pub(crate) struct Listener {
     pub local: SocketAddr,
@@ -112,6 +125,8 @@ pub(crate) struct Listener {
     pub handshakes: usize,
     /// Complete, in the order of completion.
     pub queue: VecDeque<ConnectionId>,
+    /// The first window and the shift of all later ones that its connections offer.
+    pub offer: (u16, u8),
     /// An event stands in the owner's queue.
     pub told: bool,
     /// Connections that were opened by Fast Open and whose SYN-ACK is not acknowledged.
@@ -416,18 +431,12 @@ impl Tcp {
         let ListenOptions { backlog, handshakes, reuse_address, reuse_port, fast_open, socket, rings, receive_buffer } =
             options;
         let socket = self.shared_options(&socket);
+        let options =
+            Settings { backlog, handshakes, reuse_address, reuse_port, fast_open, socket, rings, receive_buffer };
         let listener = Listener {
             local,
-            options: Settings {
-                backlog,
-                handshakes,
-                reuse_address,
-                reuse_port,
-                fast_open,
-                socket,
-                rings,
-                receive_buffer,
-            },
+            offer: options.offer(&self.config),
+            options,
             handshakes: 0,
             queue: VecDeque::new(),
             told: false,

@@ -83,6 +83,7 @@ impl Memory {
         Self { budget: Budget::new(limit), connections: 0, told: MemoryState::Normal, queued: false, refused: 0 }
     }
 
+    #[inline]
     fn state(&self) -> MemoryState {
         if self.budget.used().saturating_add(NEW_CONNECTION) > self.budget.limit() {
             MemoryState::Limit
@@ -100,25 +101,35 @@ impl Memory {
 impl Tcp {
     /// Takes the memory of one more connection; false, and counted, if there is none.
     pub(crate) fn reserve_connection(&mut self, events: &mut Events) -> bool {
+        let reserved = self.try_reserve_connection();
+        self.memory.refused += u64::from(!reserved);
+        self.watch_memory(events);
+        reserved
+    }
+
+    /// The same, not counted, and without a look at what the owner knows.
+    #[inline]
+    pub(crate) fn try_reserve_connection(&mut self) -> bool {
         self.settle_memory();
         let reserved = self.memory.budget.reserve(NEW_CONNECTION);
-        if reserved {
-            self.memory.connections += 1;
-        } else {
-            self.memory.refused += 1;
-        }
-        self.watch_memory(events);
+        self.memory.connections += usize::from(reserved);
         reserved
     }
 
     /// Whether one more connection could be made now; counted if not.
     pub(crate) fn has_memory(&mut self, events: &mut Events) -> bool {
-        self.settle_memory();
-        let Memory { budget, refused, .. } = &mut self.memory;
-        let fits = budget.used().saturating_add(NEW_CONNECTION) <= budget.limit();
-        *refused += u64::from(!fits);
+        let fits = self.could_reserve_connection();
+        self.memory.refused += u64::from(!fits);
         self.watch_memory(events);
         fits
+    }
+
+    /// The same for who only asks.
+    #[inline]
+    pub(crate) fn could_reserve_connection(&mut self) -> bool {
+        self.settle_memory();
+        let budget = &self.memory.budget;
+        budget.used().saturating_add(NEW_CONNECTION) <= budget.limit()
     }
 
     /// There will be no such connection after all.
@@ -139,6 +150,7 @@ impl Tcp {
     }
 
     /// Gives back what was taken for connections that are gone, wherever they went.
+    #[inline]
     fn settle_memory(&mut self) {
         let gone = self.memory.connections.saturating_sub(self.connections.len());
         if gone == 0 {
@@ -161,6 +173,7 @@ impl Tcp {
     }
 
     /// Lets the owner know when the state is another one.
+    #[inline]
     pub(crate) fn watch_memory(&mut self, events: &mut Events) {
         let state = self.memory.state();
         if state != self.memory.told && !self.memory.queued {

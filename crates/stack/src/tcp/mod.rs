@@ -6,7 +6,7 @@
 //! | the segment that was expected, and the one like all others, on the short way in and out | `fast_path`, `template` |
 //! | the segment without text that was foreseen, as a FIN or its acknowledgement, on the short way in, and out | `textless`, `signal` |
 //! | receive coalescing: segments of one batch taken in as one | `train` |
-//! | opening: SYN, SYN-ACK, options | `handshake`, `listener`, `isn` |
+//! | opening: SYN, SYN-ACK, options; the short way in of the three segments | `handshake`, `listener`, `isn`, `opening` |
 //! | the queue of handshakes that peers have begun | `half_open`, `syn_queue`, `syn_cookies` |
 //! | text on SYNs | `fast_open` |
 //! | acknowledgements, the send window | `acknowledge` |
@@ -58,6 +58,7 @@ mod listener;
 mod lone;
 mod memory;
 mod message;
+mod opening;
 mod options;
 mod output;
 mod pacing;

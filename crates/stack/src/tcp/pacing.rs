@@ -59,6 +59,7 @@ impl Connection {
     }
 
     /// Whether trains are paced has changed, perhaps: the algorithm or an option has.
+    #[inline]
     pub(crate) fn settle_pacing(&mut self) {
         let options = &self.options;
         let paced = options.pacing || options.max_pacing_rate.is_some() || self.congestion.has_model();

@@ -35,8 +35,9 @@ impl Ready {
         }
     }
 
+    /// [`enter`](Self::enter) for a connection whose flags say already that it stands here.
     #[inline]
-    fn push(&mut self, interface: InterfaceId, index: u32) {
+    pub(crate) fn push(&mut self, interface: InterfaceId, index: u32) {
         self.waiting += 1;
         if self.waiting == 1 {
             self.first = Some((interface, index));

@@ -129,6 +129,7 @@ impl SynQueue {
     }
 
     /// Takes a handshake out.
+    #[inline]
     pub(crate) fn remove(&mut self, index: u32) -> HalfOpen {
         self.unlink(index);
         self.len -= 1;

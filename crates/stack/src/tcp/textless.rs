@@ -34,12 +34,12 @@ const TIMED_LEN: usize = PLAIN_LEN + TIMESTAMPS_LEN;
 const UNUSUAL: Flags = Flags::FAST_OPEN.and(Flags::ECN).and(Flags::PERSISTING).and(Flags::PROBE_DUE);
 
 /// A segment that is a header and nothing else: an ACK, with or without a FIN.
-struct Textless {
-    seq: SeqNum,
-    ack: SeqNum,
-    window: u16,
-    fin: bool,
-    timestamps: Option<TimestampsOption>,
+pub(super) struct Textless {
+    pub seq: SeqNum,
+    pub ack: SeqNum,
+    pub window: u16,
+    pub fin: bool,
+    pub timestamps: Option<TimestampsOption>,
 }
 
 /// Its frame.
@@ -122,7 +122,7 @@ impl Tcp {
             local_port: u16::from_be_bytes(array(fixed, TCP + 2)),
             remote_port: u16::from_be_bytes(array(fixed, TCP)),
         };
-        let Some(Holder::Connection(index)) = self.demux.heard_last(&flow) else { return false };
+        let Some(holder) = self.demux.heard_last(&flow) else { return false };
         if !self.config.fast_path || !is_judged(judged, context.net, interface, fixed) {
             return false;
         }
@@ -130,6 +130,16 @@ impl Tcp {
         if !verified && !is_undamaged(judged.address_sum, frame.bytes, fixed, tcp_len) {
             return false;
         }
+        let index = match holder {
+            Holder::Connection(index) => index,
+            Holder::HalfOpen(index) => {
+                let taken = self.input_third(now, context, index, &segment);
+                if taken {
+                    count(context.net, interface, frame);
+                }
+                return taken;
+            }
+        };
         let Some((id, connection)) = self.connections.named_at(index) else { return false };
         let before = connection.phase;
         let mut env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };

@@ -288,6 +288,56 @@ fn emit_timestamps(timestamps: Timestamps, before: [u8; 2], buffer: &mut [u8]) -
     TIMESTAMPS_LEN
 }
 
+/// What a SYN or SYN-ACK most often brings, in the layouts that [`TcpOptions::emit`] and most systems have: a segment size,
+/// SACK permitted, a shift, with timestamps or without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SynOptions {
+    /// As [`TcpOptions::mss`].
+    pub mss: u16,
+    /// As [`TcpOptions::window_scale`].
+    pub window_scale: u8,
+    /// As [`TcpOptions::timestamps`].
+    pub timestamps: Option<Timestamps>,
+}
+
+impl SynOptions {
+    /// Reads the bytes behind the fixed header, if they are laid out so; [`TcpOptions::parse`] reads the same then.
+    #[inline(always)]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let (m, shift, timestamps) = match *bytes {
+            [MSS, 4, m0, m1, NOP, NOP, SACK_PERMITTED, 2, NOP, WINDOW_SCALE, 3, shift] => ([m0, m1], shift, None),
+            [
+                MSS,
+                4,
+                m0,
+                m1,
+                SACK_PERMITTED,
+                2,
+                TIMESTAMPS,
+                10,
+                v0,
+                v1,
+                v2,
+                v3,
+                e0,
+                e1,
+                e2,
+                e3,
+                NOP,
+                WINDOW_SCALE,
+                3,
+                shift,
+            ] => {
+                let value = u32::from_be_bytes([v0, v1, v2, v3]);
+                ([m0, m1], shift, Some(Timestamps { value, echo: u32::from_be_bytes([e0, e1, e2, e3]) }))
+            }
+            _ => return None,
+        };
+        let window_scale = if shift > MAX_WINDOW_SCALE { MAX_WINDOW_SCALE } else { shift };
+        Some(Self { mss: u16::from_be_bytes(m), window_scale, timestamps })
+    }
+}
+
 /// Up to four SACK blocks, each from its first sequence number to the one after its last.
 #[derive(Clone, Copy, Default)]
 pub struct SackBlocks {

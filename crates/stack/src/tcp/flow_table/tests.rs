@@ -67,7 +67,7 @@ fn a_table_that_a_burst_has_filled_gives_its_memory_back_when_it_is_empty() {
     let mut chance = Entropy::new([9; 32]);
     let hashes: Vec<u32> = (0..5_000).map(|_| chance.next_u32()).collect();
     (0..).zip(&hashes).for_each(|(name, &hash)| table.insert(hash, name));
-    assert!(table.places.len() < hashes.len() * 2, "it grows by half");
+    assert!(table.places.len() <= hashes.len() * 25 / 16, "it grows by a quarter");
     (0..).zip(&hashes).for_each(|(name, &hash)| table.remove(hash, name));
     assert_eq!(table.places.len(), 0);
     table.insert(1, 2);

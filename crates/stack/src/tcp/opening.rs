@@ -1,0 +1,350 @@
+//! The short way in of a handshake's three segments.
+//!
+//! Nearly every SYN and SYN-ACK brings the usual options and nothing else, and nearly every third segment is the next in order,
+//! without text, for the handshake that was heard of last. Then what `input`, `listener`, `half_open` and `handshake` would
+//! decide is decided in one look, and done by the same verbs. **Where a condition fails nothing has happened yet, and they do
+//! it**, with the same result: `crates/sim/tests/tcp_opening.rs` runs both against each other.
+//!
+//! [`Tcp::input`](super::Tcp::input) asks for SYNs and SYN-ACKs, `textless` for the third segment.
+
+use alloc::sync::Arc;
+
+use wire::tcp::{HEADER_LEN, SeqNum, SynOptions, TcpFlags, TcpHeader, Timestamps as TimestampsOption};
+
+use crate::config::TcpConfig;
+use crate::event::Readiness;
+use crate::ip::Arrival;
+use crate::tcp::aside::Shelf;
+use crate::tcp::buffers::begin_buffers;
+use crate::tcp::commands::path_mss;
+use crate::tcp::congestion::Congestion;
+use crate::tcp::connection::{Birth, Connection, Deadlines, Flags, Parked, ReceiveSpace, SendSpace};
+use crate::tcp::demux::{Flow, Holder};
+use crate::tcp::handshake::PeerSyn;
+use crate::tcp::options::{StreamRings, heap_rings};
+use crate::tcp::phase::Phase;
+use crate::tcp::rtt::RttEstimator;
+use crate::tcp::syn_cookies::SynCookies;
+use crate::tcp::syn_queue::HalfOpen;
+use crate::tcp::textless::Textless;
+use crate::tcp::timestamps::Timestamps;
+use crate::tcp::{Context, Tcp, announce};
+use crate::time::Instant;
+use crate::timers::TimerId;
+
+/// A SYN, or a SYN-ACK, with the usual options and no text.
+struct Syn {
+    remote_port: u16,
+    local_port: u16,
+    seq: SeqNum,
+    ack: SeqNum,
+    flags: TcpFlags,
+    window: u16,
+    options: SynOptions,
+}
+
+impl Syn {
+    #[inline(always)]
+    fn read(segment: &[u8]) -> Option<Self> {
+        let (fixed, options) = segment.split_first_chunk::<HEADER_LEN>()?;
+        let [r0, r1, l0, l1, s0, s1, s2, s3, a0, a1, a2, a3, offset, flags, w0, w1, ..] = *fixed;
+        let flags = TcpFlags(flags);
+        let opens = flags == TcpFlags::SYN || flags == TcpFlags::SYN | TcpFlags::ACK;
+        if !opens || usize::from(offset >> 4) * 4 != segment.len() {
+            return None;
+        }
+        Some(Self {
+            remote_port: u16::from_be_bytes([r0, r1]),
+            local_port: u16::from_be_bytes([l0, l1]),
+            seq: SeqNum(u32::from_be_bytes([s0, s1, s2, s3])),
+            ack: SeqNum(u32::from_be_bytes([a0, a1, a2, a3])),
+            flags,
+            window: u16::from_be_bytes([w0, w1]),
+            options: SynOptions::read(options)?,
+        })
+    }
+}
+
+/// The checksum is right, or was found right before.
+#[inline]
+fn is_undamaged(arrival: &Arrival<'_>) -> bool {
+    let segment = arrival.segment;
+    arrival.checksum_verified
+        || (arrival.address_sum.add_u32(segment.len() as u32) + TcpHeader::sum(segment)).is_valid()
+}
+
+impl Tcp {
+    /// Takes a SYN for a listener, or the SYN-ACK that a connection waits for; false, with nothing done, for any other
+    /// segment.
+    #[inline(always)]
+    pub(super) fn input_opening(&mut self, now: Instant, context: &mut Context<'_>, arrival: &Arrival<'_>) -> bool {
+        let Some(syn) = Syn::read(arrival.segment) else { return false };
+        let Syn { remote_port, local_port, .. } = syn;
+        if !arrival.unicast || remote_port == 0 || !self.config.fast_path {
+            return false;
+        }
+        let flow = Flow { local: arrival.destination, remote: arrival.source, local_port, remote_port };
+        if syn.flags.contains(TcpFlags::ACK) {
+            let Some(Holder::Connection(index)) = self.demux.heard_last(&flow) else { return false };
+            self.input_syn_ack(now, context, arrival, index, &syn)
+        } else {
+            self.input_syn(now, context, arrival, &flow, &syn)
+        }
+    }
+
+    /// A SYN of a flow that nobody has, for a listener with room. What `Tcp::on_request` comes to.
+    #[inline(always)]
+    fn input_syn(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        arrival: &Arrival<'_>,
+        flow: &Flow,
+        syn: &Syn,
+    ) -> bool {
+        let Some(id) = self.listeners.find(flow) else { return false };
+        let Some(listener) = self.listeners.table.get(id) else { return false };
+        let has_room = !listener.is_full()
+            && listener.handshakes < listener.options.handshakes
+            && self.syn_queue.len() < self.config.half_open_limit
+            && self.config.syn_cookies != SynCookies::Always
+            && self.could_reserve_connection();
+        if !has_room || self.has_flow(flow) || !is_undamaged(arrival) {
+            return false;
+        }
+        self.watch_memory(context.events);
+        let Syn { seq, window, flags, options, .. } = *syn;
+        let syn = PeerSyn::usual(seq, window, flags, options, &self.config);
+        let isn = self.isn.isn(now, flow);
+        self.begin_handshake(Self::half_open(now, *flow, arrival.interface, id, syn, isn));
+        true
+    }
+
+    /// The answer to the SYN of the connection in slot `index`, which acknowledges all of it. What
+    /// `Connection::on_syn_sent_segment` comes to.
+    #[inline(always)]
+    fn input_syn_ack(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        arrival: &Arrival<'_>,
+        index: u32,
+        syn: &Syn,
+    ) -> bool {
+        let Some((id, connection)) = self.connections.named_at(index) else { return false };
+        let foreseen = connection.phase == Phase::SynSent
+            && syn.ack == connection.snd.nxt
+            && connection.flight() == 1
+            && !connection.flags.has(Flags::FAST_OPEN)
+            && connection.aside.path().is_none();
+        if !foreseen || !is_undamaged(arrival) {
+            return false;
+        }
+        let Syn { seq, ack, window, flags, options, .. } = *syn;
+        let peer = PeerSyn::usual(seq, window, flags, options, &self.config);
+        connection.on_peer_syn(now, &peer, &self.config);
+        // RFC 7323 section 2.2: the window of a SYN-ACK is not scaled.
+        connection.establish(now, seq, ack, u32::from(window), options.timestamps);
+        connection.flags.set(Flags::ACK_NOW);
+        connection.open_window();
+        context.net.confirm_reachable(now, connection.interface, arrival.source);
+        if connection.is_corrupt() {
+            self.settle(now, context, index, Phase::SynSent);
+            return true;
+        }
+        // What is left of `settle`, where most often there is an acknowledgement to send, and nothing else.
+        let sends = if connection.send.is_empty() && !connection.flags.has(Flags::FINISHED) {
+            connection.arm(index, &mut self.wheel);
+            true
+        } else {
+            connection.prepare(now, index, &self.config, &mut self.wheel)
+        };
+        announce(connection, context.events, id);
+        if sends {
+            self.ready.enter(connection, index);
+        }
+        true
+    }
+
+    /// The third segment of the handshake in slot `index` of the SYN queue; false, with nothing done, if it is anything
+    /// but an acknowledgement of a SYN-ACK that was sent once. What `Tcp::on_half_open` comes to.
+    #[inline(never)]
+    pub(super) fn input_third(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        index: u32,
+        segment: &Textless,
+    ) -> bool {
+        let half = self.syn_queue.at(index);
+        if !half.foresees(segment) {
+            return false;
+        }
+        let Some(listener) = self.listeners.table.get(half.listener) else { return false };
+        if listener.is_full() || !self.try_reserve_connection() {
+            return false;
+        }
+        self.watch_memory(context.events);
+        let half = self.syn_queue.remove(index);
+        let Some(listener) = self.listeners.table.get_mut(half.listener) else { return false };
+        listener.handshakes -= 1;
+        let offer = listener.offer;
+        let (engine, application) = match &mut listener.options.rings {
+            Some(source) => source(),
+            None => heap_rings(self.config.send_buffer as usize, self.config.receive_buffer as usize),
+        };
+        let options = Arc::clone(&listener.options.socket);
+        self.adopt_rings(&engine);
+        let mss = path_mss(context.net, half.interface, &half.flow, &options);
+        let timestamp_offset = half.syn.timestamp.map_or(0, |_| self.isn.timestamp_offset(&half.flow));
+        let parked = Parked { rings: Some(application), origin: Some(half.listener), offer: None };
+        let aside = Shelf::of_parked(&mut self.spare_aside, parked);
+        let place = self.connections.vacant();
+        let StreamRings { send, receive } = engine;
+        let birth = Birth {
+            flow: half.flow,
+            interface: half.interface,
+            isn: half.isn,
+            mss,
+            timestamp_offset,
+            options,
+            send,
+            receive,
+        };
+        let id = place.fill(Connection::accepted(now, birth, &half, offer, segment, aside, &self.config));
+        let number = id.index();
+        self.demux.promote(&self.hasher, &half.flow, index, number);
+        self.offer(context.events, id, half.listener);
+        context.net.confirm_reachable(now, half.interface, half.flow.remote);
+        let Some(connection) = self.connections.at_mut(number) else { return true };
+        if connection.is_corrupt() {
+            self.settle(now, context, number, Phase::SynReceived);
+        } else if connection.is_expectant() && connection.prepare(now, number, &self.config, &mut self.wheel) {
+            self.ready.enter(connection, number);
+        }
+        true
+    }
+}
+
+impl Connection {
+    /// A connection of `half`, whose listener offered a window and a shift, at the moment when the third segment has come: what
+    /// [`new`](Self::new), [`on_peer_syn`](Self::on_peer_syn) and [`establish`](Self::establish) come to one after the other.
+    #[inline(always)]
+    fn accepted(
+        now: Instant,
+        birth: Birth,
+        half: &HalfOpen,
+        (window, scale): (u16, u8),
+        segment: &Textless,
+        aside: Shelf,
+        config: &TcpConfig,
+    ) -> Self {
+        let Birth { flow, interface, isn, mss, timestamp_offset, options, send, mut receive } = birth;
+        let PeerSyn { seq, timestamp, window: first_wnd, mss: peer_mss, scale: peer_scale, sack, flags: syn_flags } =
+            half.syn;
+        let nxt = seq + 1;
+        let limit = begin_buffers(&send, &mut receive, &options, config);
+        let mut timestamps = Timestamps::new(timestamp_offset);
+        if let (Some(value), Some(option)) = (timestamp, segment.timestamps) {
+            timestamps.agree(now, TimestampsOption { value, echo: 0 });
+            // RFC 7323 section 4.3 (2).
+            timestamps.update(now, option.value, segment.seq, nxt);
+        }
+        let mut rtt = RttEstimator::new();
+        rtt.sample(now.since(half.answered_at));
+        rtt.on_established();
+        let algorithm = options.congestion.unwrap_or(config.congestion);
+        let mss = mss.min(peer_mss);
+        // RFC 6691 section 2.
+        let congestion = Congestion::new(algorithm, u32::from(mss) - timestamps.option_len());
+        let mut flags = Flags::default();
+        if peer_scale.is_some() {
+            flags.set(Flags::SCALED);
+        }
+        if sack {
+            flags.set(Flags::SACK);
+        }
+        if options.ecn.unwrap_or(config.ecn).answer(syn_flags) != TcpFlags::NONE {
+            flags.set(Flags::ECN);
+        }
+        if options.pacing || options.max_pacing_rate.is_some() || congestion.has_model() {
+            flags.set(Flags::PACED);
+        }
+        let idle = options.keep_alive.map_or(Instant::NEVER, |keep_alive| now + keep_alive.idle);
+        let wnd = u32::from(segment.window) << peer_scale.unwrap_or(0);
+        Self {
+            flow,
+            phase: Phase::Established,
+            flags,
+            interface,
+            mss,
+            snd: SendSpace {
+                una: segment.ack,
+                nxt: segment.ack,
+                wnd,
+                max_wnd: wnd.max(u32::from(first_wnd)),
+                wl1: segment.seq,
+                wl2: segment.ack,
+                scale: peer_scale.unwrap_or(0),
+                small: isn,
+            },
+            rcv: ReceiveSpace {
+                nxt,
+                edge: nxt + u32::from(window),
+                // RFC 7323 section 2.2: both sides or neither.
+                scale: if peer_scale.is_some() { scale } else { 0 },
+                limit,
+                acked: nxt,
+                full: 0,
+            },
+            timestamps,
+            rtt,
+            recovery: None,
+            congestion,
+            deadlines: Deadlines { retransmit: Instant::NEVER, ack: Instant::NEVER, idle },
+            timer: TimerId::NONE,
+            last_heard: now,
+            last_sent: half.answered_at,
+            unanswered_since: Instant::NEVER,
+            duplicate_acks_owed: 0,
+            probes: 0,
+            unanswered_probes: 0,
+            send,
+            receive,
+            aside,
+            rested: 0,
+            options,
+            news: Readiness::CONNECTED | Readiness::WRITABLE,
+            error: None,
+            soft_error: None,
+        }
+    }
+
+    /// Whether a connection that was just made waits for a time, or has something to send or to give back: all that there is to
+    /// prepare for.
+    #[inline]
+    fn is_expectant(&self) -> bool {
+        !self.deadlines.idle.is_never() || !self.send.is_empty() || self.receive.is_spare()
+    }
+}
+
+impl HalfOpen {
+    /// The segment is the next in order, acknowledges the SYN-ACK, which was sent once, and brings nothing.
+    #[inline(always)]
+    fn foresees(&self, segment: &Textless) -> bool {
+        segment.seq == self.syn.seq + 1
+            && segment.ack == self.isn + 1
+            && !segment.fin
+            && self.retries == 0
+            && self.taken == 0
+            && !self.repeated
+            && !self.pending
+            && self.measurable
+            && match (segment.timestamps, self.syn.timestamp) {
+                (None, None) => true,
+                // RFC 7323 section 5.3 R1.
+                (Some(option), Some(recent)) => (option.value.wrapping_sub(recent) as i32) >= 0,
+                _ => false,
+            }
+    }
+}
