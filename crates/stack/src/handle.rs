@@ -109,14 +109,14 @@ impl<V> Chunk<V> {
         (self.used as usize) < CHUNK
     }
 
-    /// The first free slot, made if there is none.
-    #[inline(always)]
-    fn vacant(&mut self) -> u32 {
-        if self.free == END {
-            self.free = self.slots.len() as u32;
-            self.slots.push(Slot { generation: self.floor, tenant: Tenant::Free(END) });
+    /// Adds a free slot, where there is none.
+    #[inline(never)]
+    fn grow(&mut self, number: u32) {
+        if self.slots.capacity() == 0 && number > 0 {
+            self.slots.reserve_exact(CHUNK);
         }
-        self.free
+        self.free = self.slots.len() as u32;
+        self.slots.push(Slot { generation: self.floor, tenant: Tenant::Free(END) });
     }
 
     fn give_memory_back(&mut self) {
@@ -147,22 +147,37 @@ impl<T, V> Table<T, V> {
     }
 
     pub(crate) fn insert(&mut self, value: V) -> Handle<T> {
-        self.vacant().fill(value)
+        let (handle, place) = self.vacant();
+        place.fill(value);
+        handle
     }
 
-    /// Where the next object will stand: for who makes a large one, which then need not be made elsewhere and moved.
+    /// The place of the next object, which the caller puts there: a large one need not be made elsewhere and moved.
     #[inline(always)]
-    pub(crate) fn vacant(&mut self) -> Vacant<'_, T, V> {
+    pub(crate) fn vacant(&mut self) -> (Handle<T>, Vacant<'_, V>) {
+        self.len += 1;
         let number = match self.open.last() {
             Some(&number) => number,
             None => self.add_chunk(),
         };
-        let chunk = &mut self.chunks[number as usize];
-        if chunk.slots.capacity() == 0 && number > 0 {
-            chunk.slots.reserve_exact(CHUNK);
+        if self.spare == Some(number) {
+            self.spare = None;
         }
-        let index = chunk.vacant();
-        Vacant { table: self, number, index }
+        let chunk = &mut self.chunks[number as usize];
+        if chunk.free == END {
+            chunk.grow(number);
+        }
+        let index = chunk.free;
+        chunk.used += 1;
+        if !chunk.has_room() {
+            self.open.pop();
+        }
+        let slot = &mut chunk.slots[index as usize];
+        if let Tenant::Free(next) = slot.tenant {
+            chunk.free = next;
+        }
+        let handle = Handle { index: number << CHUNK_BITS | index, generation: slot.generation, kind: PhantomData };
+        (handle, Vacant(&mut slot.tenant))
     }
 
     #[inline(never)]
@@ -299,36 +314,21 @@ impl<T, V> Table<T, V> {
     }
 }
 
-/// A place in a table.
-pub(crate) struct Vacant<'a, T, V> {
-    table: &'a mut Table<T, V>,
-    /// The chunk and the slot in it.
-    number: u32,
-    index: u32,
-}
+/// A place in a table that waits for its object.
+#[must_use]
+pub(crate) struct Vacant<'a, V>(&'a mut Tenant<V>);
 
-impl<T, V> Vacant<'_, T, V> {
-    /// Puts an object there.
+impl<V> Vacant<'_, V> {
+    /// Puts the object there.
     #[inline(always)]
-    pub(crate) fn fill(self, value: V) -> Handle<T> {
-        let Self { table, number, index } = self;
-        table.len += 1;
-        if table.spare == Some(number) {
-            table.spare = None;
+    pub(crate) fn fill(self, value: V) {
+        // Said so that the compiler sees that nothing is dropped here, and writes the object where it will stand.
+        if matches!(self.0, Tenant::Free(_)) {
+            *self.0 = Tenant::Present(value);
+        } else {
+            core::mem::forget(value);
+            debug_assert!(false, "who stands among the free slots has no tenant");
         }
-        let chunk = &mut table.chunks[number as usize];
-        chunk.used += 1;
-        let has_room = chunk.has_room();
-        let slot = &mut chunk.slots[index as usize];
-        // There is nothing here that would have to be dropped first: the compiler need not keep the object elsewhere meanwhile.
-        let Tenant::Free(next) = slot.tenant else { unreachable!("who stands among the free slots has no tenant") };
-        slot.tenant = Tenant::Present(value);
-        chunk.free = next;
-        let generation = slot.generation;
-        if !has_room {
-            table.open.pop();
-        }
-        Handle { index: number << CHUNK_BITS | index, generation, kind: PhantomData }
     }
 }
 

@@ -35,7 +35,14 @@ pub(crate) struct TextlessSegment<'a, const N: usize> {
     pub options: [u8; N],
 }
 
-impl<const N: usize> TextlessSegment<'_, N> {
+impl<'a, const N: usize> TextlessSegment<'a, N> {
+    /// The same with other options.
+    #[inline(always)]
+    pub(crate) fn with_options<const M: usize>(self, options: [u8; M]) -> TextlessSegment<'a, M> {
+        let Self { interface, flow, hop_limit, tos, seq, ack, flags, window, options: _ } = self;
+        TextlessSegment { interface, flow, hop_limit, tos, seq, ack, flags, window, options }
+    }
+
     /// Writes all headers, with the checksum, or the pseudo-header's sum where the device does the rest.
     #[inline(always)]
     fn write(&self, template: &Headers, to: &mut [u8; MOST], in_hardware: bool) {

@@ -395,10 +395,10 @@ impl Tcp {
             send: rings.send,
             receive: rings.receive,
         };
-        let place = self.connections.vacant();
+        let (id, place) = self.connections.vacant();
         let mut connection = Connection::new(now, Phase::SynSent, birth, &self.config);
         connection.flags.set(Flags::OWNED.and(Flags::SYN_DUE).and(Flags::QUEUED));
-        let id = place.fill(connection);
+        place.fill(connection);
         self.demux.insert(&self.hasher, &flow, Holder::Connection(id.index()));
         if options.fast_open
             && let Some(connection) = self.connections.get_mut(id)
@@ -432,29 +432,31 @@ impl Tcp {
         ports::choose(entropy, |port| !self.listeners.has_port(port))
     }
 
+    #[inline(always)]
     fn accept(&mut self, now: Instant, context: &mut Context<'_>, listener: ListenerId) -> Option<Accepted> {
         loop {
             let id = self.listeners.table.get_mut(listener)?.queue.pop_front()?;
             // One that has gone meanwhile must not hide those behind it.
-            if self.connections.get(id).is_some_and(|connection| connection.aside.parked().is_some()) {
-                return self.hand_over(now, context, id);
+            if let Some(accepted) = self.hand_over(now, context, id) {
+                return Some(accepted);
             }
         }
     }
 
-    /// Makes the owner of the engine the owner of a connection, and tells it what has happened so far.
+    /// Makes the owner of the engine the owner of a connection that is parked, and tells it what has happened so far.
+    #[inline(always)]
     fn hand_over(&mut self, now: Instant, context: &mut Context<'_>, id: ConnectionId) -> Option<Accepted> {
         let connection = self.connections.get_mut(id)?;
         let rings = connection.aside.unpark(&mut self.spare_aside)?;
         connection.flags.set(Flags::OWNED);
-        let flow = connection.flow;
+        let (local, remote) = (connection.flow.local_socket(), connection.flow.remote_socket());
         let before = connection.phase;
         super::announce(connection, context.events, id);
         if connection.flags.has(Flags::SYN_DUE) || connection.aside.is_in_use() {
             // It is answered only now, or what rests beside it may be let go now.
             self.settle(now, context, id.index(), before);
         }
-        Some(Accepted { connection: id, local: flow.local_socket(), remote: flow.remote_socket(), rings })
+        Some(Accepted { connection: id, local, remote, rings })
     }
 
     fn unlisten(&mut self, now: Instant, context: &mut Context<'_>, listener: ListenerId) {

@@ -7,13 +7,12 @@
 use alloc::sync::Arc;
 
 use device::Device;
-use ring::Span;
 use wire::tcp::{FastOpen, MAX_HEADER_LEN, TcpFlags, TcpHeader, TcpOptions, Timestamps as TimestampsOption};
 
 use crate::Discard;
 use crate::ip::icmp::ErrorKind;
 use crate::link::InterfaceId;
-use crate::link::template::{PlainSegment, Plainly};
+use crate::link::template::Plainly;
 use crate::network::{Network, Segment, Transmitted};
 use crate::tcp::aside::Shelf;
 use crate::tcp::commands::path_mss;
@@ -127,6 +126,14 @@ impl Tcp {
         device: &mut dyn Device,
     ) -> bool {
         while let Some(index) = self.syn_queue.first_due(interface) {
+            match self.send_syn_ack(now, context.net, device, index) {
+                Plainly::DeviceFull => return false,
+                Plainly::Sent => {
+                    self.syn_queue.answered(now, index);
+                    continue;
+                }
+                Plainly::NotSo => {}
+            }
             let half = self.syn_queue.at(index);
             let Some(header) = self.syn_ack(now, context.net, half) else {
                 self.forget_half_open(index);
@@ -136,23 +143,6 @@ impl Tcp {
                 self.listeners.table.get(half.listener).map_or((context.net.default_hop_limit, 0), |listener| {
                     (listener.options.socket.hop_limit, listener.options.socket.tos & !ecn::MASK)
                 });
-            if self.config.fast_path
-                && !half.grant
-                && let Some(options) = header.options.usual()
-            {
-                let TcpHeader { seq, ack, flags, window, .. } = header;
-                let (flow, payload) = (&half.flow, Span::from_slice(&[]));
-                let segment =
-                    PlainSegment { interface, flow, hop_limit, tos, seq, ack, flags, window, options, payload };
-                match context.net.transmit_plain(device, &segment) {
-                    Plainly::DeviceFull => return false,
-                    Plainly::Sent => {
-                        self.syn_queue.answered(now, index);
-                        continue;
-                    }
-                    Plainly::NotSo => {}
-                }
-            }
             let mut bytes = [0; MAX_HEADER_LEN];
             let mut len = header.emit(&mut bytes);
             if half.grant
@@ -415,6 +405,7 @@ impl Tcp {
     }
 
     /// A handshake for `listener` enters the queue.
+    #[inline]
     pub(crate) fn begin_handshake(&mut self, half: HalfOpen) {
         if let Some(listener) = self.listeners.table.get_mut(half.listener) {
             listener.handshakes += 1;

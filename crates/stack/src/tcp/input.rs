@@ -77,9 +77,6 @@ impl From<Discard> for Stop {
 impl Tcp {
     /// A segment arrived.
     pub(crate) fn input(&mut self, now: Instant, context: &mut Context<'_>, arrival: &Arrival<'_>) {
-        if self.input_opening(now, context, arrival) {
-            return;
-        }
         if let Err(reason) = self.try_input(now, context, arrival) {
             context.net.discard(reason);
         }

@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use wire::tcp::{SeqNum, TcpFlags};
@@ -151,13 +152,15 @@ impl Listener {
 pub(crate) struct Listeners {
     pub table: Table<ListenerKind, Listener>,
     by_port: BTreeMap<u16, Vec<ListenerId>>,
+    /// The port that was asked for last, and who alone listens there: the next SYN most likely asks again.
+    sole: Cell<Option<(u16, ListenerId)>>,
     /// Steers connections among listeners that share an address.
     key: Key,
 }
 
 impl Listeners {
     pub(crate) const fn new(key: Key) -> Self {
-        Self { table: Table::new(), by_port: BTreeMap::new(), key }
+        Self { table: Table::new(), by_port: BTreeMap::new(), sole: Cell::new(None), key }
     }
 
     /// Whether a listener on `local` would clash with one that is there.
@@ -177,12 +180,14 @@ impl Listeners {
     pub(crate) fn insert(&mut self, listener: Listener) -> ListenerId {
         let port = listener.local.port();
         let id = self.table.insert(listener);
+        self.sole.set(None);
         self.by_port.entry(port).or_default().push(id);
         id
     }
 
     pub(crate) fn remove(&mut self, id: ListenerId) -> Option<Listener> {
         let listener = self.table.remove(id)?;
+        self.sole.set(None);
         let port = listener.local.port();
         if let Some(ids) = self.by_port.get_mut(&port) {
             ids.retain(|&other| other != id);
@@ -200,9 +205,21 @@ impl Listeners {
 
     /// Who takes a connection of `flow`: the most specific one, and of several with the same address one chosen by the
     /// flow.
+    #[inline]
     pub(crate) fn find(&self, flow: &Flow) -> Option<ListenerId> {
+        if let Some((port, id)) = self.sole.get()
+            && port == flow.local_port
+        {
+            return self.table.get(id).filter(|listener| covers(listener.local.ip(), flow.local)).map(|_| id);
+        }
+        self.find_anew(flow)
+    }
+
+    #[inline(never)]
+    fn find_anew(&self, flow: &Flow) -> Option<ListenerId> {
         if let Some(&[id]) = self.by_port.get(&flow.local_port).map(Vec::as_slice) {
             // Nearly always there is one, and nothing to choose.
+            self.sole.set(Some((flow.local_port, id)));
             return self.table.get(id).filter(|listener| covers(listener.local.ip(), flow.local)).map(|_| id);
         }
         let takers = || self.on_port(flow.local_port).filter(|(_, listener)| covers(listener.local.ip(), flow.local));
@@ -222,6 +239,7 @@ impl Listeners {
 }
 
 /// Whether a socket bound to `bound` takes what is sent to `address`.
+#[inline]
 fn covers(bound: IpAddr, address: IpAddr) -> bool {
     match bound {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.is_ipv4(),
@@ -401,6 +419,7 @@ impl Tcp {
     }
 
     /// A handshake is complete: the connection waits to be accepted.
+    #[inline]
     pub(crate) fn offer(&mut self, events: &mut Events, id: ConnectionId, listener: ListenerId) {
         let Some(entry) = self.listeners.table.get_mut(listener) else { return };
         entry.queue.push_back(id);

@@ -1,41 +1,46 @@
-//! The short way in of a handshake's three segments.
+//! The short way in of a handshake's three segments, and out of the second.
 //!
 //! Nearly every SYN and SYN-ACK brings the usual options and nothing else, and nearly every third segment is the next in order,
 //! without text, for the handshake that was heard of last. Then what `input`, `listener`, `half_open` and `handshake` would
 //! decide is decided in one look, and done by the same verbs. **Where a condition fails nothing has happened yet, and they do
 //! it**, with the same result: `crates/sim/tests/tcp_opening.rs` runs both against each other.
 //!
-//! [`Tcp::input`](super::Tcp::input) asks for SYNs and SYN-ACKs, `textless` for the third segment.
+//! `textless` asks, for the SYN and the SYN-ACK where it finds another segment than its own, and `half_open` for what it has to
+//! send. A connection's own SYN goes out by `signal`.
 
 use alloc::sync::Arc;
+use core::net::IpAddr;
 
-use wire::tcp::{HEADER_LEN, SeqNum, SynOptions, TcpFlags, TcpHeader, Timestamps as TimestampsOption};
+use device::{Device, RxChecksum, RxFrame};
+use wire::tcp::{HEADER_LEN, SeqNum, SynOptions, TcpFlags, TcpHeader, TcpOptions, Timestamps as TimestampsOption};
 
 use crate::config::TcpConfig;
 use crate::event::Readiness;
-use crate::ip::Arrival;
+use crate::link::InterfaceId;
+use crate::link::template::Plainly;
+use crate::link::textless::TextlessSegment;
+use crate::network::Network;
 use crate::tcp::aside::Shelf;
 use crate::tcp::buffers::begin_buffers;
 use crate::tcp::commands::path_mss;
 use crate::tcp::congestion::Congestion;
 use crate::tcp::connection::{Birth, Connection, Deadlines, Flags, Parked, ReceiveSpace, SendSpace};
 use crate::tcp::demux::{Flow, Holder};
+use crate::tcp::fast_path::{IP, TCP, array, count};
 use crate::tcp::handshake::PeerSyn;
 use crate::tcp::options::{StreamRings, heap_rings};
 use crate::tcp::phase::Phase;
 use crate::tcp::rtt::RttEstimator;
 use crate::tcp::syn_cookies::SynCookies;
 use crate::tcp::syn_queue::HalfOpen;
-use crate::tcp::textless::Textless;
+use crate::tcp::textless::{Fixed, Textless, is_judged};
 use crate::tcp::timestamps::Timestamps;
-use crate::tcp::{Context, Tcp, announce};
+use crate::tcp::{Context, Tcp, announce, ecn, mss_of};
 use crate::time::Instant;
 use crate::timers::TimerId;
 
 /// A SYN, or a SYN-ACK, with the usual options and no text.
 struct Syn {
-    remote_port: u16,
-    local_port: u16,
     seq: SeqNum,
     ack: SeqNum,
     flags: TcpFlags,
@@ -44,52 +49,67 @@ struct Syn {
 }
 
 impl Syn {
+    /// Reads it, and returns its bytes too.
     #[inline(always)]
-    fn read(segment: &[u8]) -> Option<Self> {
-        let (fixed, options) = segment.split_first_chunk::<HEADER_LEN>()?;
-        let [r0, r1, l0, l1, s0, s1, s2, s3, a0, a1, a2, a3, offset, flags, w0, w1, ..] = *fixed;
-        let flags = TcpFlags(flags);
+    fn read<'f>(fixed: &Fixed, frame: &'f [u8]) -> Option<(Self, &'f [u8])> {
+        let flags = TcpFlags(fixed[TCP + 13]);
         let opens = flags == TcpFlags::SYN || flags == TcpFlags::SYN | TcpFlags::ACK;
-        if !opens || usize::from(offset >> 4) * 4 != segment.len() {
+        if !opens {
             return None;
         }
-        Some(Self {
-            remote_port: u16::from_be_bytes([r0, r1]),
-            local_port: u16::from_be_bytes([l0, l1]),
-            seq: SeqNum(u32::from_be_bytes([s0, s1, s2, s3])),
-            ack: SeqNum(u32::from_be_bytes([a0, a1, a2, a3])),
+        let total_len = usize::from(u16::from_be_bytes(array(fixed, IP + 2)));
+        let segment = frame.get(TCP..IP + total_len)?;
+        if usize::from(fixed[TCP + 12] >> 4) * 4 != segment.len() {
+            return None;
+        }
+        let syn = Self {
+            seq: SeqNum(u32::from_be_bytes(array(fixed, TCP + 4))),
+            ack: SeqNum(u32::from_be_bytes(array(fixed, TCP + 8))),
             flags,
-            window: u16::from_be_bytes([w0, w1]),
-            options: SynOptions::read(options)?,
-        })
+            window: u16::from_be_bytes(array(fixed, TCP + 14)),
+            options: SynOptions::read(segment.get(HEADER_LEN..)?)?,
+        };
+        Some((syn, segment))
     }
-}
-
-/// The checksum is right, or was found right before.
-#[inline]
-fn is_undamaged(arrival: &Arrival<'_>) -> bool {
-    let segment = arrival.segment;
-    arrival.checksum_verified
-        || (arrival.address_sum.add_u32(segment.len() as u32) + TcpHeader::sum(segment)).is_valid()
 }
 
 impl Tcp {
     /// Takes a SYN for a listener, or the SYN-ACK that a connection waits for; false, with nothing done, for any other
-    /// segment.
-    #[inline(always)]
-    pub(super) fn input_opening(&mut self, now: Instant, context: &mut Context<'_>, arrival: &Arrival<'_>) -> bool {
-        let Some(syn) = Syn::read(arrival.segment) else { return false };
-        let Syn { remote_port, local_port, .. } = syn;
-        if !arrival.unicast || remote_port == 0 || !self.config.fast_path {
+    /// segment, which [`input`](Self::input) takes.
+    #[inline(never)]
+    pub(super) fn input_opening(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        interface: InterfaceId,
+        frame: &RxFrame<'_>,
+    ) -> bool {
+        let (Some(fixed), Some(judged)) = (frame.bytes.first_chunk(), &context.net.judged) else { return false };
+        let Some((syn, segment)) = Syn::read(fixed, frame.bytes) else { return false };
+        if !self.config.fast_path || !is_judged(judged, context.net, interface, fixed) {
             return false;
         }
-        let flow = Flow { local: arrival.destination, remote: arrival.source, local_port, remote_port };
-        if syn.flags.contains(TcpFlags::ACK) {
-            let Some(Holder::Connection(index)) = self.demux.heard_last(&flow) else { return false };
-            self.input_syn_ack(now, context, arrival, index, &syn)
-        } else {
-            self.input_syn(now, context, arrival, &flow, &syn)
+        let flow = Flow {
+            local: IpAddr::V4(judged.destination),
+            remote: IpAddr::V4(judged.source),
+            local_port: u16::from_be_bytes(array(fixed, TCP + 2)),
+            remote_port: u16::from_be_bytes(array(fixed, TCP)),
+        };
+        let verified = frame.checksum != RxChecksum::Unverified;
+        let undamaged =
+            verified || (judged.address_sum.add_u16(segment.len() as u16) + TcpHeader::sum(segment)).is_valid();
+        if !undamaged || flow.remote_port == 0 {
+            return false;
         }
+        let taken = if syn.flags.contains(TcpFlags::ACK) {
+            self.input_syn_ack(now, context, &flow, &syn)
+        } else {
+            self.input_syn(now, context, interface, &flow, &syn)
+        };
+        if taken {
+            count(context.net, interface, frame);
+        }
+        taken
     }
 
     /// A SYN of a flow that nobody has, for a listener with room. What `Tcp::on_request` comes to.
@@ -98,7 +118,7 @@ impl Tcp {
         &mut self,
         now: Instant,
         context: &mut Context<'_>,
-        arrival: &Arrival<'_>,
+        interface: InterfaceId,
         flow: &Flow,
         syn: &Syn,
     ) -> bool {
@@ -109,35 +129,65 @@ impl Tcp {
             && self.syn_queue.len() < self.config.half_open_limit
             && self.config.syn_cookies != SynCookies::Always
             && self.could_reserve_connection();
-        if !has_room || self.has_flow(flow) || !is_undamaged(arrival) {
+        if !has_room || self.has_flow(flow) {
             return false;
         }
         self.watch_memory(context.events);
         let Syn { seq, window, flags, options, .. } = *syn;
         let syn = PeerSyn::usual(seq, window, flags, options, &self.config);
         let isn = self.isn.isn(now, flow);
-        self.begin_handshake(Self::half_open(now, *flow, arrival.interface, id, syn, isn));
+        self.begin_handshake(Self::half_open(now, *flow, interface, id, syn, isn));
         true
     }
 
-    /// The answer to the SYN of the connection in slot `index`, which acknowledges all of it. What
+    /// Sends the SYN-ACK of the handshake in slot `index` of the SYN queue, if it has the usual options and nothing else;
+    /// [`Plainly::NotSo`], with nothing done, for any other. What `Tcp::syn_ack` comes to.
+    #[inline]
+    pub(super) fn send_syn_ack(&self, now: Instant, net: &mut Network, device: &mut dyn Device, index: u32) -> Plainly {
+        let half @ HalfOpen { flow, interface, syn, isn, taken, .. } = self.syn_queue.at(index);
+        if !self.config.fast_path || half.grant || !syn.sack || syn.scale.is_none() {
+            return Plainly::NotSo;
+        }
+        let Some(listener) = self.listeners.table.get(half.listener) else { return Plainly::NotSo };
+        let socket = &listener.options.socket;
+        let (window, shift) = listener.offer;
+        let own = mss_of(net.mtu(*interface), flow.remote);
+        let mss = socket.max_segment.map_or(own, |most| most.min(own));
+        let ecn = socket.ecn.unwrap_or(self.config.ecn);
+        let flags = TcpFlags::SYN | TcpFlags::ACK | ecn.answer(syn.flags);
+        let segment = TextlessSegment {
+            interface: *interface,
+            flow,
+            hop_limit: socket.hop_limit,
+            tos: socket.tos & !ecn::MASK,
+            seq: *isn,
+            ack: syn.seq + 1 + u32::from(*taken),
+            flags,
+            window,
+            options: [],
+        };
+        match syn.timestamp {
+            None => net.transmit_textless(device, &segment.with_options(TcpOptions::of_syn(mss, shift))),
+            Some(echo) => {
+                let value = Timestamps::new(self.isn.timestamp_offset(flow)).value(now);
+                let options = TcpOptions::of_syn_with_timestamps(mss, TimestampsOption { value, echo }, shift);
+                net.transmit_textless(device, &segment.with_options(options))
+            }
+        }
+    }
+
+    /// The answer to the SYN of the connection that was heard of last, which acknowledges all of it. What
     /// `Connection::on_syn_sent_segment` comes to.
     #[inline(always)]
-    fn input_syn_ack(
-        &mut self,
-        now: Instant,
-        context: &mut Context<'_>,
-        arrival: &Arrival<'_>,
-        index: u32,
-        syn: &Syn,
-    ) -> bool {
+    fn input_syn_ack(&mut self, now: Instant, context: &mut Context<'_>, flow: &Flow, syn: &Syn) -> bool {
+        let Some(Holder::Connection(index)) = self.demux.heard_last(flow) else { return false };
         let Some((id, connection)) = self.connections.named_at(index) else { return false };
         let foreseen = connection.phase == Phase::SynSent
             && syn.ack == connection.snd.nxt
             && connection.flight() == 1
             && !connection.flags.has(Flags::FAST_OPEN)
             && connection.aside.path().is_none();
-        if !foreseen || !is_undamaged(arrival) {
+        if !foreseen {
             return false;
         }
         let Syn { seq, ack, window, flags, options, .. } = *syn;
@@ -147,7 +197,7 @@ impl Tcp {
         connection.establish(now, seq, ack, u32::from(window), options.timestamps);
         connection.flags.set(Flags::ACK_NOW);
         connection.open_window();
-        context.net.confirm_reachable(now, connection.interface, arrival.source);
+        context.net.confirm_reachable(now, connection.interface, flow.remote);
         if connection.is_corrupt() {
             self.settle(now, context, index, Phase::SynSent);
             return true;
@@ -185,37 +235,30 @@ impl Tcp {
             return false;
         }
         self.watch_memory(context.events);
-        let half = self.syn_queue.remove(index);
+        let half = self.syn_queue.at(index);
         let Some(listener) = self.listeners.table.get_mut(half.listener) else { return false };
         listener.handshakes -= 1;
-        let offer = listener.offer;
+        let (offer, options) = (listener.offer, Arc::clone(&listener.options.socket));
         let (engine, application) = match &mut listener.options.rings {
             Some(source) => source(),
             None => heap_rings(self.config.send_buffer as usize, self.config.receive_buffer as usize),
         };
-        let options = Arc::clone(&listener.options.socket);
         self.adopt_rings(&engine);
         let mss = path_mss(context.net, half.interface, &half.flow, &options);
         let timestamp_offset = half.syn.timestamp.map_or(0, |_| self.isn.timestamp_offset(&half.flow));
         let parked = Parked { rings: Some(application), origin: Some(half.listener), offer: None };
         let aside = Shelf::of_parked(&mut self.spare_aside, parked);
-        let place = self.connections.vacant();
         let StreamRings { send, receive } = engine;
-        let birth = Birth {
-            flow: half.flow,
-            interface: half.interface,
-            isn: half.isn,
-            mss,
-            timestamp_offset,
-            options,
-            send,
-            receive,
-        };
-        let id = place.fill(Connection::accepted(now, birth, &half, offer, segment, aside, &self.config));
+        let (flow, interface, isn) = (half.flow, half.interface, half.isn);
+        let (id, place) = self.connections.vacant();
+        let birth = Birth { flow, interface, isn, mss, timestamp_offset, options, send, receive };
+        place.fill(Connection::accepted(now, birth, half, offer, segment, aside, &self.config));
         let number = id.index();
         self.demux.promote(&self.hasher, &half.flow, index, number);
-        self.offer(context.events, id, half.listener);
         context.net.confirm_reachable(now, half.interface, half.flow.remote);
+        let listener = half.listener;
+        self.syn_queue.release(index);
+        self.offer(context.events, id, listener);
         let Some(connection) = self.connections.at_mut(number) else { return true };
         if connection.is_corrupt() {
             self.settle(now, context, number, Phase::SynReceived);

@@ -129,12 +129,18 @@ impl SynQueue {
     }
 
     /// Takes a handshake out.
-    #[inline]
     pub(crate) fn remove(&mut self, index: u32) -> HalfOpen {
+        let entry = *self.at(index);
+        self.release(index);
+        entry
+    }
+
+    /// The same for who needs it no more.
+    #[inline]
+    pub(crate) fn release(&mut self, index: u32) {
         self.unlink(index);
         self.len -= 1;
         let slot = &mut self.slots[index as usize];
-        let entry = slot.entry;
         slot.list = NONE;
         slot.next = self.free;
         self.free = index;
@@ -143,7 +149,6 @@ impl SynQueue {
             self.slots = Vec::new();
             self.free = NONE;
         }
-        entry
     }
 
     /// The slots of those that `wanted` picks.

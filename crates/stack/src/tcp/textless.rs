@@ -43,12 +43,12 @@ pub(super) struct Textless {
 }
 
 /// Its frame.
-type Fixed = [u8; PLAIN_LEN];
+pub(super) type Fixed = [u8; PLAIN_LEN];
 
 /// Whether the frame of `fixed` is one between the addresses that were judged last, to `interface`'s station, with nothing below
 /// TCP that would have to be looked at.
 #[inline(always)]
-fn is_judged(judged: &Judged, net: &Network, interface: InterfaceId, fixed: &Fixed) -> bool {
+pub(super) fn is_judged(judged: &Judged, net: &Network, interface: InterfaceId, fixed: &Fixed) -> bool {
     let [s0, s1, s2, s3] = judged.source.octets();
     let [d0, d1, d2, d3] = judged.destination.octets();
     array::<8>(fixed, IP + 12) == [s0, s1, s2, s3, d0, d1, d2, d3]
@@ -115,7 +115,9 @@ impl Tcp {
         frame: &RxFrame<'_>,
     ) -> bool {
         let (Some(fixed), Some(judged)) = (frame.bytes.first_chunk(), &context.net.judged) else { return false };
-        let Some((segment, tcp_len)) = Textless::read(fixed, frame.bytes) else { return false };
+        let Some((segment, tcp_len)) = Textless::read(fixed, frame.bytes) else {
+            return self.input_opening(now, context, interface, frame);
+        };
         let flow = Flow {
             local: IpAddr::V4(judged.destination),
             remote: IpAddr::V4(judged.source),

@@ -304,37 +304,25 @@ impl SynOptions {
     /// Reads the bytes behind the fixed header, if they are laid out so; [`TcpOptions::parse`] reads the same then.
     #[inline(always)]
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        let (m, shift, timestamps) = match *bytes {
-            [MSS, 4, m0, m1, NOP, NOP, SACK_PERMITTED, 2, NOP, WINDOW_SCALE, 3, shift] => ([m0, m1], shift, None),
-            [
-                MSS,
-                4,
-                m0,
-                m1,
-                SACK_PERMITTED,
-                2,
-                TIMESTAMPS,
-                10,
-                v0,
-                v1,
-                v2,
-                v3,
-                e0,
-                e1,
-                e2,
-                e3,
-                NOP,
-                WINDOW_SCALE,
-                3,
-                shift,
-            ] => {
-                let value = u32::from_be_bytes([v0, v1, v2, v3]);
-                ([m0, m1], shift, Some(Timestamps { value, echo: u32::from_be_bytes([e0, e1, e2, e3]) }))
+        const SIZE: u32 = u32::from_be_bytes([MSS, 4, 0, 0]);
+        const SACK: u32 = u32::from_be_bytes([NOP, NOP, SACK_PERMITTED, 2]);
+        const SACK_AND_TIMES: u32 = u32::from_be_bytes([SACK_PERMITTED, 2, TIMESTAMPS, 10]);
+        const SCALE: u32 = u32::from_be_bytes([NOP, WINDOW_SCALE, 3, 0]);
+        // Whole words: few comparisons.
+        let (words, _) = bytes.as_chunks::<4>();
+        let (first, last, timestamps) = match (bytes.len(), words) {
+            (USUAL_OPTIONS_LEN, &[first, second, last]) if u32::from_be_bytes(second) == SACK => (first, last, None),
+            (SYN_OPTIONS_LEN, &[first, second, value, echo, last]) if u32::from_be_bytes(second) == SACK_AND_TIMES => {
+                let (value, echo) = (u32::from_be_bytes(value), u32::from_be_bytes(echo));
+                (first, last, Some(Timestamps { value, echo }))
             }
             _ => return None,
         };
-        let window_scale = if shift > MAX_WINDOW_SCALE { MAX_WINDOW_SCALE } else { shift };
-        Some(Self { mss: u16::from_be_bytes(m), window_scale, timestamps })
+        let (first, last) = (u32::from_be_bytes(first), u32::from_be_bytes(last));
+        if first & 0xffff_0000 != SIZE || last & 0xffff_ff00 != SCALE {
+            return None;
+        }
+        Some(Self { mss: first as u16, window_scale: (last as u8).min(MAX_WINDOW_SCALE), timestamps })
     }
 }
 
