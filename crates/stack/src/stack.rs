@@ -184,6 +184,13 @@ impl Stack {
     fn drain_only(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device, index: u32) -> bool {
         let became = self.tcp.transmit_message(now, &mut self.net, interface, device, index);
         if became == Plainly::NotSo {
+            let (tcp, mut context) = self.tcp_parts();
+            let done = tcp.transmit_first(now, &mut context, interface, device);
+            if !done || (self.tcp.is_silent() && self.is_calm_beside_tcp()) {
+                device.flush();
+                self.settle(now);
+                return done;
+            }
             return self.drain(now, interface, device);
         }
         device.flush();

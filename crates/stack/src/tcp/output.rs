@@ -530,16 +530,27 @@ impl Tcp {
                 }
                 Plainly::NotSo => {}
             }
-            let Some(connection) = self.connections.at_mut(index) else { continue };
-            connection.flags.clear(Flags::QUEUED);
-            if connection.interface != interface || connection.flags.has(Flags::RESOLVING) {
-                continue;
-            }
             if !self.transmit_planned(now, context, interface, device, index) {
                 return false;
             }
         }
         true
+    }
+
+    /// Sends what the first connection on `interface` has to send, which is no message, as [`transmit`](Self::transmit) would
+    /// find out once more.
+    #[inline]
+    pub(crate) fn transmit_first(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        interface: InterfaceId,
+        device: &mut dyn Device,
+    ) -> bool {
+        match self.ready.pop(interface) {
+            Some(index) => self.transmit_planned(now, context, interface, device, index),
+            None => true,
+        }
     }
 
     /// [`transmit_message`](Self::transmit_message) where others wait, too: apart, so that it takes no registers from them.
@@ -567,6 +578,10 @@ impl Tcp {
         index: u32,
     ) -> bool {
         let Some(connection) = self.connections.at_mut(index) else { return true };
+        connection.flags.clear(Flags::QUEUED);
+        if connection.interface != interface || connection.flags.has(Flags::RESOLVING) {
+            return true;
+        }
         if connection.flags.has(Flags::SYN_DUE) {
             let alarm = (index, &mut self.wheel);
             match connection.send_opening(now, context.net, device, &self.config, alarm) {
