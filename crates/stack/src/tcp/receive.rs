@@ -232,7 +232,7 @@ impl Connection {
     }
 
     /// The window field of the next segment, and the right edge that it promises.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn offer_window(&self) -> (u16, wire::tcp::SeqNum) {
         let held = self.receive_window();
         let scale = self.rcv.scale;

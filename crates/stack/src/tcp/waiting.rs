@@ -86,7 +86,7 @@ impl Connection {
     }
 
     /// Everything that was written is on its way, in a lone segment.
-    #[inline]
+    #[inline(always)]
     pub(super) fn note_all_sent(&mut self, now: Instant) {
         let flight = self.flight();
         if let Some(recovery) = &mut self.recovery {
