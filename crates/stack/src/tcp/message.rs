@@ -196,6 +196,8 @@ impl Tcp {
             became
         } else if let Some(signal) = connection.lone_signal(&self.config) {
             connection.send_signal(now, net, device, signal, &self.config, (index, &mut self.wheel))
+        } else if connection.flags.has(Flags::SYN_DUE) {
+            connection.send_opening(now, net, device, &self.config, (index, &mut self.wheel))
         } else {
             return Plainly::NotSo;
         };

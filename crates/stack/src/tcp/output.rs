@@ -582,18 +582,6 @@ impl Tcp {
         if connection.interface != interface || connection.flags.has(Flags::RESOLVING) {
             return true;
         }
-        if connection.flags.has(Flags::SYN_DUE) {
-            let alarm = (index, &mut self.wheel);
-            match connection.send_opening(now, context.net, device, &self.config, alarm) {
-                Plainly::Sent => return true,
-                Plainly::DeviceFull => {
-                    connection.flags.set(Flags::QUEUED);
-                    self.ready.push_front(interface, index);
-                    return false;
-                }
-                Plainly::NotSo => {}
-            }
-        }
         let Some(plan) = connection.plan() else {
             if connection.phase != Phase::TimeWait {
                 // Nothing, but timers may be in want of it.
