@@ -20,6 +20,8 @@ const LEVELS: usize = 8;
 /// A level-0 slot covers 2^16 ns.
 const TICK_BITS: u32 = 16;
 const NONE: u32 = u32::MAX;
+/// The place of the timer that was armed last.
+const APART: u32 = u32::MAX - 1;
 /// Entries that are kept although no timer is armed.
 const KEPT: usize = 1_024;
 
@@ -40,7 +42,7 @@ struct Entry<K> {
     key: K,
     next: u32,
     prev: u32,
-    /// `level * SLOTS + slot` while armed; `NONE` when the entry is on the free list.
+    /// `level * SLOTS + slot` while armed, or `APART`; `NONE` when the entry is on the free list.
     place: u32,
 }
 
@@ -53,6 +55,9 @@ pub(crate) struct Wheel<K> {
     current: u64,
     occupied: [u64; LEVELS],
     heads: Box<[u32; SLOTS * LEVELS]>,
+    /// The timer that was armed last, which stands in no slot: one that is moved or taken away soon costs nothing but that.
+    /// `NONE` if it is gone.
+    last: u32,
     /// No timer is due before: what [`next_deadline`](Self::next_deadline) found when it last looked, or something earlier
     /// that has come since; `UNKNOWN` if it has to look. It is asked for after every batch, and seldom changes.
     earliest: Cell<Instant>,
@@ -74,13 +79,14 @@ impl<K: Copy> Wheel<K> {
             current: 0,
             occupied: [0; LEVELS],
             heads: Box::new([NONE; SLOTS * LEVELS]),
+            last: NONE,
             earliest: Cell::new(Instant::NEVER),
         }
     }
 
     /// Arms a timer.
     pub(crate) fn insert(&mut self, deadline: Instant, key: K) -> TimerId {
-        let entry = Entry { deadline, key, next: NONE, prev: NONE, place: NONE };
+        let entry = Entry { deadline, key, next: NONE, prev: NONE, place: APART };
         let index = if self.free == NONE {
             self.entries.push(entry);
             self.entries.len() as u32 - 1
@@ -91,7 +97,13 @@ impl<K: Copy> Wheel<K> {
             index
         };
         self.armed += 1;
-        self.link(index);
+        let before = core::mem::replace(&mut self.last, index);
+        if before != NONE {
+            self.link(before);
+        }
+        if deadline < self.earliest.get() {
+            self.earliest.set(deadline);
+        }
         TimerId(index)
     }
 
@@ -106,9 +118,19 @@ impl<K: Copy> Wheel<K> {
 
     /// Moves the armed timer `id` to another deadline.
     pub(crate) fn reschedule(&mut self, id: TimerId, deadline: Instant) {
-        self.unlink(id.0);
-        self.entries[id.0 as usize].deadline = deadline;
-        self.link(id.0);
+        if self.last != id.0 {
+            self.unlink(id.0);
+            self.entries[id.0 as usize].deadline = deadline;
+            self.link(id.0);
+            return;
+        }
+        let before = core::mem::replace(&mut self.entries[id.0 as usize].deadline, deadline);
+        let earliest = self.earliest.get();
+        if self.armed == 1 || deadline < earliest {
+            self.earliest.set(deadline);
+        } else if before == earliest {
+            self.earliest.set(UNKNOWN);
+        }
     }
 
     /// The deadline that `id` is armed for.
@@ -143,6 +165,11 @@ impl<K: Copy> Wheel<K> {
     }
 
     fn find_next_deadline(&self) -> Instant {
+        let last = self.entries.get(self.last as usize).map_or(Instant::NEVER, |entry| entry.deadline);
+        last.min(self.find_next_in_slots())
+    }
+
+    fn find_next_in_slots(&self) -> Instant {
         let Some((level, slot)) = self.first_slot() else { return Instant::NEVER };
         if level > 0 {
             return Instant::from_nanos(self.slot_start(level, slot) << TICK_BITS);
@@ -165,6 +192,14 @@ impl<K: Copy> Wheel<K> {
 
     #[inline(never)]
     fn look_for_expired(&mut self, now: Instant) -> Option<K> {
+        if let Some(entry) = self.entries.get(self.last as usize)
+            && entry.deadline <= now
+        {
+            let (index, key) = (self.last, entry.key);
+            self.unlink(index);
+            self.release(index);
+            return Some(key);
+        }
         let now_tick = tick(now);
         while let Some((level, slot)) = self.first_slot() {
             let start = self.slot_start(level, slot);
@@ -250,9 +285,13 @@ impl<K: Copy> Wheel<K> {
 
     fn unlink(&mut self, index: u32) {
         let Entry { next, prev, place, deadline, .. } = self.entries[index as usize];
-        if place < SLOTS as u32 && self.earliest.get() == deadline {
-            // One that was further away may ring in vain, once.
+        if (place < SLOTS as u32 || place == APART) && self.earliest.get() == deadline {
+            // Of the others, one that is gone may ring in vain, once.
             self.earliest.set(UNKNOWN);
+        }
+        if place == APART {
+            self.last = NONE;
+            return;
         }
         if let Some(next) = self.entries.get_mut(next as usize) {
             next.prev = prev;
