@@ -133,12 +133,22 @@ impl Stack {
     fn handle_unexpected(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
         let (tcp, mut context) = self.tcp_context();
         if !tcp.input_textless(now, &mut context, interface, frame) {
-            match context.net.input_judged(interface, frame) {
-                Some(arrival) => tcp.input(now, &mut context, &arrival),
-                None => self.receive_any(now, interface, frame),
-            }
+            self.handle_whole(now, interface, frame);
         }
-        self.settle(now);
+        if self.net.has_notices() || self.may_wait_inside() {
+            self.settle_inside(now);
+        }
+    }
+
+    /// A frame of which all has to be looked at, or all of TCP.
+    #[inline(never)]
+    fn handle_whole(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
+        if let Some(arrival) = self.net.input_judged(interface, frame) {
+            let (tcp, mut context) = self.tcp_context();
+            tcp.input(now, &mut context, &arrival);
+        } else {
+            self.receive_any(now, interface, frame);
+        }
     }
 
     /// The time that [`poll_timeout`](Self::poll_timeout) named has come. Calling it at any other time does no harm.
