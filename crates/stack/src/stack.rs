@@ -448,8 +448,7 @@ impl Stack {
     /// Whether that may be so: [`loopback_waits`](Self::loopback_waits), as far as it can be told at once.
     #[inline(always)]
     fn may_wait_inside(&self) -> bool {
-        let talks = !self.tcp.is_silent() && !self.tcp.has_one_sender_beside(self.net.loopback);
-        talks || self.net.inside || !self.loopback.is_empty()
+        self.tcp.may_have_output(self.net.loopback) || self.net.inside || !self.loopback.is_empty()
     }
 
     fn run_loopback(&mut self, now: Instant) {

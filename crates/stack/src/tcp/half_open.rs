@@ -129,7 +129,7 @@ impl Tcp {
             match self.send_syn_ack(now, context.net, device, index) {
                 Plainly::DeviceFull => return false,
                 Plainly::Sent => {
-                    self.syn_queue.answered(now, index);
+                    self.syn_queue.answered(now, index, &self.config);
                     continue;
                 }
                 Plainly::NotSo => {}
@@ -169,7 +169,7 @@ impl Tcp {
                 // As good as lost on the way.
                 Transmitted::Sent | Transmitted::Partly(_) | Transmitted::Unreachable => {}
             }
-            self.syn_queue.answered(now, index);
+            self.syn_queue.answered(now, index, &self.config);
         }
         true
     }

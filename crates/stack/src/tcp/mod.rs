@@ -226,10 +226,10 @@ impl Tcp {
         if self.syn_queue.is_silent() { self.ready.only(interface) } else { None }
     }
 
-    /// Whether just one connection has something to send, and by another interface.
-    #[inline]
-    pub(crate) fn has_one_sender_beside(&self, interface: InterfaceId) -> bool {
-        self.syn_queue.is_silent() && self.ready.has_one_beside(interface)
+    /// Whether anything is to be sent by `interface`, as far as it can be told at once.
+    #[inline(always)]
+    pub(crate) fn may_have_output(&self, interface: InterfaceId) -> bool {
+        (!self.ready.is_silent() && !self.ready.has_one_beside(interface)) || self.syn_queue.has_due(interface)
     }
 
     /// Whether `transmit` would have nothing to do on any interface.
@@ -246,8 +246,7 @@ impl Tcp {
     /// The same as far as it is known: `ZERO` where it has to be looked for.
     #[inline(always)]
     pub(crate) fn known_deadline(&self) -> Instant {
-        let handshakes = if self.syn_queue.len() == 0 { Instant::NEVER } else { Instant::ZERO };
-        self.wheel.known_deadline().min(self.time_wait.next_deadline()).min(handshakes)
+        self.wheel.known_deadline().min(self.time_wait.next_deadline()).min(self.syn_queue.known_deadline())
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant, context: &mut Context<'_>) {

@@ -6,20 +6,20 @@
 //! stands here for a segment is decided in `half_open`.
 
 use alloc::vec::Vec;
-use core::time::Duration;
+use core::cell::Cell;
 
 use wire::tcp::SeqNum;
 
-use crate::config::TcpConfig;
 use crate::link::InterfaceId;
 use crate::tcp::ListenerId;
 use crate::tcp::demux::Flow;
 use crate::tcp::handshake::PeerSyn;
+use crate::tcp::tuning::Tuning;
 use crate::time::Instant;
 
 const NONE: u32 = u32::MAX;
 /// RFC 6298 section 2.1: the time-out before anything was measured.
-const INITIAL_RTO: Duration = Duration::from_secs(1);
+const INITIAL_RTO: u64 = 1_000_000_000;
 /// With fewer slots than this an empty table keeps its memory.
 const KEPT_SLOTS: usize = 64;
 
@@ -77,6 +77,13 @@ fn due(interface: InterfaceId) -> u32 {
     2 * interface.index() + 1
 }
 
+/// How long one is waited for that was answered so often in vain, in nanoseconds.
+#[inline]
+fn patience(retries: u8, config: &Tuning) -> u64 {
+    // RFC 6298 section 5.5: the time-out doubles each time.
+    INITIAL_RTO.max(config.least_rto).saturating_mul(1 << retries.min(16)).min(config.most_rto)
+}
+
 /// All handshakes that wait.
 pub(crate) struct SynQueue {
     slots: Vec<Slot>,
@@ -88,11 +95,24 @@ pub(crate) struct SynQueue {
     lists: Vec<List>,
     /// How many are due: most often none, and every call asks.
     due_len: usize,
+    /// None has waited long enough before: when the next one has, or one that is gone would have; `UNKNOWN` if it has to be
+    /// looked for.
+    earliest: Cell<Instant>,
 }
+
+/// Stands for the next deadline where it has to be looked for.
+const UNKNOWN: Instant = Instant::ZERO;
 
 impl SynQueue {
     pub(crate) const fn new() -> Self {
-        Self { slots: Vec::new(), free: NONE, len: 0, lists: Vec::new(), due_len: 0 }
+        Self {
+            slots: Vec::new(),
+            free: NONE,
+            len: 0,
+            lists: Vec::new(),
+            due_len: 0,
+            earliest: Cell::new(Instant::NEVER),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -144,10 +164,13 @@ impl SynQueue {
         slot.list = NONE;
         slot.next = self.free;
         self.free = index;
-        if self.len == 0 && self.slots.len() > KEPT_SLOTS {
-            // The memory of a flood is given back.
-            self.slots = Vec::new();
-            self.free = NONE;
+        if self.len == 0 {
+            self.earliest.set(Instant::NEVER);
+            if self.slots.len() > KEPT_SLOTS {
+                // The memory of a flood is given back.
+                self.slots = Vec::new();
+                self.free = NONE;
+            }
         }
     }
 
@@ -183,30 +206,43 @@ impl SynQueue {
     }
 
     /// The SYN-ACK of a slot has gone out.
-    pub(crate) fn answered(&mut self, now: Instant, index: u32) {
+    pub(crate) fn answered(&mut self, now: Instant, index: u32, config: &Tuning) {
         self.unlink(index);
         let entry = self.at_mut(index);
         entry.answered_at = now;
-        let list = waiting(entry.retries);
-        self.link(index, list);
+        let retries = entry.retries;
+        self.link(index, waiting(retries));
+        let deadline = now.after_nanos(patience(retries, config));
+        if deadline < self.earliest.get() {
+            self.earliest.set(deadline);
+        }
     }
 
-    /// When the next one has waited long enough.
-    #[inline]
-    pub(crate) fn next_deadline(&self, config: &TcpConfig) -> Instant {
-        if self.len == 0 { Instant::NEVER } else { self.first_deadline(config) }
+    /// When the next one has waited long enough, as far as it is known: `ZERO` where it has to be looked for.
+    #[inline(always)]
+    pub(crate) fn known_deadline(&self) -> Instant {
+        self.earliest.get()
     }
 
-    #[inline(never)]
-    fn first_deadline(&self, config: &TcpConfig) -> Instant {
-        self.longest_waiting().map(|index| self.deadline(index, config)).min().unwrap_or(Instant::NEVER)
+    /// When to look for one that has waited long enough: never late, and early at most once where the one that came first is
+    /// gone.
+    pub(crate) fn next_deadline(&self, config: &Tuning) -> Instant {
+        if self.earliest.get() == UNKNOWN {
+            let deadlines = self.longest_waiting().map(|index| self.deadline(index, config));
+            self.earliest.set(deadlines.min().unwrap_or(Instant::NEVER));
+        }
+        self.earliest.get()
     }
 
     /// A slot that has waited long enough; it stays where it is until it is removed or made due.
-    pub(crate) fn first_expired(&self, now: Instant, config: &TcpConfig) -> Option<u32> {
-        if self.len == 0 {
-            return None;
-        }
+    #[inline]
+    pub(crate) fn first_expired(&self, now: Instant, config: &Tuning) -> Option<u32> {
+        if now < self.earliest.get() { None } else { self.look_for_expired(now, config) }
+    }
+
+    #[inline(never)]
+    fn look_for_expired(&self, now: Instant, config: &Tuning) -> Option<u32> {
+        self.earliest.set(UNKNOWN);
         self.longest_waiting().find(|&index| self.deadline(index, config) <= now)
     }
 
@@ -215,11 +251,9 @@ impl SynQueue {
         self.lists.iter().step_by(2).map(|list| list.head).filter(|&head| head != NONE)
     }
 
-    fn deadline(&self, index: u32, config: &TcpConfig) -> Instant {
+    fn deadline(&self, index: u32, config: &Tuning) -> Instant {
         let entry = &self.slots[index as usize].entry;
-        // RFC 6298 section 5.5: the time-out doubles each time.
-        let rto = INITIAL_RTO.max(config.rto_min).saturating_mul(1 << entry.retries.min(16));
-        entry.answered_at + rto.min(config.rto_max)
+        entry.answered_at.after_nanos(patience(entry.retries, config))
     }
 
     /// Appends a slot to a list.
