@@ -5,7 +5,8 @@
 //! that an address is ours alone, `offload` cuts and sums what the device cannot, `queue` holds what waits for the
 //! device and `pending` what waits for a neighbour, `loopback` is the device that leads back, `hot_path`
 //! remembers the headers of busy paths and `template` writes the usual segment over them, `textless` those without text,
-//! `flow_headers` messages over those of their flow, and `plain` tells frames that are as usual from others.
+//! `flow_headers` messages over those of their flow, and `plain` tells frames that are as usual from others. `traffic` counts
+//! what has passed.
 
 pub(crate) mod acd;
 mod arp;

@@ -26,6 +26,7 @@
 //! | the end | `time_wait`, `phase` |
 //! | what a connection has only at times | `aside` |
 //! | what the owner calls | `commands`, `options`, `error`, `info` with `ledger` and `waiting`, `counters` |
+//! | what the owner has set, as every message needs it | `tuning` |
 //!
 //! `Tcp` holds the tables. A `Connection` knows nothing of them: its methods change it, and
 //! `Tcp::settle` then does what follows from the change.
