@@ -265,3 +265,6 @@ impl Connection {
         (field, self.rcv.nxt + (u32::from(field) << self.rcv.scale))
     }
 }
+
+#[cfg(test)]
+mod tests;
