@@ -1,18 +1,22 @@
-//! Who a flow belongs to: numbers by hash, in one array that is searched from where the hash points (linear probing).
+//! Who a flow belongs to: numbers by hash, in one array in the order of their hashes.
 //!
-//! Each place holds 32 bits of the hash beside the number, so that what belongs to another flow is most often told apart
-//! without a look at it, and nothing has to be hashed again when the array grows or something is taken out. The array
-//! grows by a quarter, to any size: the hash as a fraction of 2^32, times the length, is the place to begin.
+//! The hash as a fraction of 2^32, times the array's size, is where a search begins; what finds its place taken stands behind,
+//! before whatever has a greater hash (linear probing in order: Amble and Knuth, "Ordered hash tables", 1974). So a search in
+//! vain ends at the first greater hash, and what is taken out is followed by the few that had to stand behind it, however
+//! full the array is. Each place holds 32 bits of the hash beside the number: most often what belongs to another flow is told
+//! apart without a look at it, and nothing has to be hashed again when the array grows. It grows by a quarter, to any size.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
 /// The number of an empty place.
 const EMPTY: u32 = u32::MAX;
-/// Places of the first array.
+/// Homes in the first array.
 const FIRST: usize = 16;
-/// So many places are kept although they are empty.
+/// So many homes are kept although nothing is there.
 const KEPT: usize = 1_024;
+/// Places behind the last home, at first.
+const BEHIND: usize = 8;
 
 #[derive(Clone, Copy)]
 struct Place {
@@ -20,19 +24,24 @@ struct Place {
     name: u32,
 }
 
+/// No hash is greater: an empty place ends every search.
+const NOBODY: Place = Place { hash: u32::MAX, name: EMPTY };
+
 /// The table. It knows no flows: whoever asks tells whether a number is meant.
 #[derive(Default)]
 pub(crate) struct FlowTable {
+    /// As many homes as `homes`, and some more places; the last one is always empty.
     places: Vec<Place>,
+    homes: usize,
     /// Numbers in it.
     len: usize,
     /// How many more it takes before it grows.
     room: usize,
 }
 
-/// How many numbers an array of `places` takes: four fifths.
-const fn most(places: usize) -> usize {
-    places / 5 * 4 + places % 5 * 4 / 5
+/// How many numbers an array with so many homes takes: four fifths.
+const fn most(homes: usize) -> usize {
+    homes / 5 * 4 + homes % 5 * 4 / 5
 }
 
 impl FlowTable {
@@ -44,35 +53,30 @@ impl FlowTable {
     /// Whether it keeps any memory.
     #[inline]
     pub(crate) const fn has_memory(&self) -> bool {
-        self.places.capacity() > 0
+        self.homes > 0
     }
 
     /// Where the search for a hash begins.
     #[inline]
     fn home(&self, hash: u32) -> usize {
-        ((u64::from(hash) * self.places.len() as u64) >> 32) as usize
-    }
-
-    #[inline]
-    fn after(&self, at: usize) -> usize {
-        let next = at + 1;
-        if next < self.places.len() { next } else { 0 }
+        ((u64::from(hash) * self.homes as u64) >> 32) as usize
     }
 
     /// The number with this hash that is meant.
     #[inline]
     pub(crate) fn find(&self, hash: u32, mut is_meant: impl FnMut(u32) -> bool) -> Option<u32> {
         let mut at = self.home(hash);
-        // One place is always empty, if there are any.
         loop {
             let place = self.places.get(at)?;
-            if place.name == EMPTY {
-                return None;
+            if place.hash >= hash {
+                if place.name == EMPTY || place.hash != hash {
+                    return None;
+                }
+                if is_meant(place.name) {
+                    return Some(place.name);
+                }
             }
-            if place.hash == hash && is_meant(place.name) {
-                return Some(place.name);
-            }
-            at = self.after(at);
+            at += 1;
         }
     }
 
@@ -85,27 +89,45 @@ impl FlowTable {
         }
         self.room -= 1;
         self.len += 1;
-        self.put(Place { hash, name });
-    }
-
-    #[inline]
-    fn put(&mut self, new: Place) {
-        let mut at = self.home(new.hash);
+        let mut at = self.home(hash);
+        let mut new = Place { hash, name };
+        // Behind all that have no greater hash; and whoever stands there goes one further.
         while let Some(place) = self.places.get_mut(at) {
             if place.name == EMPTY {
                 *place = new;
+                if at + 1 == self.places.len() {
+                    self.lengthen();
+                }
                 return;
             }
-            at = self.after(at);
+            if place.hash > new.hash {
+                core::mem::swap(place, &mut new);
+            }
+            at += 1;
         }
+    }
+
+    #[cold]
+    fn lengthen(&mut self) {
+        self.places.reserve_exact(BEHIND);
+        self.places.resize(self.places.len() + BEHIND, NOBODY);
     }
 
     #[inline(never)]
     fn grow(&mut self) {
-        let size = (self.places.len() + self.places.len() / 4).max(FIRST);
-        let old = core::mem::replace(&mut self.places, vec![Place { hash: 0, name: EMPTY }; size]);
-        old.into_iter().filter(|place| place.name != EMPTY).for_each(|place| self.put(place));
-        self.room = most(size) - self.len;
+        self.homes = (self.homes + self.homes / 4).max(FIRST);
+        let old = core::mem::replace(&mut self.places, vec![NOBODY; self.homes + BEHIND]);
+        let mut free = 0;
+        for place in old.into_iter().filter(|place| place.name != EMPTY) {
+            // They come in order.
+            let at = free.max(self.home(place.hash));
+            while at + 1 >= self.places.len() {
+                self.lengthen();
+            }
+            self.places[at] = place;
+            free = at + 1;
+        }
+        self.room = most(self.homes) - self.len;
     }
 
     /// Where a number stands that was added with this hash.
@@ -120,7 +142,7 @@ impl FlowTable {
             if place.name == EMPTY {
                 return None;
             }
-            at = self.after(at);
+            at += 1;
         }
     }
 
@@ -135,38 +157,22 @@ impl FlowTable {
     /// Takes out a number that was added with this hash.
     #[inline]
     pub(crate) fn remove(&mut self, hash: u32, name: u32) {
-        let Some(at) = self.place_of(hash, name) else { return };
-        self.vacate(at);
+        let Some(mut at) = self.place_of(hash, name) else { return };
+        // Those behind it move up, to the first that stands at home.
+        while let Some(&place) = self.places.get(at + 1)
+            && place.name != EMPTY
+            && self.home(place.hash) <= at
+        {
+            self.places[at] = place;
+            at += 1;
+        }
+        self.places[at] = NOBODY;
         self.len -= 1;
         self.room += 1;
-        if self.len == 0 && self.places.len() > KEPT {
+        if self.len == 0 && self.homes > KEPT {
             // What a burst took goes back.
             *self = Self::default();
         }
-    }
-
-    /// Empties a place, and moves up whatever had to go beyond it.
-    #[inline]
-    fn vacate(&mut self, mut hole: usize) {
-        let mut at = hole;
-        loop {
-            at = self.after(at);
-            let place = self.places[at];
-            if place.name == EMPTY {
-                break;
-            }
-            if self.distance(self.home(place.hash), at) >= self.distance(hole, at) {
-                self.places[hole] = place;
-                hole = at;
-            }
-        }
-        self.places[hole].name = EMPTY;
-    }
-
-    /// How many steps lead from one place to another.
-    #[inline]
-    fn distance(&self, from: usize, to: usize) -> usize {
-        if to >= from { to - from } else { to + self.places.len() - from }
     }
 }
 

@@ -31,6 +31,7 @@ fn against_a_list(seed: u8, most: usize, mut hash: impl FnMut(&mut Entropy) -> u
             }
         }
         assert_eq!(table.is_empty(), list.is_empty());
+        assert!(table.places.last().is_none_or(|last| last.name == EMPTY), "a search ends");
         if step % 16 == 0 {
             for &(hash, name) in &list {
                 assert_eq!(table.find(hash, |other| other == name), Some(name), "seed {seed}, step {step}");
@@ -55,9 +56,32 @@ fn whatever_is_added_is_found_until_it_is_taken_out() {
 
 #[test]
 fn numbers_whose_searches_begin_at_the_same_place_do_not_hide_each_other() {
-    // The last places too, behind which the search goes on at the first.
+    // The last home too, behind which there are few places at first.
     for seed in 1..=4 {
         against_a_list(seed, 40, |chance| if chance.below(2) == 0 { u32::MAX - chance.below(4) as u32 } else { 7 });
+    }
+}
+
+#[test]
+fn everything_stands_in_the_order_of_hashes_and_nothing_before_its_home() {
+    let mut table = FlowTable::default();
+    let mut chance = Entropy::new([8; 32]);
+    let mut living = Vec::new();
+    for name in 0..3_000 {
+        let hash = chance.next_u32();
+        table.insert(hash, name);
+        living.push((hash, name));
+        if name % 3 == 0 {
+            let (hash, name) = living.swap_remove(chance.below(living.len() as u64) as usize);
+            table.remove(hash, name);
+        }
+    }
+    let standing = || table.places.iter().enumerate().filter(|(_, place)| place.name != EMPTY);
+    assert_eq!(standing().count(), living.len());
+    assert!(standing().is_sorted_by_key(|(_, place)| place.hash));
+    for (at, place) in standing() {
+        let home = table.home(place.hash);
+        assert!(home <= at && table.places[home..at].iter().all(|place| place.name != EMPTY), "no hole on the way");
     }
 }
 
@@ -67,7 +91,7 @@ fn a_table_that_a_burst_has_filled_gives_its_memory_back_when_it_is_empty() {
     let mut chance = Entropy::new([9; 32]);
     let hashes: Vec<u32> = (0..5_000).map(|_| chance.next_u32()).collect();
     (0..).zip(&hashes).for_each(|(name, &hash)| table.insert(hash, name));
-    assert!(table.places.len() <= hashes.len() * 25 / 16, "it grows by a quarter");
+    assert!(table.homes <= hashes.len() * 25 / 16, "it grows by a quarter");
     (0..).zip(&hashes).for_each(|(name, &hash)| table.remove(hash, name));
     assert_eq!(table.places.len(), 0);
     table.insert(1, 2);
