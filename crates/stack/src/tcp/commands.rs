@@ -578,12 +578,14 @@ pub(crate) fn share(last: &mut Arc<SocketOptions>, wanted: &SocketOptions) -> Ar
 }
 
 /// The segment size that path, link and socket allow.
+#[inline]
 pub(crate) fn path_mss(net: &Network, interface: InterfaceId, flow: &Flow, socket: &SocketOptions) -> u16 {
     let mtu = net.route(flow.remote, Some(flow.local)).map_or_else(|_| net.mtu(interface), |path| path.mtu);
     mss_within(mtu, flow, socket)
 }
 
 /// The segment size that a path of `mtu` bytes and the socket allow.
+#[inline]
 fn mss_within(mtu: u32, flow: &Flow, socket: &SocketOptions) -> u16 {
     let mss = mss_of(mtu, flow.remote);
     socket.max_segment.map_or(mss, |most| most.clamp(28, mss.max(28)))

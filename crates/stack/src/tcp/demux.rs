@@ -60,7 +60,7 @@ impl FlowHasher {
 
     /// As much of it as the table of flows keeps.
     #[inline]
-    fn short(&self, flow: &Flow) -> u32 {
+    pub(crate) fn short(&self, flow: &Flow) -> u32 {
         (self.of(flow) >> 32) as u32
     }
 }
@@ -142,6 +142,18 @@ impl Demux {
             // Spares the hash.
             return None;
         }
+        self.peek_hashed(hasher.short(flow), connections, handshakes, flow)
+    }
+
+    /// The same where the hash is known.
+    #[inline]
+    pub(crate) fn peek_hashed(
+        &self,
+        hash: u32,
+        connections: &Connections,
+        handshakes: &SynQueue,
+        flow: &Flow,
+    ) -> Option<Holder> {
         let is_meant = |name: u32| match Holder::of(name) {
             Holder::Connection(index) => connections.at(index).is_some_and(|connection| connection.flow == *flow),
             Holder::HalfOpen(index) => {
@@ -149,7 +161,7 @@ impl Demux {
                 half.flow == *flow && !half.pending
             }
         };
-        self.table.find(hasher.short(flow), is_meant).map(Holder::of)
+        self.table.find(hash, is_meant).map(Holder::of)
     }
 
     /// The handshake of `flow`, also where the connection exists already.
@@ -164,7 +176,13 @@ impl Demux {
     /// Adds whose a flow is that was nobody's.
     #[inline]
     pub(crate) fn insert(&mut self, hasher: &FlowHasher, flow: &Flow, holder: Holder) {
-        self.table.insert(hasher.short(flow), holder.name());
+        self.insert_hashed(hasher.short(flow), flow, holder);
+    }
+
+    /// The same where the hash is known.
+    #[inline]
+    pub(crate) fn insert_hashed(&mut self, hash: u32, flow: &Flow, holder: Holder) {
+        self.table.insert(hash, holder.name());
         // Its handshake goes on, so it is the next segment's most likely.
         self.last = Some((*flow, holder));
     }

@@ -420,6 +420,7 @@ impl Tcp {
     }
 
     /// The record of a SYN for `listener`.
+    #[inline(always)]
     pub(crate) fn half_open(
         now: Instant,
         flow: Flow,

@@ -123,20 +123,30 @@ impl Tcp {
         syn: &Syn,
     ) -> bool {
         let Some(id) = self.listeners.find(flow) else { return false };
-        let Some(listener) = self.listeners.table.get(id) else { return false };
+        let has_memory = self.could_reserve_connection();
+        let Some(listener) = self.listeners.table.get_mut(id) else { return false };
         let has_room = !listener.is_full()
             && listener.handshakes < listener.options.handshakes
             && self.syn_queue.len() < self.config.half_open_limit
             && self.config.syn_cookies != SynCookies::Always
-            && self.could_reserve_connection();
-        if !has_room || self.has_flow(flow) {
+            && has_memory;
+        if !has_room {
             return false;
         }
-        self.watch_memory(context.events);
+        let hash = self.hasher.short(flow);
+        let is_known = self.demux.peek_hashed(hash, &self.connections, &self.syn_queue, flow).is_some()
+            || self.time_wait.contains(&self.hasher, flow);
+        if is_known {
+            return false;
+        }
+        // What `begin_handshake` does, once more for the one kind that is usual.
+        listener.handshakes += 1;
         let Syn { seq, window, flags, options, .. } = *syn;
         let syn = PeerSyn::usual(seq, window, flags, options, &self.config);
         let isn = self.isn.isn(now, flow);
-        self.begin_handshake(Self::half_open(now, *flow, interface, id, syn, isn));
+        let index = self.syn_queue.insert(Self::half_open(now, *flow, interface, id, syn, isn));
+        self.demux.insert_hashed(hash, flow, Holder::HalfOpen(index));
+        self.watch_memory(context.events);
         true
     }
 

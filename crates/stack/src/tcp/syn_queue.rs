@@ -130,19 +130,27 @@ impl SynQueue {
         &mut self.slots[index as usize].entry
     }
 
-    /// Adds a handshake whose SYN-ACK is due. Returns its slot.
+    /// Adds a handshake whose SYN-ACK is due. Returns its slot. In place of a call: an entry is large, and so is made where it
+    /// will stand.
+    #[inline(always)]
     pub(crate) fn insert(&mut self, entry: HalfOpen) -> u32 {
         let list = due(entry.interface);
-        let slot = Slot { entry, list, next: NONE, prev: NONE };
-        let index = if self.free == NONE {
-            self.slots.push(slot);
-            self.slots.len() as u32 - 1
-        } else {
-            let index = self.free;
-            self.free = self.slots[index as usize].next;
-            self.slots[index as usize] = slot;
-            index
-        };
+        if self.free == NONE {
+            return self.push(entry, list);
+        }
+        let index = self.free;
+        let slot = &mut self.slots[index as usize];
+        self.free = slot.next;
+        slot.entry = entry;
+        self.len += 1;
+        self.link(index, list);
+        index
+    }
+
+    #[inline(never)]
+    fn push(&mut self, entry: HalfOpen, list: u32) -> u32 {
+        let index = self.slots.len() as u32;
+        self.slots.push(Slot { entry, list, next: NONE, prev: NONE });
         self.len += 1;
         self.link(index, list);
         index
