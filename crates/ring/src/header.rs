@@ -37,6 +37,8 @@ const SECOND: u32 = 64;
 const FIRST_OVER: u32 = 128;
 /// Both halves of the second are.
 const SECOND_OVER: u32 = 256;
+/// The ring's memory is on an account, and something was reserved for it there.
+const ADOPTED: u32 = 512;
 
 /// "WhR2": the layout below, in a shared region. A change of layout changes the digit.
 pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"WhR2");
@@ -94,13 +96,16 @@ pub(crate) struct HeapHeader {
     words: Header,
     /// The chunks; null while it has no memory.
     pub(crate) table: AtomicPtr<Table>,
-    /// Who is asked before memory is taken; null for nobody. Set once, and then holds a reference.
-    pub(crate) budget: AtomicPtr<Budget>,
 }
 
-/// Two heap rings in one allocation, which the last of their four halves frees: a connection needs one each way.
+/// Heap rings in one allocation, one of them or two, which the last half of all frees: a connection needs one each way.
 #[repr(C)]
-struct Pair([HeapHeader; 2]);
+struct Heap<const N: usize> {
+    rings: [HeapHeader; N],
+    /// Who is asked before memory is taken, by those of them that are [`ADOPTED`]; null for nobody. Set once, and then holds a
+    /// reference.
+    budget: AtomicPtr<Budget>,
+}
 
 /// A ring in a shared region: the words, and the epochs.
 #[repr(C)]
@@ -114,7 +119,7 @@ pub(crate) struct RegionHeader {
 }
 
 #[cfg(all(not(loom), target_pointer_width = "64"))]
-const _: () = assert!(size_of::<HeapHeader>() == 40 && size_of::<RegionHeader>() == 64);
+const _: () = assert!(size_of::<Heap<1>>() == 40 && size_of::<Heap<2>>() == 72 && size_of::<RegionHeader>() == 64);
 
 impl Header {
     fn new(flags: u32) -> Self {
@@ -129,11 +134,7 @@ impl Header {
 
 impl HeapHeader {
     fn new(flags: u32) -> Self {
-        Self {
-            words: Header::new(flags),
-            table: AtomicPtr::new(core::ptr::null_mut()),
-            budget: AtomicPtr::new(core::ptr::null_mut()),
-        }
+        Self { words: Header::new(flags), table: AtomicPtr::new(core::ptr::null_mut()) }
     }
 }
 
@@ -151,12 +152,14 @@ impl RegionHeader {
 /// Makes the header of a heap ring.
 pub(crate) fn allocate() -> NonNull<Header> {
     // Box makes the allocation; `leave` turns it back.
-    NonNull::from(Box::leak(Box::new(HeapHeader::new(0)))).cast()
+    let heap = Box::new(Heap { rings: [HeapHeader::new(0)], budget: AtomicPtr::new(core::ptr::null_mut()) });
+    NonNull::from(Box::leak(heap)).cast()
 }
 
 /// Makes the headers of two heap rings at once.
 pub(crate) fn allocate_pair() -> [NonNull<Header>; 2] {
-    let pair = Box::new(Pair([HeapHeader::new(FIRST), HeapHeader::new(SECOND)]));
+    let rings = [HeapHeader::new(FIRST), HeapHeader::new(SECOND)];
+    let pair = Box::new(Heap { rings, budget: AtomicPtr::new(core::ptr::null_mut()) });
     // Both pointers come from that of the whole pair, to which `leave` turns them back.
     let first = NonNull::from(Box::leak(pair)).cast::<HeapHeader>();
     // SAFETY: the second of the two lies behind the first.
@@ -192,22 +195,53 @@ pub(crate) unsafe fn entries<'a>(header: NonNull<Header>, is_on_heap: bool) -> &
     }
 }
 
+/// The account of a heap ring, or of the pair that it is one of.
+///
+/// # Safety
+/// As for [`on_heap`].
+unsafe fn account<'a>(header: NonNull<Header>) -> &'a AtomicPtr<Budget> {
+    // SAFETY: the caller's promise. It lies behind the one ring, or behind the second of two, and the pointer is that of all.
+    unsafe {
+        let first = header.as_ref().flags.load(Ordering::Relaxed) & FIRST != 0;
+        header.cast::<HeapHeader>().add(if first { 2 } else { 1 }).cast().as_ref()
+    }
+}
+
+/// Who is asked before a heap ring takes memory.
+///
+/// # Safety
+/// As for [`on_heap`].
+pub(crate) unsafe fn budget<'a>(header: NonNull<Header>) -> Option<&'a Budget> {
+    // SAFETY: the caller's promise. What is set stays as long as the ring.
+    unsafe {
+        // Acquire: whoever sees the flag sees the pointer that was set before, and the budget behind it.
+        let is_adopted = header.as_ref().flags.load(Ordering::Acquire) & ADOPTED != 0;
+        if is_adopted { account(header).load(Ordering::Acquire).as_ref() } else { None }
+    }
+}
+
 /// Puts a heap ring's memory on an account, if it is on none yet, and takes over what was reserved for it. False if it has
-/// one.
+/// one, or the ring that it is a pair with has another.
 ///
 /// # Safety
 /// As for [`on_heap`].
 pub(crate) unsafe fn set_budget(header: NonNull<Header>, budget: &Arc<Budget>) -> bool {
-    let raw = Arc::into_raw(Arc::clone(budget)).cast_mut();
     // SAFETY: the caller's promise.
-    let slot = unsafe { &on_heap(header).budget };
-    // Release: whoever reads the pointer sees the budget behind it.
-    let is_first = slot.compare_exchange(core::ptr::null_mut(), raw, Ordering::AcqRel, Ordering::Acquire).is_ok();
-    if !is_first {
-        // SAFETY: made from an Arc right above, and stored nowhere.
-        drop(unsafe { Arc::from_raw(raw) });
+    let (account, flags) = unsafe { (account(header), &header.as_ref().flags) };
+    let mut known = account.load(Ordering::Acquire);
+    if known.is_null() {
+        let raw = Arc::into_raw(Arc::clone(budget)).cast_mut();
+        // Release: whoever reads the pointer sees the budget behind it.
+        match account.compare_exchange(core::ptr::null_mut(), raw, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => known = raw,
+            Err(other) => {
+                // SAFETY: made from an Arc right above, and stored nowhere.
+                drop(unsafe { Arc::from_raw(raw) });
+                known = other;
+            }
+        }
     }
-    is_first
+    known.cast_const() == Arc::as_ptr(budget) && flags.fetch_or(ADOPTED, Ordering::AcqRel) & ADOPTED == 0
 }
 
 /// Says that a half is gone, and on the heap frees the ring when the other is as well.
@@ -238,28 +272,44 @@ pub(crate) unsafe fn leave(header: NonNull<Header>, is_on_heap: bool, mine: u32,
 /// Called once, by the last half of a ring that [`allocate`] or [`allocate_pair`] made, whose flags were `flags`.
 #[inline(never)]
 unsafe fn end(header: NonNull<Header>, flags: u32) {
-    // SAFETY: the ring is this caller's alone. The header came from a Box, and a budget that is not null from an Arc, whose
-    // reference nobody else gives back.
+    // SAFETY: the ring is this caller's alone, and the account's pointer, if it is not null, stays until the last ring is over.
     unsafe {
-        let heap = on_heap(header);
-        let budget = heap.budget.load(Ordering::Relaxed);
-        if !heap.table.load(Ordering::Relaxed).is_null() {
-            memory::free(&heap.table, budget.as_ref());
+        let budget = budget(header);
+        let table = &on_heap(header).table;
+        if !table.load(Ordering::Relaxed).is_null() {
+            memory::free(table, budget);
         }
-        if !budget.is_null() {
-            let budget = Arc::from_raw(budget);
+        if let Some(budget) = budget {
             budget.give_back(Budget::RESERVED);
         }
-        let heap = header.cast::<HeapHeader>();
+    }
+    let heap = header.cast::<HeapHeader>();
+    // SAFETY: the ring came from a Box, and nobody else is left of it. Of a pair the first lies before the second, lives until
+    // both are over, and whoever finds that the other ring is over is the last.
+    unsafe {
         let (first, mine, other) = match flags & (FIRST | SECOND) {
-            0 => return drop(Box::from_raw(heap.as_ptr())),
+            0 => return free::<1>(heap),
             FIRST => (heap, FIRST_OVER, SECOND_OVER),
-            // The first of the two lies before the second, and lives until both are over.
             _ => (heap.sub(1), SECOND_OVER, FIRST_OVER),
         };
         // As for a ring's halves.
         if first.as_ref().words.flags.fetch_add(mine, Ordering::AcqRel) & other != 0 {
-            drop(Box::from_raw(first.cast::<Pair>().as_ptr()));
+            free::<2>(first);
+        }
+    }
+}
+
+/// Frees heap rings that are over.
+///
+/// # Safety
+/// `first` is the first ring of a leaked `Heap<N>`, of which nothing is used any more.
+unsafe fn free<const N: usize>(first: NonNull<HeapHeader>) {
+    // SAFETY: the caller's promise. An account that is not null came from an Arc, whose reference nobody else gives back.
+    unsafe {
+        let heap = Box::from_raw(first.cast::<Heap<N>>().as_ptr());
+        let budget = heap.budget.load(Ordering::Relaxed);
+        if !budget.is_null() {
+            drop(Arc::from_raw(budget));
         }
     }
 }

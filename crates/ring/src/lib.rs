@@ -48,8 +48,8 @@ pub fn heap(limit: usize) -> (Producer, Consumer) {
     heap_with_first_chunk(limit, 1 << memory::FIRST_LOG2)
 }
 
-/// Two rings as [`heap`] makes them, of which one holds up to `first` bytes and one up to `second`, in a single allocation:
-/// for the two directions of a stream, which most often come and go together.
+/// Two rings as [`heap`] makes them, of which one holds up to `first` bytes and one up to `second`, in a single allocation
+/// of 72 bytes: for the two directions of a stream, which most often come and go together, and are on one account.
 #[inline]
 pub fn heap_pair(first: usize, second: usize) -> [(Producer, Consumer); 2] {
     let [one, other] = header::allocate_pair();

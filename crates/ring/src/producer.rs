@@ -365,7 +365,7 @@ impl Producer {
             // does not; spans borrow it from looking to consuming, so none is held.
             unsafe {
                 let heap = on_heap(self.header);
-                memory::free(&heap.table, heap.budget.load(Ordering::Acquire).as_ref());
+                memory::free(&heap.table, header::budget(self.header));
             }
         }
         self.log2 = 0;

@@ -112,6 +112,29 @@ fn rings_of_a_pair_know_nothing_of_each_other() {
 }
 
 #[test]
+fn rings_of_a_pair_are_on_one_account_each_for_itself() {
+    let (budget, other) = (ring::Budget::new(1 << 20), ring::Budget::new(1 << 20));
+    let [(mut one_in, one_out), (other_in, mut other_out)] = ring::heap_pair(1 << 20, 1 << 16);
+    assert!(budget.reserve(ring::Budget::RESERVED) && one_in.set_budget(&budget));
+    assert!(!one_out.set_budget(&budget), "it is there already");
+    // The other ring of the pair is not on it yet, and can be on no other.
+    let mut other_in = other_in;
+    assert!(!other_in.set_budget(&other));
+    assert_eq!(other_in.write(&[2; 10_000]), 10_000);
+    assert_eq!(budget.used(), ring::Budget::RESERVED);
+    assert_eq!(other_out.read(&mut [0; 10_000]), 10_000);
+    assert!(other_in.release());
+    assert!(budget.reserve(ring::Budget::RESERVED) && other_out.set_budget(&budget));
+    assert_eq!(one_in.write(&[1; 10_000]), 10_000);
+    assert!(budget.used() >= 10_000 + ring::Budget::RESERVED);
+    drop((one_in, one_out));
+    assert_eq!(budget.used(), ring::Budget::RESERVED);
+    drop((other_in, other_out));
+    assert_eq!((budget.used(), other.used()), (0, 0));
+    assert_eq!((std::sync::Arc::strong_count(&budget), std::sync::Arc::strong_count(&other)), (1, 1));
+}
+
+#[test]
 fn an_idle_ring_costs_one_allocation_of_64_bytes() {
     let pair = refusing(65, || ring::heap(1 << 20));
     assert_eq!(size_of_val(&pair), 80);

@@ -333,8 +333,7 @@ impl Producer {
         // SAFETY: we are the producer, and the limit keeps sizes within `largest_log2`.
         unsafe {
             let heap = on_heap(self.header);
-            // Acquire: the budget behind the pointer.
-            memory::grow(&heap.table, log2, heap.budget.load(Ordering::Acquire).as_ref())
+            memory::grow(&heap.table, log2, header::budget(self.header))
         }
     }
 
