@@ -87,6 +87,27 @@ fn the_last_acknowledgement_leaves_also_when_the_owner_lets_go_before_it_could()
 }
 
 #[test]
+fn an_end_that_was_damaged_on_its_way_is_counted_and_nothing_else() {
+    for timed in [false, true] {
+        let syn = if timed { seg(0).mss(1460).timestamps(1, 0) } else { seg(0).mss(1460) };
+        let mut puppet = Puppet::established(Config::default(), syn);
+        let fin = seg(1).flags(FIN).ack(1);
+        let frame = puppet.frame(&if timed { fin.timestamps(2, 0) } else { fin });
+        // Each byte of TCP's header.
+        for at in 34..if timed { 66 } else { 54 } {
+            let mut damaged = frame.clone();
+            damaged[at] ^= 0x10;
+            puppet.send_frame(&damaged);
+        }
+        assert_eq!((puppet.phase(), puppet.lines().len()), (Phase::Established, 0));
+        let counted: u64 = puppet.stack.discards().iter().map(|(_, count)| count).sum();
+        assert_eq!(counted, if timed { 32 } else { 20 });
+        puppet.send_frame(&frame);
+        assert_eq!(puppet.phase(), Phase::CloseWait);
+    }
+}
+
+#[test]
 fn both_sides_may_finish_at_once() {
     // RFC 9293 section 3.6, figure 13.
     let mut puppet = established();
