@@ -103,3 +103,43 @@ fn what_a_connection_sends_to_this_engine_goes_to_no_device_that_is_offered_for_
     }
     assert!(port.sent.is_empty(), "{:?}", port.sent);
 }
+
+#[test]
+fn whoever_has_the_only_thing_to_send_is_told_that_the_device_is_full_and_sends_it_once_when_it_is_not() {
+    let mut lan = pair();
+    lan.now = Instant::from_secs(1);
+    lan.hosts[0].knows("10.0.0.2", 2);
+    lan.hosts[1].knows("10.0.0.1", 1);
+    let listener = lan.hosts[1].stack.tcp_listen(at("10.0.0.2:7"), Default::default()).unwrap();
+    let (rings, mut client) = heap_rings(1 << 16, 1 << 16);
+    let id = lan.hosts[0].stack.tcp_connect(lan.now, at("10.0.0.2:7"), &Default::default(), rings).unwrap();
+    let drain = |lan: &mut Lan, room| {
+        let (now, host) = (lan.now, &mut lan.hosts[0]);
+        host.port.room = room;
+        let done = host.stack.poll_transmit(now, host.interface, &mut host.port);
+        host.port.room = usize::MAX;
+        (done, host.port.sent.len())
+    };
+    assert_eq!(drain(&mut lan, 0), (false, 0), "the SYN");
+    assert_eq!(drain(&mut lan, 1), (true, 1));
+    lan.settle();
+    let server = lan.hosts[1].stack.tcp_accept(lan.now, listener).unwrap();
+    // The first goes by the path's template, the others over their flow's headers.
+    for n in 0..3 {
+        client.send.write(b"question");
+        lan.hosts[0].stack.tcp_wrote(lan.now, id);
+        assert_eq!(drain(&mut lan, 0), (false, 0), "message {n}");
+        assert_eq!(drain(&mut lan, 0), (false, 0), "message {n}, still full");
+        assert_eq!(drain(&mut lan, 1), (true, 1), "message {n}");
+        lan.settle();
+        lan.run(Duration::from_millis(100));
+    }
+    let mut server = server.rings;
+    assert_eq!(server.receive.read(&mut [0; 100]), 3 * b"question".len());
+    client.send.finish();
+    lan.hosts[0].stack.tcp_wrote(lan.now, id);
+    assert_eq!(drain(&mut lan, 0), (false, 0), "the FIN");
+    assert_eq!(drain(&mut lan, 1), (true, 1));
+    lan.settle();
+    assert!(server.receive.is_finished());
+}
