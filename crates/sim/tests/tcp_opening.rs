@@ -219,7 +219,8 @@ impl Told {
                     }
                     1 if at < self.connections.len() => {
                         let (id, rings) = &mut self.connections[at];
-                        rings.send.write(b"words");
+                        // More than a small window takes, at times: what it was at most decides then.
+                        rings.send.write(&[7; 2_000][..[5, 2_000][chance.below(2) as usize]]);
                         self.puppet.stack.tcp_wrote(now, *id);
                     }
                     2 if at < self.connections.len() => {
