@@ -401,3 +401,6 @@ impl HalfOpen {
             }
     }
 }
+
+#[cfg(test)]
+mod tests;
