@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use device::{Capabilities, Device, RxChecksum, RxFrame, TransmitError, TxFrame};
+use sim::Puppet;
 use sim::chance::Chance;
+use sim::puppet::seg;
 use sim::world::{A, B};
 use stack::link::{AddressCheck, InterfaceConfig, InterfaceId};
 use stack::tcp::{ApplicationRings, ConnectOptions, ConnectionId, ListenOptions, heap_rings};
@@ -39,6 +41,29 @@ fn random_networks_carry_the_same_frames_at_the_same_times_with_and_without_coal
             assert_eq!(with.0, without.0, "seed {seed}");
             assert_eq!(without.1, 0, "seed {seed}: it is off");
         }
+    }
+}
+
+#[test]
+fn what_was_taken_in_and_not_acted_on_yet_asks_for_the_next_call_at_once() {
+    // The owner may ask for the time before it drains the engine; whichever call comes next finds everything done.
+    let mut puppet = Puppet::established(Config::default(), seg(0).mss(1460));
+    let mut seq = 1;
+    for batch in 0..6 {
+        let before = puppet.stack.tcp_counters().coalesced;
+        for _ in 0..4 {
+            let frame = puppet.frame(&seg(seq).ack(1).text(&[7; 1_460]));
+            puppet.stack.handle_frame(puppet.instant(), puppet.interface, &RxFrame::plain(&frame));
+            seq += 1_460;
+        }
+        let waits = puppet.stack.poll_timeout() == Instant::ZERO;
+        puppet.stack.handle_timeout(puppet.instant());
+        assert_ne!(puppet.stack.poll_timeout(), Instant::ZERO, "batch {batch}");
+        assert_eq!(puppet.stack.tcp_counters().coalesced > before, waits, "batch {batch}");
+        assert!(waits || batch < 2, "batch {batch}: a train was expected");
+        puppet.drain();
+        assert_eq!(puppet.take().last().map(|ack| ack.ack), Some(seq));
+        assert_eq!(puppet.read(1 << 16).len(), 4 * 1_460);
     }
 }
 
