@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use sim::World;
+use sim::puppet::seg;
 use sim::world::{A, B, Setup};
+use sim::{Puppet, World};
+use stack::Config;
 use stack::tcp::Phase;
 
 #[test]
@@ -30,4 +32,28 @@ fn a_connection_opens_carries_bytes_both_ways_and_closes() {
     assert_eq!(world.host(A).stack.tcp_counts(), (0, 1));
     world.run_for(Duration::from_secs(61));
     assert_eq!(world.host(A).stack.tcp_counts(), (0, 0));
+}
+
+#[test]
+fn one_drain_sends_all_that_the_windows_let_go_however_many_trains_that_is() {
+    let mut puppet = Puppet::established(Config::default(), seg(0).mss(1460).scale(7));
+    let mut written = 0;
+    while puppet.info().congestion_window < 300_000 {
+        puppet.write(&vec![1; 500_000]);
+        written += 500_000;
+        for _ in 0..100 {
+            let sent: usize = puppet.take().iter().map(|segment| segment.text.len()).sum();
+            if sent == 0 {
+                break;
+            }
+            let info = puppet.info();
+            let end = 1 + info.bytes_acked as u32 + info.in_flight;
+            puppet.run_for(Duration::from_millis(1));
+            puppet.send(&seg(1).ack(end).window(60_000));
+        }
+        assert!(written < 100 << 20, "{:?}", puppet.info());
+    }
+    puppet.write(&vec![2; 250_000]);
+    let sent: usize = puppet.take().iter().map(|segment| segment.text.len()).sum();
+    assert_eq!(sent, 250_000);
 }
