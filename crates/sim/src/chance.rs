@@ -1,5 +1,22 @@
 //! The random numbers of a simulated world: a seed, and everything else follows.
 
+use std::ops::Range;
+
+/// The seeds of a test that plays `count` games: all of them, or the one that `WHARF_SEED` names.
+///
+/// # Panics
+/// If it names none.
+#[must_use]
+pub fn seeds(count: u64) -> Range<u64> {
+    match std::env::var("WHARF_SEED") {
+        Ok(seed) => {
+            let seed = seed.parse().expect("WHARF_SEED is a number");
+            seed..seed + 1
+        }
+        Err(_) => 0..count,
+    }
+}
+
 /// A SplitMix64 generator (Steele, Lea and Flood, 2014): quick, small, and the same everywhere.
 #[derive(Clone, Debug)]
 pub struct Chance {

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use sim::puppet::seg;
-use sim::{Chance, Puppet};
+use sim::{Chance, Puppet, chance};
 use stack::event::Readiness;
 use stack::tcp::{Algorithm, ConnectOptions, Ecn, KeepAlive, Phase, SocketOption, TcpInfo, Waiting};
 use stack::{Config, Instant};
@@ -354,14 +354,7 @@ const STEPS: u32 = 40;
 
 #[test]
 fn no_conversation_shows_whether_the_scoreboard_was_told_at_once_or_later() {
-    let seeds = match std::env::var("WHARF_SEED") {
-        Ok(seed) => {
-            let seed = seed.parse().expect("WHARF_SEED is a number");
-            seed..seed + 1
-        }
-        Err(_) => 0..CONVERSATIONS,
-    };
-    for seed in seeds {
+    for seed in chance::seeds(CONVERSATIONS) {
         let mut told = [true, false].map(|fast_path| Told::new(fast_path, seed));
         let mut chances = [Chance::new(seed), Chance::new(seed)];
         for step in 0..STEPS {

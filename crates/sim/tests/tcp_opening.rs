@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use sim::puppet::{ENGINE, PUPPET, Seg, seg};
-use sim::{Chance, Puppet};
+use sim::{Chance, Puppet, chance};
 use stack::tcp::{
     Algorithm, ApplicationRings, ConnectOptions, ConnectionId, Ecn, KeepAlive, ListenOptions, ListenerId,
     SocketOptions, SynCookies, heap_rings,
@@ -319,14 +319,7 @@ const STEPS: u32 = 60;
 
 #[test]
 fn no_handshake_shows_whether_it_went_the_short_way_or_the_whole_one() {
-    let seeds = match std::env::var("WHARF_SEED") {
-        Ok(seed) => {
-            let seed = seed.parse().expect("WHARF_SEED is a number");
-            seed..seed + 1
-        }
-        Err(_) => 0..CONVERSATIONS,
-    };
-    for seed in seeds {
+    for seed in chance::seeds(CONVERSATIONS) {
         let mut told = [true, false].map(|fast_path| Told::new(fast_path, seed));
         let mut chances = [Chance::new(seed), Chance::new(seed)];
         for step in 0..STEPS {
