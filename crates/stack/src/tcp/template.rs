@@ -6,16 +6,13 @@
 //! segment, and both give the same bytes: `crates/sim/tests/tcp_fast_path.rs` runs them against each other.
 
 use device::Device;
-use ring::Span;
-use wire::tcp::{SeqNum, TcpFlags};
+use wire::tcp::TcpFlags;
 
 use crate::config::TcpConfig;
 use crate::link::template::{PlainSegment, Plainly};
 use crate::network::Network;
 use crate::tcp::connection::{Connection, Flags};
-use crate::tcp::handshake::SynFields;
 use crate::tcp::output::{Kind, Plan};
-use crate::tcp::phase::Phase;
 use crate::time::Instant;
 
 impl Connection {
@@ -30,7 +27,6 @@ impl Connection {
         config: &TcpConfig,
     ) -> Plainly {
         let is_plain = match plan.kind {
-            Kind::Syn => return self.send_plain_syn(now, net, device, plan, config),
             Kind::Text => plan.len <= self.segment_size(),
             // An acknowledgement may have gaps and duplicates to report.
             Kind::Ack => {
@@ -68,40 +64,6 @@ impl Connection {
         let became = net.transmit_plain(device, &segment);
         if became == Plainly::Sent {
             self.on_sent(now, plan, edge, config);
-        }
-        became
-    }
-
-    /// The same for a SYN or SYN-ACK that brings no text, and the usual options.
-    #[inline(never)]
-    fn send_plain_syn(
-        &mut self,
-        now: Instant,
-        net: &mut Network,
-        device: &mut dyn Device,
-        plan: Plan,
-        config: &TcpConfig,
-    ) -> Plainly {
-        if plan.len > 0 || !config.fast_path || self.flags.has(Flags::URGENT) || self.syn_offer().is_some() {
-            return Plainly::NotSo;
-        }
-        let SynFields { flags, window, options } = self.syn_fields(now, net, config);
-        let Some(options) = options.usual() else { return Plainly::NotSo };
-        let segment = PlainSegment {
-            interface: self.interface,
-            flow: &self.flow,
-            hop_limit: self.options.hop_limit,
-            tos: self.tos(false),
-            seq: plan.seq,
-            ack: if self.phase == Phase::SynSent { SeqNum(0) } else { self.rcv.nxt },
-            flags,
-            window,
-            options,
-            payload: Span::from_slice(&[]),
-        };
-        let became = net.transmit_plain(device, &segment);
-        if became == Plainly::Sent {
-            self.on_sent(now, plan, self.rcv.nxt + u32::from(window), config);
         }
         became
     }
