@@ -239,13 +239,12 @@ impl Connection {
         if self.holds_most(held) && held >> scale < 65_535 {
             // However much room there is, the edge stays.
             let unit_mask = (1u32 << scale) - 1;
-            if held & unit_mask == 0 {
-                return ((held >> scale) as u16, self.rcv.edge);
-            }
             // The field is rounded up to its unit where there is that much room, as in `offer_anew`.
             let up = (held | unit_mask) + 1;
-            let edge = if up as usize <= self.room() { up } else { held & !unit_mask };
-            return ((edge >> scale) as u16, self.rcv.nxt + edge);
+            if held & unit_mask != 0 && up as usize <= self.room() {
+                return ((up >> scale) as u16, self.rcv.nxt + up);
+            }
+            return ((held >> scale) as u16, self.rcv.edge);
         }
         self.offer_anew()
     }
