@@ -9,7 +9,6 @@
 //! send. A connection's own SYN goes out by `signal`.
 
 use alloc::sync::Arc;
-use core::net::IpAddr;
 
 use device::{Device, RxChecksum, RxFrame};
 use wire::tcp::{HEADER_LEN, SeqNum, SynOptions, TcpFlags, TcpHeader, TcpOptions, Timestamps as TimestampsOption};
@@ -33,7 +32,7 @@ use crate::tcp::phase::Phase;
 use crate::tcp::rtt::RttEstimator;
 use crate::tcp::syn_cookies::SynCookies;
 use crate::tcp::syn_queue::HalfOpen;
-use crate::tcp::textless::{Fixed, Textless, is_judged};
+use crate::tcp::textless::{Fixed, Textless, flow_of, is_judged};
 use crate::tcp::timestamps::Timestamps;
 use crate::tcp::{Context, Tcp, announce, ecn, mss_of};
 use crate::time::Instant;
@@ -89,12 +88,7 @@ impl Tcp {
         if !self.config.fast_path || !is_judged(judged, context.net, interface, fixed) {
             return false;
         }
-        let flow = Flow {
-            local: IpAddr::V4(judged.destination),
-            remote: IpAddr::V4(judged.source),
-            local_port: u16::from_be_bytes(array(fixed, TCP + 2)),
-            remote_port: u16::from_be_bytes(array(fixed, TCP)),
-        };
+        let flow = flow_of(judged, fixed);
         let verified = frame.checksum != RxChecksum::Unverified;
         let undamaged =
             verified || (judged.address_sum.add_u16(segment.len() as u16) + TcpHeader::sum(segment)).is_valid();

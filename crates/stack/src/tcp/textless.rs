@@ -59,6 +59,17 @@ pub(super) fn is_judged(judged: &Judged, net: &Network, interface: InterfaceId, 
         && sum_array(&array::<IP_LEN>(fixed, IP)).is_valid()
 }
 
+/// The flow of a frame between the addresses that were judged last.
+#[inline(always)]
+pub(super) fn flow_of(judged: &Judged, fixed: &Fixed) -> Flow {
+    Flow {
+        local: IpAddr::V4(judged.destination),
+        remote: IpAddr::V4(judged.source),
+        local_port: u16::from_be_bytes(array(fixed, TCP + 2)),
+        remote_port: u16::from_be_bytes(array(fixed, TCP)),
+    }
+}
+
 impl Textless {
     /// An ACK, or FIN and ACK, with no options or timestamps, and its length; nothing stands behind it.
     #[inline(always)]
@@ -118,12 +129,7 @@ impl Tcp {
         let Some((segment, tcp_len)) = Textless::read(fixed, frame.bytes) else {
             return self.input_opening(now, context, interface, frame);
         };
-        let flow = Flow {
-            local: IpAddr::V4(judged.destination),
-            remote: IpAddr::V4(judged.source),
-            local_port: u16::from_be_bytes(array(fixed, TCP + 2)),
-            remote_port: u16::from_be_bytes(array(fixed, TCP)),
-        };
+        let flow = flow_of(judged, fixed);
         let Some(holder) = self.demux.heard_last(&flow) else { return false };
         if !self.config.fast_path || !is_judged(judged, context.net, interface, fixed) {
             return false;

@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 
 use ring::Budget;
