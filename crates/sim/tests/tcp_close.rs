@@ -30,11 +30,12 @@ fn the_side_that_finishes_first_waits_and_the_other_is_done_at_once() {
 
     let mut puppet = established();
     puppet.send(&seg(1).flags(FIN).ack(1));
-    assert_eq!(puppet.lines(), ["0.000 . 1:1 ack 2"]);
     assert_eq!(puppet.phase(), Phase::CloseWait);
     assert!(puppet.news().contains(Readiness::PEER_FINISHED));
+    puppet.run_for(Duration::from_millis(50));
+    assert_eq!(puppet.lines(), ["0.040 . 1:1 ack 2"]);
     puppet.finish();
-    assert_eq!(puppet.lines(), ["0.000 F. 1:1 ack 2"]);
+    assert_eq!(puppet.lines(), ["0.050 F. 1:1 ack 2"]);
     assert_eq!(puppet.phase(), Phase::LastAck);
     puppet.send(&seg(2).ack(2));
     assert_eq!(puppet.phase(), Phase::Closed);
@@ -174,7 +175,8 @@ fn a_fin_needs_no_window() {
     assert_eq!(puppet.take().last().map(|seen| seen.window), Some(0));
     puppet.send(&seg(1_001).flags(FIN).ack(1));
     assert_eq!(puppet.phase(), Phase::CloseWait);
-    assert_eq!(puppet.lines(), ["0.100 . 1:1 ack 1002"]);
+    puppet.run_for(Duration::from_millis(40));
+    assert_eq!(puppet.lines(), ["0.140 . 1:1 ack 1002"]);
     assert_eq!(puppet.read(5_000).len(), 1_000);
 }
 
@@ -205,7 +207,8 @@ fn a_fin_together_with_text_that_is_known_is_taken() {
     puppet.send(&seg(1).ack(1).text(b"all of it"));
     puppet.send(&seg(1).flags(FIN).ack(1).text(b"all of it"));
     assert_eq!(puppet.phase(), Phase::CloseWait);
-    assert_eq!(puppet.lines(), ["0.000 . 1:1 ack 11"]);
+    puppet.run_for(Duration::from_millis(40));
+    assert_eq!(puppet.lines(), ["0.040 . 1:1 ack 11"]);
     assert_eq!(puppet.read(100), b"all of it");
 }
 

@@ -9,9 +9,14 @@ use crate::random_networks::{play, random_link, random_settings};
 
 const NETWORKS: u64 = 200;
 
-/// Everything that can be seen of a run from outside: each frame with its time, what was discarded, and how often.
+/// Everything that can be seen of a run from outside: each frame with its time, what was discarded, and how often. Which of two
+/// connections goes first whose timers ring at the same instant is the wheel's affair: their frames are put in an order.
 fn seen(world: &mut World) -> (Vec<String>, Vec<String>) {
-    let trace = world.take_trace();
+    let mut trace = world.take_trace();
+    // TCP's ports, behind headers without options.
+    trace.sort_by_cached_key(|frame| {
+        (frame.at, format!("{:?}", frame.from), frame.bytes.get(34..38).map(<[u8]>::to_vec))
+    });
     let frames = trace.iter().map(|frame| format!("{} {:?} {:02x?}", frame.at, frame.from, frame.bytes)).collect();
     let counts = [A, B].map(|host| {
         let stack = &world.host(host).stack;

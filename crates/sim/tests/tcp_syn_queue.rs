@@ -180,7 +180,8 @@ fn text_and_fin_that_came_with_the_third_segment_are_kept() {
     puppet.accept(listener);
     assert_eq!(puppet.phase(), Phase::CloseWait);
     assert_eq!(puppet.read(50), b"all of it");
-    assert_eq!(puppet.lines(), ["0.000 S. 0:0 ack 1", "0.000 . 1:1 ack 11"]);
+    puppet.run_for(Duration::from_millis(40));
+    assert_eq!(puppet.lines(), ["0.000 S. 0:0 ack 1", "0.040 . 1:1 ack 11"]);
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl Connection {
             self.measure_arrival(env.now, segment.payload.len(), segment.header.options.timestamps);
         }
         if fin_arrived {
-            self.on_fin();
+            self.on_fin(env);
         }
         Ok(())
     }
@@ -156,13 +156,20 @@ impl Connection {
     }
 
     /// Step eight: the peer has finished.
-    pub(super) fn on_fin(&mut self) {
+    #[inline]
+    pub(super) fn on_fin(&mut self, env: &Env<'_>) {
         self.rcv.nxt += 1;
         if self.rcv.edge.before(self.rcv.nxt) {
             self.rcv.edge = self.rcv.nxt;
         }
         self.receive.finish();
-        self.flags.set(Flags::ACK_NOW);
+        if self.phase != Phase::Established {
+            // RFC 9293 section 3.10.7.4: this side has finished, and nothing more goes out that could say so too.
+            self.flags.set(Flags::ACK_NOW);
+        } else if self.deadlines.ack.is_never() {
+            // RFC 1122 section 4.2.3.2: most often the application answers or finishes now, and that says it.
+            self.deadlines.ack = env.now.after_nanos(env.config.ack_delay);
+        }
         self.phase = self.phase.on_fin();
         if self.phase == Phase::TimeWait {
             self.deadlines.idle = Instant::NEVER;

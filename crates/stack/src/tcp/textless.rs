@@ -235,7 +235,7 @@ impl Connection {
             self.timestamps.update(env.now, option.value, seq, self.rcv.acked);
         }
         if fin && self.phase != Phase::Closed {
-            self.on_fin();
+            self.on_fin(env);
         }
     }
 }
