@@ -72,18 +72,19 @@ impl Port {
         Self { large, out: Queue::default(), arrived: Queue::default() }
     }
 
-    /// Takes over what the other end has sent.
+    /// Takes over what the other end has sent; returns whether that is anything.
     ///
     /// # Panics
     /// If what it had sent before was not all received.
     #[inline]
-    pub(crate) fn exchange(&mut self, from: &mut Self) {
+    pub(crate) fn exchange(&mut self, from: &mut Self) -> bool {
         if from.out.written == 0 {
-            return;
+            return false;
         }
         assert_eq!(self.arrived.read, self.arrived.written, "whoever receives takes all there is");
         std::mem::swap(&mut self.arrived, &mut from.out);
         (from.out.written, from.out.read) = (0, 0);
+        true
     }
 
     #[inline]

@@ -57,7 +57,9 @@ impl Hosts {
     fn ingress(&mut self, host: usize) -> bool {
         let (first, second) = self.hosts.split_at_mut(1);
         let (own, peer) = if host == 0 { (&mut first[0], &mut second[0]) } else { (&mut second[0], &mut first[0]) };
-        own.device.port.exchange(&mut peer.device.port);
+        if !own.device.port.exchange(&mut peer.device.port) {
+            return false;
+        }
         let Host { interface, sockets, device, .. } = own;
         let mut any = false;
         while interface.poll_ingress_single(self.now, device, sockets) != PollIngressSingleResult::None {

@@ -105,8 +105,7 @@ impl Hosts {
     fn ingress(&mut self, host: usize) -> bool {
         let (first, second) = self.hosts.split_at_mut(1);
         let (own, peer) = if host == 0 { (&mut first[0], &mut second[0]) } else { (&mut second[0], &mut first[0]) };
-        own.device.port.exchange(&mut peer.device.port);
-        own.take_in(self.now) > 0
+        own.device.port.exchange(&mut peer.device.port) && own.take_in(self.now) > 0
     }
 
     /// Drains a host.
@@ -192,6 +191,13 @@ impl Hosts {
         let to = &mut sockets[1 - from];
         self.pass_until(|_| to.rings.receive.is_finished().then_some(()));
     }
+
+    /// An application lets go of its end.
+    fn close(&mut self, host: usize, socket: Socket) {
+        self.hosts[host].stack.tcp_close(self.now, socket.id);
+        drop(socket);
+        self.egress(host);
+    }
 }
 
 impl Pair for Hosts {
@@ -235,11 +241,11 @@ impl Pair for Hosts {
         for _ in 0..count {
             let mut sockets = self.connect();
             self.finish(&mut sockets, 0);
-            self.finish(&mut sockets, 1);
-            for (host, socket) in sockets.into_iter().enumerate() {
-                self.hosts[host].stack.tcp_close(self.now, socket.id);
-                self.egress(host);
-            }
+            let [client, server] = sockets;
+            // Who has read the end, and has nothing more to say, lets go: that ends the other direction.
+            self.close(1, server);
+            self.pass_until(|_| client.rings.receive.is_finished().then_some(()));
+            self.close(0, client);
         }
     }
 }
