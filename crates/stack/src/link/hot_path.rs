@@ -3,7 +3,7 @@
 //! An entry holds for as long as [`Network::generation`](crate::network::Network) stands still, which moves with every
 //! change of an interface, an address, a route or a neighbour.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use wire::checksum::Sum;
 use wire::ipv4;
@@ -76,6 +76,22 @@ impl HotPaths {
                 && path.source == source
                 && path.interface == interface
         })
+    }
+
+    /// The path between two IPv4 addresses with a template, and that.
+    #[inline(always)]
+    pub(crate) fn find_template(
+        &self,
+        generation: u64,
+        interface: InterfaceId,
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+    ) -> Option<(&HotPath, &Headers)> {
+        let path = self.entries[slot(IpAddr::V4(destination))].as_ref()?;
+        let template = path.template.as_ref()?;
+        let is_it =
+            path.generation == generation && path.interface == interface && template.is_between(source, destination);
+        is_it.then_some((path, template))
     }
 
     pub(crate) fn insert(&mut self, path: HotPath) {

@@ -4,7 +4,7 @@
 //! `tcp/template` decides what is such a segment and calls [`Network::transmit_plain`]; everything else goes by
 //! [`Network::transmit_segment`](crate::network::Network::transmit_segment).
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use device::{Device, TransmitError, TxChecksum, TxFrame};
 use ring::Span;
@@ -83,6 +83,14 @@ impl Headers {
         let ip_sum = wire::checksum::sum(ip);
         let pseudo_sum = wire::checksum::pseudo_header(source.into(), destination.into(), Protocol::TCP, 0);
         Some(Self { bytes, ip_sum, pseudo_sum })
+    }
+
+    /// Whether the path leads from `source` to `destination`.
+    #[inline(always)]
+    pub(super) fn is_between(&self, source: Ipv4Addr, destination: Ipv4Addr) -> bool {
+        let [s0, s1, s2, s3] = source.octets();
+        let [d0, d1, d2, d3] = destination.octets();
+        self.bytes[ETHERNET_LEN + 12..ETHERNET_LEN + 20] == [s0, s1, s2, s3, d0, d1, d2, d3]
     }
 
     /// Writes what the headers in front of TCP's have in common in a train: all but total length and checksum. Returns the sum of

@@ -4,6 +4,8 @@
 //! `tcp/signal` sends by [`Network::transmit_textless`], and what that does not take by
 //! [`Network::transmit_segment`](crate::network::Network::transmit_segment).
 
+use core::net::IpAddr;
+
 use device::{Device, TxChecksum, TxFrame};
 use wire::checksum::Sum;
 use wire::ethernet::{HEADER_LEN as ETHERNET_LEN, MIN_FRAME_LEN};
@@ -87,8 +89,9 @@ impl Network {
         segment: &TextlessSegment<'_, N>,
     ) -> Plainly {
         let TextlessSegment { interface, flow, .. } = *segment;
-        let path = self.hot_paths.find(self.generation, interface, flow.local, flow.remote);
-        let Some(HotPath { template: Some(template), mtu, tx_checksum, .. }) = path else { return Plainly::NotSo };
+        let (IpAddr::V4(local), IpAddr::V4(remote)) = (flow.local, flow.remote) else { return Plainly::NotSo };
+        let path = self.hot_paths.find_template(self.generation, interface, local, remote);
+        let Some((HotPath { mtu, tx_checksum, .. }, template)) = path else { return Plainly::NotSo };
         let frame_len = PLAIN_LEN + N;
         if frame_len - ETHERNET_LEN > *mtu as usize {
             return Plainly::NotSo;

@@ -16,6 +16,7 @@ use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::mss_of;
 use crate::tcp::output::{Kind, Plan};
 use crate::tcp::phase::Phase;
+use crate::tcp::tuning::Tuning;
 use crate::time::Instant;
 use crate::timers::Wheel;
 
@@ -69,7 +70,7 @@ impl Connection {
         net: &mut Network,
         device: &mut dyn Device,
         signal: Signal,
-        config: &TcpConfig,
+        config: &Tuning,
         alarm: (u32, &mut Wheel<u32>),
     ) -> Plainly {
         let (window, edge) = self.offer_window();
@@ -95,7 +96,7 @@ impl Connection {
         let (index, wheel) = alarm;
         if signal == Signal::Fin {
             let plan = Plan { kind: Kind::Text, seq: self.snd.nxt, len: 0, fin: true };
-            self.on_lone_sent(now, plan, self.rtt.rto_at(now, config.rto_min, config.rto_max));
+            self.on_lone_sent(now, plan, now.after_nanos(self.rtt.rto_between(config.least_rto, config.most_rto)));
             if !self.rings_before_lone_alarm(now, wheel) {
                 self.arm(index, wheel);
             }
@@ -138,7 +139,7 @@ impl Connection {
         now: Instant,
         net: &mut Network,
         device: &mut dyn Device,
-        config: &TcpConfig,
+        config: &Tuning,
         alarm: (u32, &mut Wheel<u32>),
     ) -> Plainly {
         const UNUSUAL: Flags = Flags::SYN_RESENT.and(Flags::FAST_OPEN).and(Flags::URGENT);
@@ -163,7 +164,7 @@ impl Connection {
             self.last_sent = now;
             self.unanswered_since = now;
             // RFC 6298 section 5.1.
-            self.deadlines.retransmit = self.rtt.rto_at(now, config.rto_min, config.rto_max);
+            self.deadlines.retransmit = now.after_nanos(self.rtt.rto_between(config.least_rto, config.most_rto));
             let (index, wheel) = alarm;
             self.arm(index, wheel);
             self.note_waiting(now);
