@@ -527,6 +527,13 @@ impl Tcp {
                 self.abort(now, context, id);
                 return;
             }
+            _ if connection.may_end_at_once() => {
+                connection.flags.set(Flags::FINISHED);
+                connection.phase = before.on_finish();
+                connection.probes = 0;
+                self.ready.enter(connection, id.index());
+                return;
+            }
             _ => {
                 connection.flags.set(Flags::FINISHED);
                 connection.phase = before.on_finish();

@@ -307,8 +307,13 @@ impl Connection {
     /// goes before it.
     #[inline]
     pub(crate) fn may_finish_at_once(&self) -> bool {
+        self.send.is_producer_finished() && self.may_end_at_once()
+    }
+
+    /// The same where the application lets go, and so has finished.
+    #[inline]
+    pub(crate) fn may_end_at_once(&self) -> bool {
         matches!(self.phase, Phase::Established | Phase::CloseWait)
-            && self.send.is_producer_finished()
             && !self.flags.has(Flags::FINISHED)
             && self.flight() == 0
             && (self.flags.has(Flags::CALM) || self.recovery.is_none())
