@@ -105,9 +105,9 @@ impl Connection {
         self.snd.wl2 = ack;
         if window > 0 {
             self.probes = 0;
-            if self.flags.take(Flags::PERSISTING) {
+            if self.flags.has(Flags::PERSISTING) {
                 self.deadlines.retransmit = Instant::NEVER;
-                self.flags.clear(Flags::PROBE_DUE);
+                self.flags.clear(Flags::PERSISTING.and(Flags::PROBE_DUE));
             }
         }
         changed
@@ -220,8 +220,7 @@ impl Connection {
         self.send.consume(freed as usize);
         self.snd.una = ack;
         self.probes = 0;
-        self.flags.clear(Flags::PERSISTING);
-        self.flags.clear(Flags::PROBE_DUE);
+        self.flags.clear(Flags::PERSISTING.and(Flags::PROBE_DUE));
 
         if self.flight() == 0 {
             // RFC 6298 section 5.2: nothing is outstanding, the timer is off.
