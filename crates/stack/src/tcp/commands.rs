@@ -13,7 +13,7 @@ use crate::ports::{self, BindError};
 use crate::stack::Stack;
 use crate::tcp::connection::{Birth, Connection, Flags};
 use crate::tcp::counters::TcpCounters;
-use crate::tcp::demux::{Flow, Holder};
+use crate::tcp::demux::{Flow, Holder, short_of};
 use crate::tcp::error::{ConnectError, TcpError};
 use crate::tcp::info::TcpInfo;
 use crate::tcp::listener::{Accepted, ListenOptions};
@@ -368,18 +368,20 @@ impl Tcp {
         }
         let path = context.net.route(remote.ip(), bound)?;
         let mut flow = Flow { local: path.source, remote: remote.ip(), local_port: 0, remote_port: remote.port() };
-        match options.local.map_or(0, |local| local.port()) {
-            0 => flow.local_port = self.free_connect_port(context.entropy, flow).ok_or(ConnectError::NoPort)?,
+        let hash = match options.local.map_or(0, |local| local.port()) {
+            0 => self.choose_port(context.entropy, &mut flow).ok_or(ConnectError::NoPort)?,
             port => {
                 flow.local_port = port;
                 if !self.lives_here(&flow) {
                     return Err(ConnectError::OtherEngine);
                 }
-                if self.is_taken(&flow) {
+                let hash = self.hasher.of(&flow);
+                if self.is_taken(hash, &flow) {
                     return Err(ConnectError::InUse);
                 }
+                hash
             }
-        }
+        };
         if !self.reserve_connection(context.events) {
             return Err(ConnectError::NoMemory);
         }
@@ -399,7 +401,7 @@ impl Tcp {
         let mut connection = Connection::new(now, Phase::SynSent, birth, &self.config);
         connection.flags.set(Flags::OWNED.and(Flags::SYN_DUE).and(Flags::QUEUED));
         place.fill(connection);
-        self.demux.insert(&self.hasher, &flow, Holder::Connection(id.index()));
+        self.demux.insert_hashed(short_of(hash), &flow, Holder::Connection(id.index()));
         if options.fast_open
             && let Some(connection) = self.connections.get_mut(id)
         {
@@ -410,8 +412,8 @@ impl Tcp {
     }
 
     /// Whether no new connection may have this four-tuple: it exists, is remembered, or would be its own peer.
-    fn is_taken(&self, flow: &Flow) -> bool {
-        self.has_flow(flow) || (flow.local == flow.remote && flow.local_port == flow.remote_port)
+    fn is_taken(&self, hash: u64, flow: &Flow) -> bool {
+        self.has_flow(hash, flow) || (flow.local == flow.remote && flow.local_port == flow.remote_port)
     }
 
     /// Whether the peer's segments of this flow come to this engine, where several share a link.
@@ -420,11 +422,15 @@ impl Tcp {
         share.holds(flow.local_socket(), flow.remote_socket())
     }
 
-    fn free_connect_port(&self, entropy: &mut Entropy, flow: Flow) -> Option<u16> {
+    /// Gives `flow` a local port that is free for it. Returns its hash.
+    fn choose_port(&self, entropy: &mut Entropy, flow: &mut Flow) -> Option<u64> {
+        let mut hash = 0;
         ports::choose(entropy, |port| {
-            let flow = Flow { local_port: port, ..flow };
-            !self.listeners.has_port(port) && !self.is_taken(&flow) && self.lives_here(&flow)
-        })
+            flow.local_port = port;
+            hash = self.hasher.of(flow);
+            !self.listeners.has_port(port) && !self.is_taken(hash, flow) && self.lives_here(flow)
+        })?;
+        Some(hash)
     }
 
     /// A port that nobody listens on.

@@ -61,8 +61,14 @@ impl FlowHasher {
     /// As much of it as the table of flows keeps.
     #[inline]
     pub(crate) fn short(&self, flow: &Flow) -> u32 {
-        (self.of(flow) >> 32) as u32
+        short_of(self.of(flow))
     }
+}
+
+/// As much of a flow's hash as the table of flows keeps.
+#[inline]
+pub(crate) const fn short_of(hash: u64) -> u32 {
+    (hash >> 32) as u32
 }
 
 /// Whose a flow is.
@@ -208,21 +214,21 @@ impl Demux {
 
     /// A handshake is over, and nothing came of it.
     pub(crate) fn remove_half_open(&mut self, hasher: &FlowHasher, flow: &Flow, handshake: u32) {
-        self.remove_name(hasher, flow, Holder::HalfOpen(handshake));
+        self.remove_name(hasher.short(flow), Holder::HalfOpen(handshake));
     }
 
-    /// A connection is over.
-    pub(crate) fn remove(&mut self, hasher: &FlowHasher, index: u32, flow: &Flow) {
+    /// A connection is over, whose flow has this hash.
+    pub(crate) fn remove(&mut self, hash: u32, index: u32, flow: &Flow) {
         self.predictions.remove(index, flow);
-        self.remove_name(hasher, flow, Holder::Connection(index));
+        self.remove_name(hash, Holder::Connection(index));
         if self.table.is_empty() && !self.table.has_memory() {
             self.predictions = Predictions::default();
         }
     }
 
     #[inline]
-    fn remove_name(&mut self, hasher: &FlowHasher, flow: &Flow, holder: Holder) {
-        self.table.remove(hasher.short(flow), holder.name());
+    fn remove_name(&mut self, hash: u32, holder: Holder) {
+        self.table.remove(hash, holder.name());
         if self.last.is_some_and(|(_, last)| last == holder) {
             self.last = None;
         }

@@ -65,6 +65,9 @@ impl FlowTable {
     /// The number with this hash that is meant.
     #[inline]
     pub(crate) fn find(&self, hash: u32, mut is_meant: impl FnMut(u32) -> bool) -> Option<u32> {
+        if self.len == 0 {
+            return None;
+        }
         let mut at = self.home(hash);
         loop {
             let place = self.places.get(at)?;

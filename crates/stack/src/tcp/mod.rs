@@ -124,7 +124,7 @@ use crate::tcp::aside::Aside;
 use crate::tcp::challenge::ChallengeLimit;
 use crate::tcp::connection::{Connection, Flags};
 pub(crate) use crate::tcp::demux::Flow;
-use crate::tcp::demux::{Demux, FlowHasher};
+use crate::tcp::demux::{Demux, FlowHasher, short_of};
 use crate::tcp::fast_open::{Baker, Cookies};
 use crate::tcp::isn::IsnGenerator;
 use crate::tcp::listener::Listeners;
@@ -408,8 +408,9 @@ impl Tcp {
         let Some((id, connection)) = self.connections.named_at(index) else { return };
         connection.disarm(&mut self.wheel);
         let flow: Flow = connection.flow;
+        let hash = self.hasher.of(&flow);
         if connection.phase == Phase::TimeWait {
-            self.time_wait.insert(&self.hasher, now, &flow, connection.remains());
+            self.time_wait.insert_hashed(&self.hasher, hash, now, &flow, connection.remains());
             const GOES_BEFORE: Flags = Flags::ORPHANED.and(Flags::RESOLVING);
             if connection.flags.has(GOES_BEFORE) {
                 connection.acknowledge_end(now, context.net);
@@ -430,7 +431,7 @@ impl Tcp {
         let unproven = connection.flags.has(Flags::FAST_OPEN);
         let abandoned = connection.flags.has(Flags::ORPHANED)
             || (before == Phase::SynReceived && !connection.flags.has(Flags::OWNED));
-        self.demux.remove(&self.hasher, index, &flow);
+        self.demux.remove(short_of(hash), index, &flow);
         if abandoned {
             self.connections.discard(id);
         }
@@ -439,10 +440,11 @@ impl Tcp {
         }
     }
 
-    /// Whether a connection of this four-tuple exists or is remembered.
-    pub(crate) fn has_flow(&self, flow: &Flow) -> bool {
-        self.demux.peek(&self.hasher, &self.connections, &self.syn_queue, flow).is_some()
-            || self.time_wait.contains(&self.hasher, flow)
+    /// Whether a connection of this four-tuple, which has this hash, exists or is remembered.
+    #[inline]
+    pub(crate) fn has_flow(&self, hash: u64, flow: &Flow) -> bool {
+        self.demux.peek_hashed(short_of(hash), &self.connections, &self.syn_queue, flow).is_some()
+            || self.time_wait.find_hashed(hash, flow).is_some()
     }
 
     /// Connections in TIME-WAIT.

@@ -24,7 +24,7 @@ use crate::tcp::buffers::begin_buffers;
 use crate::tcp::commands::path_mss;
 use crate::tcp::congestion::Congestion;
 use crate::tcp::connection::{Birth, Connection, Deadlines, Flags, Parked, ReceiveSpace, SendSpace};
-use crate::tcp::demux::{Flow, Holder};
+use crate::tcp::demux::{Flow, Holder, short_of};
 use crate::tcp::fast_path::{IP, TCP, array, count};
 use crate::tcp::handshake::PeerSyn;
 use crate::tcp::options::{StreamRings, heap_rings};
@@ -127,9 +127,9 @@ impl Tcp {
         if !has_room {
             return false;
         }
-        let hash = self.hasher.short(flow);
-        let is_known = self.demux.peek_hashed(hash, &self.connections, &self.syn_queue, flow).is_some()
-            || self.time_wait.contains(&self.hasher, flow);
+        let hash = self.hasher.of(flow);
+        let is_known = self.demux.peek_hashed(short_of(hash), &self.connections, &self.syn_queue, flow).is_some()
+            || self.time_wait.find_hashed(hash, flow).is_some();
         if is_known {
             return false;
         }
@@ -139,7 +139,7 @@ impl Tcp {
         let syn = PeerSyn::usual(seq, window, flags, options, &self.config);
         let isn = self.isn.isn(now, flow);
         let index = self.syn_queue.insert(Self::half_open(now, *flow, interface, id, syn, isn));
-        self.demux.insert_hashed(hash, flow, Holder::HalfOpen(index));
+        self.demux.insert_hashed(short_of(hash), flow, Holder::HalfOpen(index));
         self.watch_memory(context.events);
         true
     }

@@ -74,6 +74,18 @@ impl TimeWait {
 
     /// Remembers a connection for twice the maximum segment lifetime from now. At the limit the oldest goes.
     pub(crate) fn insert(&mut self, hasher: &FlowHasher, now: Instant, flow: &Flow, remains: Remains) {
+        self.insert_hashed(hasher, hasher.of(flow), now, flow, remains);
+    }
+
+    /// The same where the hash is known.
+    pub(crate) fn insert_hashed(
+        &mut self,
+        hasher: &FlowHasher,
+        hash: u64,
+        now: Instant,
+        flow: &Flow,
+        remains: Remains,
+    ) {
         if self.len() >= self.limit {
             let family_is_v4 = self.v4.alive >= self.v6.alive;
             if family_is_v4 { self.v4.drop_oldest(hasher) } else { self.v6.drop_oldest(hasher) }
@@ -81,24 +93,28 @@ impl TimeWait {
         let ends = now + self.span;
         match (flow.local, flow.remote) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => {
-                self.v4.insert(hasher, hasher.of(flow), ends, Entry::new(local, remote, flow, remains));
+                self.v4.insert(hasher, hash, ends, Entry::new(local, remote, flow, remains));
             }
             (IpAddr::V6(local), IpAddr::V6(remote)) => {
-                self.v6.insert(hasher, hasher.of(flow), ends, Entry::new(local, remote, flow, remains));
+                self.v6.insert(hasher, hash, ends, Entry::new(local, remote, flow, remains));
             }
             _ => {}
         }
     }
 
-    /// Whether `flow` is remembered.
-    pub(crate) fn contains(&self, hasher: &FlowHasher, flow: &Flow) -> bool {
-        self.find(hasher, flow).is_some()
+    pub(crate) fn find(&self, hasher: &FlowHasher, flow: &Flow) -> Option<Remains> {
+        if self.len() == 0 {
+            // Spares the hash.
+            return None;
+        }
+        self.find_hashed(hasher.of(flow), flow)
     }
 
-    pub(crate) fn find(&self, hasher: &FlowHasher, flow: &Flow) -> Option<Remains> {
+    /// The same where the hash is known.
+    pub(crate) fn find_hashed(&self, hash: u64, flow: &Flow) -> Option<Remains> {
         match (flow.local, flow.remote) {
-            (IpAddr::V4(local), IpAddr::V4(remote)) => self.v4.find(hasher, local, remote, flow),
-            (IpAddr::V6(local), IpAddr::V6(remote)) => self.v6.find(hasher, local, remote, flow),
+            (IpAddr::V4(local), IpAddr::V4(remote)) => self.v4.find(hash, local, remote, flow),
+            (IpAddr::V6(local), IpAddr::V6(remote)) => self.v6.find(hash, local, remote, flow),
             _ => None,
         }
     }
@@ -219,12 +235,12 @@ impl<A: Address> Family<A> {
         self.table.insert_unique(hash, number, rehash);
     }
 
-    fn find(&self, hasher: &FlowHasher, local: A, remote: A, flow: &Flow) -> Option<Remains> {
+    fn find(&self, hash: u64, local: A, remote: A, flow: &Flow) -> Option<Remains> {
         if self.alive == 0 {
             return None;
         }
         let is_it = |number: &u32| self.queue.at(*number).is_some_and(|entry| entry.is(local, remote, flow));
-        let number = self.table.find(hasher.of(flow), is_it)?;
+        let number = self.table.find(hash, is_it)?;
         self.queue.at(*number).map(Entry::remains)
     }
 
