@@ -64,7 +64,14 @@ pub(crate) struct Headers {
     pub(super) ip_sum: Sum,
     /// The sum of the pseudo-header without the length.
     pub(super) pseudo_sum: Sum,
+    /// IPv4's checksum, as it stands in the header of a packet of [`BARE_LEN`] bytes with a TOS of zero and [`USUAL_TTL`].
+    pub(super) bare_checksum: [u8; 2],
 }
+
+/// Length of an IPv4 packet with TCP's header alone.
+pub(super) const BARE_LEN: u16 = (IP_LEN + TCP_LEN) as u16;
+/// The TTL that nearly all packets leave with.
+pub(super) const USUAL_TTL: u8 = 64;
 
 impl Headers {
     /// The template of a path, if its frames have no tag and its packets are IPv4's.
@@ -82,7 +89,8 @@ impl Headers {
         ip[16..20].copy_from_slice(&destination.octets());
         let ip_sum = wire::checksum::sum(ip);
         let pseudo_sum = wire::checksum::pseudo_header(source.into(), destination.into(), Protocol::TCP, 0);
-        Some(Self { bytes, ip_sum, pseudo_sum })
+        let bare_sum = ip_sum.add_u16(BARE_LEN).add_u16(u16::from(USUAL_TTL) << 8);
+        Some(Self { bytes, ip_sum, pseudo_sum, bare_checksum: bare_sum.finish().to_be_bytes() })
     }
 
     /// Whether the path leads from `source` to `destination`.

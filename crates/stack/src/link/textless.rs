@@ -14,7 +14,7 @@ use wire::tcp::{CHECKSUM_OFFSET, HEADER_LEN as TCP_LEN, SYN_OPTIONS_LEN, SeqNum,
 
 use super::InterfaceId;
 use super::hot_path::HotPath;
-use super::template::{Headers, PLAIN_LEN, Plainly, TCP};
+use super::template::{BARE_LEN, Headers, PLAIN_LEN, Plainly, TCP, USUAL_TTL};
 use crate::network::Network;
 use crate::tcp::Flow;
 
@@ -51,14 +51,18 @@ impl<'a, const N: usize> TextlessSegment<'a, N> {
         let Self { interface: _, flow, hop_limit, tos, seq, ack, flags, window, options } = *self;
         let tcp_len = (TCP_LEN + N) as u16;
         let total_len = IP_LEN as u16 + tcp_len;
-        // Few words have no carry out of 64 bits.
-        let varied = [u16::from(tos), total_len, u16::from(hop_limit) << 8].map(|field| u64::from(field.to_be()));
-        let ip_checksum = (template.ip_sum + Sum::of_words(varied.iter().sum())).finish();
+        let ip_checksum = if (total_len, tos, hop_limit) == (BARE_LEN, 0, USUAL_TTL) {
+            template.bare_checksum
+        } else {
+            // Few words have no carry out of 64 bits.
+            let varied = [u16::from(tos), total_len, u16::from(hop_limit) << 8].map(|field| u64::from(field.to_be()));
+            (template.ip_sum + Sum::of_words(varied.iter().sum())).finish().to_be_bytes()
+        };
         to[..TCP].copy_from_slice(&template.bytes);
         to[ETHERNET_LEN + 1] = tos;
         to[ETHERNET_LEN + 2..ETHERNET_LEN + 4].copy_from_slice(&total_len.to_be_bytes());
         to[ETHERNET_LEN + 8] = hop_limit;
-        to[ETHERNET_LEN + 10..ETHERNET_LEN + 12].copy_from_slice(&ip_checksum.to_be_bytes());
+        to[ETHERNET_LEN + 10..ETHERNET_LEN + 12].copy_from_slice(&ip_checksum);
         // RFC 9293 section 3.1, by words: ports, numbers, length with flags and window.
         let ports = u32::from(flow.local_port) << 16 | u32::from(flow.remote_port);
         let fields = u32::from(tcp_len) << 26 | u32::from(flags.0) << 16 | u32::from(window);
