@@ -71,6 +71,8 @@ pub(crate) struct Memory {
     pub budget: Arc<Budget>,
     /// Connections that are paid for.
     connections: usize,
+    /// Below so many bytes nothing is short: where [`state`](Self::state) has nothing else to say than before.
+    ample: usize,
     /// What the owner was told last.
     told: MemoryState,
     /// An event about it waits to be read.
@@ -80,10 +82,16 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { budget: Budget::new(limit), connections: 0, told: MemoryState::Normal, queued: false, refused: 0 }
+        let ample = limit.saturating_add(1).saturating_sub(NEW_CONNECTION).min(limit / 8 * 5 + 1);
+        Self { budget: Budget::new(limit), connections: 0, ample, told: MemoryState::Normal, queued: false, refused: 0 }
     }
 
+    /// Whether nothing is short, and nothing was when the owner was told last.
     #[inline]
+    fn is_ample(&self) -> bool {
+        self.told == MemoryState::Normal && self.budget.used() < self.ample
+    }
+
     fn state(&self) -> MemoryState {
         if self.budget.used().saturating_add(NEW_CONNECTION) > self.budget.limit() {
             MemoryState::Limit
@@ -175,6 +183,14 @@ impl Tcp {
     /// Lets the owner know when the state is another one.
     #[inline]
     pub(crate) fn watch_memory(&mut self, events: &mut Events) {
+        if self.memory.is_ample() {
+            return;
+        }
+        self.watch_scarce_memory(events);
+    }
+
+    #[inline(never)]
+    fn watch_scarce_memory(&mut self, events: &mut Events) {
         let state = self.memory.state();
         if state != self.memory.told && !self.memory.queued {
             self.memory.queued = true;
