@@ -43,6 +43,28 @@ fn the_side_that_finishes_first_waits_and_the_other_is_done_at_once() {
 }
 
 #[test]
+fn the_fin_of_an_orphan_leaves_also_where_its_text_was_acknowledged_before_it_could() {
+    // RFC 9293 section 3.10.7.4: LAST-ACK ends by the acknowledgement of the FIN, and of nothing else.
+    for fast_path in [true, false] {
+        let mut config = Config::default();
+        config.tcp.fast_path = fast_path;
+        let mut puppet = Puppet::established(config, seg(0).mss(1460));
+        puppet.write(b"one");
+        puppet.send(&seg(1).ack(4));
+        puppet.write(b"two");
+        puppet.send(&seg(1).flags(FIN).ack(4));
+        puppet.take();
+        // The acknowledgement comes with the batch that the owner lets go in, before the engine is drained.
+        puppet.stack.tcp_close(puppet.instant(), puppet.id());
+        assert_eq!(puppet.phase(), Phase::LastAck);
+        puppet.send(&seg(2).ack(7));
+        assert_eq!((puppet.phase(), puppet.lines()), (Phase::LastAck, vec!["0.000 F. 7:7 ack 2".to_owned()]));
+        puppet.send(&seg(2).ack(8));
+        assert_eq!((puppet.phase(), puppet.stack.tcp_counts()), (Phase::Closed, (0, 0)));
+    }
+}
+
+#[test]
 fn the_last_acknowledgement_waits_for_a_device_that_is_full() {
     for fast_path in [true, false] {
         let mut config = Config::default();

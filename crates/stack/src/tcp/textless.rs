@@ -225,6 +225,12 @@ impl Connection {
     #[inline(always)]
     fn take_textless(&mut self, env: &mut Env<'_>, segment: &Textless) {
         let &Textless { seq, ack, window, fin, timestamps, .. } = segment;
+        let fin_sent = self.phase == Phase::LastAck && self.flags.has(Flags::FIN_SENT);
+        if fin_sent && ack != self.snd.una && self.flags.has(Flags::ORPHANED) {
+            // RFC 9293 section 3.10.7.4: our FIN is acknowledged, and that is the end. Nobody is left to hear of anything else.
+            self.phase = Phase::Closed;
+            return;
+        }
         self.last_heard = env.now;
         self.update_window(seq, ack, window);
         if ack != self.snd.una {
