@@ -185,6 +185,9 @@ impl Stack {
                 // Or one connection has a message, and nobody else anything.
                 return self.drain_only(now, interface, device, index);
             }
+            if interface != self.net.loopback && self.tcp.has_only_answers() {
+                return self.drain_answers(now, interface, device);
+            }
         }
         self.drain(now, interface, device)
     }
@@ -205,6 +208,20 @@ impl Stack {
         }
         device.flush();
         became == Plainly::Sent
+    }
+
+    /// [`drain`](Self::drain) where nobody but the SYN queue has something to say.
+    #[inline(never)]
+    fn drain_answers(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
+        let (tcp, mut context) = self.tcp_parts();
+        let done = tcp.transmit_syn_acks(now, &mut context, interface, device);
+        if !done || (self.tcp.is_silent() && self.is_calm_beside_tcp()) {
+            device.flush();
+            self.settle(now);
+            return done;
+        }
+        // One waits in the interface's queue, or for another interface.
+        self.drain(now, interface, device)
     }
 
     #[inline(never)]
@@ -230,7 +247,9 @@ impl Stack {
     /// Whether nothing waits to leave or to be carried on but what connections have to send.
     #[inline(always)]
     fn is_calm_beside_tcp(&self) -> bool {
-        self.is_for_tcp_alone() && !self.tcp.has_train() && !self.waits_inside()
+        // Asked by every call, of numbers that are all zero then: one question and not five.
+        let waiting = self.net.queued | self.net.notices.len() | self.udp.blocked_len() | self.loopback.len();
+        waiting == 0 && !self.net.inside && !self.tcp.has_train()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout): [`Instant::NEVER`] when nothing is to come.
@@ -238,7 +257,7 @@ impl Stack {
     pub fn poll_timeout(&self) -> Instant {
         let known = self.net.timers.known_deadline().min(self.tcp.known_deadline());
         // Of what is not known, and of what is due at the clock's origin, more is found out.
-        if self.may_wait_inside() || self.tcp.has_train() || known == Instant::ZERO {
+        if known == Instant::ZERO || !self.tcp.is_silent() || !self.is_calm_beside_tcp() {
             return self.find_timeout();
         }
         known
@@ -422,12 +441,6 @@ impl Stack {
         if self.net.has_notices() || self.loopback_waits() {
             self.settle_inside(now);
         }
-    }
-
-    /// Whether anything waits that the engine has to carry on itself, but for what TCP sends to itself.
-    #[inline]
-    fn waits_inside(&self) -> bool {
-        self.net.has_notices() || self.net.inside || !self.loopback.is_empty()
     }
 
     #[inline(never)]

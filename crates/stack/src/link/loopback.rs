@@ -41,6 +41,12 @@ impl Loopback {
         self.frames.is_empty()
     }
 
+    /// How many frames wait.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
     pub(crate) fn pop(&mut self) -> Option<LoopbackFrame> {
         let frame = self.frames.pop_front()?;
         self.bytes -= frame.bytes.len();

@@ -227,6 +227,12 @@ impl Tcp {
         if self.syn_queue.is_silent() { self.ready.only(interface) } else { None }
     }
 
+    /// Whether no connection has something to send, by whatever interface: at most the SYN queue.
+    #[inline]
+    pub(crate) const fn has_only_answers(&self) -> bool {
+        self.ready.is_silent()
+    }
+
     /// Whether anything is to be sent by `interface`, as far as it can be told at once.
     #[inline(always)]
     pub(crate) fn may_have_output(&self, interface: InterfaceId) -> bool {

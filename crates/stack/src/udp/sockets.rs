@@ -64,6 +64,12 @@ impl Udp {
         !self.blocked.is_empty()
     }
 
+    /// How many do.
+    #[inline]
+    pub(crate) fn blocked_len(&self) -> usize {
+        self.blocked.len()
+    }
+
     pub(super) fn next_sequence(&mut self) -> u64 {
         self.next_sequence += 1;
         self.next_sequence
