@@ -9,6 +9,7 @@ use std::time::Duration;
 use common::*;
 use stack::config::NeighborConfig;
 use stack::link::neighbors::NeighborState;
+use stack::tcp::{ConnectOptions, ListenOptions, heap_rings};
 use stack::{Config, Discard, Instant};
 use wire::arp::{ArpOperation, ArpPacket};
 use wire::ethernet::MacAddr;
@@ -51,6 +52,23 @@ fn datagrams_to_an_unresolved_neighbour_are_kept_and_sent_in_order() {
     let received: Vec<u8> = std::iter::from_fn(|| receiver.pop()).map(|(_, payload)| payload[0]).collect();
     assert_eq!(received, (0..10).collect::<Vec<_>>());
     assert_eq!(requests_for(&lan, "10.0.0.2"), 1, "one question for all of them");
+}
+
+#[test]
+fn the_answer_to_a_syn_from_an_unresolved_neighbour_asks_for_it_in_the_same_drain() {
+    let mut client = Host::new(1, "10.0.0.1/24");
+    client.knows("10.0.0.2", 2);
+    let (rings, _application) = heap_rings(4_096, 4_096);
+    client.stack.tcp_connect(Instant::ZERO, at("10.0.0.2:7"), &ConnectOptions::default(), rings).unwrap();
+    client.drain(Instant::ZERO);
+    let syn = client.sent().pop().expect("a SYN");
+    let mut server = Host::new(2, "10.0.0.2/24");
+    server.stack.tcp_listen(at("10.0.0.2:7"), ListenOptions::default()).unwrap();
+    server.receive(Instant::ZERO, &syn);
+    let asks = |frame: &Vec<u8>| arp_of(frame).is_some_and(|arp| arp.target_ip == v4("10.0.0.1"));
+    assert_eq!(server.sent().iter().filter(|frame| asks(frame)).count(), 1);
+    server.receive(Instant::ZERO, &claim("10.0.0.1", 1, "10.0.0.2", 2));
+    assert_eq!(server.sent().len(), 1, "the SYN-ACK");
 }
 
 #[test]
