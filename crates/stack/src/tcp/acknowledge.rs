@@ -184,8 +184,9 @@ impl Connection {
             return;
         }
         self.end_solitude();
+        let waiting = self.held_by_window();
         let sample = match &mut self.recovery {
-            Some(recovery) => recovery.on_feedback(feedback, &mut self.congestion),
+            Some(recovery) => recovery.on_feedback(feedback, waiting, &mut self.congestion),
             None => None,
         };
         if self.aside.path().is_some() {

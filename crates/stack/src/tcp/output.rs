@@ -237,6 +237,15 @@ impl Connection {
         offered.min(self.congestion.window().saturating_sub(self.pipe()))
     }
 
+    /// Bytes of new text that the peer's window takes and no pace holds back: the congestion window alone says how many of them
+    /// go.
+    pub(crate) fn held_by_window(&self) -> u32 {
+        if self.flags.has(Flags::PACE_WAIT.and(Flags::FIN_SENT)) {
+            return 0;
+        }
+        self.seen_unsent().min(self.snd.wnd.saturating_sub(self.snd.nxt - self.snd.una))
+    }
+
     /// RFC 1122 section 4.2.3.4: whether a segment of `len` bytes, less than a full one, of `left` that wait may go.
     fn worth_sending(&self, len: u32, left: u32, finished: bool) -> bool {
         if len == 0 {

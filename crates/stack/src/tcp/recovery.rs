@@ -116,6 +116,29 @@ struct Learnt {
     marked: bool,
 }
 
+/// What was on its way before something told of a loss or a mark, in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    /// Sent and not acknowledged.
+    outstanding: u32,
+    /// Of these, reported by the peer.
+    sacked: u32,
+    /// What the window had let go besides, and had not gone out yet. Acknowledgements that are taken in together leave no time
+    /// to send between them; each is judged as if there had been.
+    owed: u32,
+}
+
+impl Before {
+    /// FlightSize (RFC 5681 section 2).
+    const fn flight(&self) -> u32 {
+        self.outstanding.saturating_add(self.owed)
+    }
+
+    const fn reduction(&self) -> Reduction {
+        Reduction::new(self.flight(), self.sacked, self.owed)
+    }
+}
+
 impl Feedback<'_> {
     /// What the peer reports to have got twice: RFC 2883 section 4, the first block, if it lies below the ACK or within the
     /// second.
@@ -280,16 +303,23 @@ impl Recovery {
         self.probe = Some(TailProbe { end: nxt, resent });
     }
 
-    /// An acknowledgement arrived. Returns the round trip that it measured without ambiguity.
-    pub(crate) fn on_feedback(&mut self, feedback: &Feedback<'_>, congestion: &mut Congestion) -> Option<Duration> {
+    /// An acknowledgement arrived, while only the congestion window held `waiting` bytes of new text back. Returns the round trip
+    /// that it measured without ambiguity.
+    pub(crate) fn on_feedback(
+        &mut self,
+        feedback: &Feedback<'_>,
+        waiting: u32,
+        congestion: &mut Congestion,
+    ) -> Option<Duration> {
         let Feedback { now, ack, una, nxt, mss, srtt, .. } = *feedback;
         let advanced = ack.after(una);
         let in_order = advanced && feedback.may_be_short && feedback.blocks.is_empty() && !feedback.echo;
         if in_order && self.is_untroubled() && self.goes_in_order() {
             return self.on_feedback_in_order(feedback, congestion);
         }
-        let before = self.pipe(mss);
-        let (outstanding, sacked, duplicates) = (self.board.outstanding(), self.board.sacked(), self.duplicates);
+        let pipe = self.pipe(mss);
+        let before = self.before(pipe, waiting, mss, congestion);
+        let duplicates = self.duplicates;
         let mut delivered = Delivered::default();
         let report = feedback.duplicate_report();
         let late = self.take_in(feedback, report.is_some(), &mut delivered);
@@ -300,7 +330,7 @@ impl Recovery {
         }
         let min_rtt = self.min_rtt().unwrap_or(srtt);
         self.rack.update(now, &delivered, min_rtt);
-        self.settle_probe(feedback, report, outstanding, congestion);
+        self.settle_probe(feedback, report, before.flight(), congestion);
 
         if late {
             self.was_spurious(congestion);
@@ -322,7 +352,7 @@ impl Recovery {
         let mut marked = false;
         match self.mode {
             Mode::Open if self.board.lost() > 0 && !self.is_spare_loss() => {
-                self.enter(nxt, outstanding, sacked, mss, congestion);
+                self.enter(nxt, &before, mss, congestion);
                 self.reduce(false, mss, counted, congestion);
                 self.let_first_go(mss, congestion);
             }
@@ -343,7 +373,7 @@ impl Recovery {
             // nothing new, as the peer has not seen CWR yet.
             Mode::Open if feedback.echo && ack.after(self.point) => {
                 marked = true;
-                self.slow_down(nxt, outstanding, mss, congestion);
+                self.slow_down(nxt, &before, mss, congestion);
                 self.reduce(advanced, mss, counted, congestion);
             }
             Mode::Open | Mode::Timeout => {}
@@ -355,7 +385,7 @@ impl Recovery {
         if !matches!(mode, Mode::Fast | Mode::Marked) && advanced {
             // RFC 3465 section 2.3: after a time-out an ACK covers what the peer has held all along; it counts as one segment.
             let acked = if mode == Mode::Timeout { (ack - una).min(mss) } else { ack - una };
-            congestion.on_ack(&Ack { now, acked, flight: before, mss, rtt, srtt, una: ack, nxt });
+            congestion.on_ack(&Ack { now, acked, flight: pipe, mss, rtt, srtt, una: ack, nxt });
             if self.doubt {
                 // RFC 5682 section 2.1 step 2b: two new segments, and nothing old, until the next ACK tells.
                 congestion.set_window(congestion.window().max(self.pipe(mss) + 2 * mss));
@@ -365,7 +395,7 @@ impl Recovery {
         let least = self.min_rtt().unwrap_or_default();
         let plausible = |arrival: &Arrival| !arrival.resent || now.since(arrival.sent_at) >= least;
         let latest = delivered.latest.filter(plausible).or(delivered.unambiguous);
-        let learnt = Learnt { bytes: delivered.bytes, latest, rtt, before, marked };
+        let learnt = Learnt { bytes: delivered.bytes, latest, rtt, before: pipe, marked };
         self.learn(feedback, &learnt, congestion);
         rtt
     }
@@ -509,31 +539,40 @@ impl Recovery {
         self.board.lost() <= end - start && self.board.next_lost().is_some_and(|(from, _)| within(from))
     }
 
-    /// Recovery begins. `flight` bytes were outstanding, and `sacked` of them reported, before what told of the loss.
-    fn enter(&mut self, nxt: SeqNum, flight: u32, sacked: u32, mss: u32, congestion: &mut Congestion) {
+    /// What is on its way, of which `pipe` bytes in the network. Only the congestion window holds `waiting` bytes of new text
+    /// back.
+    fn before(&self, pipe: u32, waiting: u32, mss: u32, congestion: &Congestion) -> Before {
+        // During recovery the reduction says what may go out.
+        let room = if self.mode == Mode::Open { congestion.window().saturating_sub(pipe) } else { 0 };
+        let owed = waiting.min(room);
+        Before { outstanding: self.board.outstanding(), sacked: self.board.sacked(), owed: owed - owed % mss.max(1) }
+    }
+
+    /// Recovery begins.
+    fn enter(&mut self, nxt: SeqNum, before: &Before, mss: u32, congestion: &mut Congestion) {
         self.mode = Mode::Fast;
-        self.undo = Some(Undo::new(nxt - flight));
+        self.undo = Some(Undo::new(nxt - before.outstanding));
         self.point = nxt;
-        self.reduction = Reduction::new(flight, sacked);
+        self.reduction = before.reduction();
         self.probe = None;
         self.probe_due = false;
-        congestion.on_loss(flight, mss);
+        congestion.on_loss(before.flight(), mss);
         self.reduced = true;
     }
 
     /// The window need not hold the first retransmission back.
     fn let_first_go(&self, mss: u32, congestion: &mut Congestion) {
         // RFC 9937 section 6: a fast retransmit upon entering recovery.
-        congestion.set_window(congestion.window().max(self.pipe(mss) + mss));
+        congestion.set_window(congestion.window().max(self.pipe(mss) + self.reduction.owed() + mss));
     }
 
     /// The peer echoes a router's mark: RFC 3168 section 6.1.2, a reduction as for a loss.
-    fn slow_down(&mut self, nxt: SeqNum, flight: u32, mss: u32, congestion: &mut Congestion) {
+    fn slow_down(&mut self, nxt: SeqNum, before: &Before, mss: u32, congestion: &mut Congestion) {
         self.mode = Mode::Marked;
         self.undo = None;
         self.point = nxt;
-        self.reduction = Reduction::new(flight, self.board.sacked());
-        congestion.on_loss(flight, mss);
+        self.reduction = Before { sacked: self.board.sacked(), ..*before }.reduction();
+        congestion.on_loss(before.flight(), mss);
         self.reduced = true;
     }
 

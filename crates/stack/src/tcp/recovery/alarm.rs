@@ -50,11 +50,12 @@ impl Recovery {
         match self.alarm {
             Alarm::Probe => self.probe_due = !self.board.is_empty() && self.probe.is_none(),
             Alarm::Reordering => {
-                let (flight, sacked) = (self.board.outstanding(), self.board.sacked());
+                // Whatever the window let go has gone: nothing has arrived since.
+                let before = self.before(self.pipe(mss), 0, mss, congestion);
                 self.detect(now, mss, srtt);
                 match self.mode {
                     Mode::Open if self.board.lost() > 0 && !self.is_spare_loss() => {
-                        self.enter(nxt, flight, sacked, mss, congestion);
+                        self.enter(nxt, &before, mss, congestion);
                         self.reduce(false, mss, 0, congestion);
                         self.let_first_go(mss, congestion);
                     }
