@@ -16,6 +16,8 @@ use device::{Device, TransmitError, TxChecksum, TxFrame};
 use links::Link as _;
 use links::tap::{Tap, TapOptions};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt::{self, Timeout};
+use rustix::net::{AddressFamily, SocketType, connect, socket};
 use rustix::thread::UnshareFlags;
 use sim::Chance;
 use sim::link::{Frame, Link, LinkModel, Loss};
@@ -253,10 +255,14 @@ fn serve(listeners: &[TcpListener], counts: &[AtomicU64], stops: &AtomicBool) {
 /// One of the kernel's senders.
 fn send(flow: usize, algorithm: Algorithm, stops: &AtomicBool) -> Result<()> {
     let remote = SocketAddr::new(IpAddr::V4(RECEIVER), FIRST_PORT + flow as u16);
-    let mut stream = TcpStream::connect_timeout(&remote, HUNG).context("the kernel's connecting")?;
-    rustix::net::sockopt::set_tcp_congestion(&stream, algorithm.name()).with_context(|| {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).context("a socket of the kernel's")?;
+    // Before it connects: a connection that began with BBR, where that is the system's default, stays paced under any other.
+    sockopt::set_tcp_congestion(&socket, algorithm.name()).with_context(|| {
         format!("choosing {} for the kernel (sysctl net.ipv4.tcp_allowed_congestion_control)", algorithm.name())
     })?;
+    sockopt::set_socket_timeout(&socket, Timeout::Send, Some(HUNG)).context("a limit to the kernel's connecting")?;
+    connect(&socket, &remote).context("the kernel's connecting")?;
+    let mut stream = TcpStream::from(socket);
     // Short, so that the sender soon sees that it is to stop.
     stream.set_write_timeout(Some(Duration::from_millis(200)))?;
     let buffer = vec![7; 1 << 16];
@@ -268,7 +274,7 @@ fn send(flow: usize, algorithm: Algorithm, stops: &AtomicBool) -> Result<()> {
         }
     }
     // What is still on its way must not disturb the next turn.
-    rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).context("giving up what is unsent")
+    sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).context("giving up what is unsent")
 }
 
 /// Is the link, for one turn; returns the goodput of each flow in Mbit/s.
