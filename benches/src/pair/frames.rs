@@ -29,7 +29,8 @@ impl Frame {
     }
 }
 
-/// Frames in the order in which they were sent. Those before `written` are filled in, those before `read` were read.
+/// Frames in the order in which they were sent. Those before `written` are filled in, those before `read` were read; both
+/// begin anew when all were.
 #[derive(Debug, Default)]
 struct Queue {
     frames: Vec<Frame>,
@@ -38,15 +39,17 @@ struct Queue {
 }
 
 impl Queue {
+    /// The next frames, `most` of them at most.
     #[inline]
-    fn next(&mut self) -> Option<&Frame> {
-        if self.read == self.written {
-            // From the front again.
+    fn take(&mut self, most: usize) -> &[Frame] {
+        let from = self.read;
+        let to = self.written.min(from.saturating_add(most));
+        if to == self.written {
             (self.written, self.read) = (0, 0);
-            return None;
+        } else {
+            self.read = to;
         }
-        self.read += 1;
-        self.frames.get(self.read - 1)
+        &self.frames[from..to]
     }
 }
 
@@ -55,9 +58,9 @@ impl Queue {
 pub(crate) struct Port {
     large: bool,
     /// Frames under way to the other end.
-    out: Queue,
+    out: Box<Queue>,
     /// Frames that arrived.
-    arrived: Queue,
+    arrived: Box<Queue>,
 }
 
 /// The part of a port that sends, apart from the part that receives.
@@ -69,7 +72,7 @@ pub(crate) struct Sender<'a> {
 impl Port {
     /// A port for frames of 64 KiB, or of MTU 1500.
     pub(crate) fn new(large: bool) -> Self {
-        Self { large, out: Queue::default(), arrived: Queue::default() }
+        Self { large, out: Box::default(), arrived: Box::default() }
     }
 
     /// Takes over what the other end has sent; returns whether that is anything.
@@ -81,9 +84,8 @@ impl Port {
         if from.out.written == 0 {
             return false;
         }
-        assert_eq!(self.arrived.read, self.arrived.written, "whoever receives takes all there is");
+        assert_eq!(self.arrived.written, 0, "whoever receives takes all there is");
         std::mem::swap(&mut self.arrived, &mut from.out);
-        (from.out.written, from.out.read) = (0, 0);
         true
     }
 
@@ -92,16 +94,22 @@ impl Port {
         Sender { large: self.large, queue: &mut self.out }
     }
 
+    /// The next frames that arrived, `most` of them at most.
+    #[inline]
+    pub(crate) fn take(&mut self, most: usize) -> &[Frame] {
+        self.arrived.take(most)
+    }
+
     /// The next frame that arrived, and the means to answer it.
     #[inline]
     pub(crate) fn receive(&mut self) -> Option<(&Frame, Sender<'_>)> {
-        let frame = self.arrived.next()?;
+        let frame = self.arrived.take(1).first()?;
         Some((frame, Sender { large: self.large, queue: &mut self.out }))
     }
 
     /// In place of the other end: the next frame that was sent, and the means to answer it.
     pub(crate) fn take_sent(&mut self) -> Option<(&Frame, Sender<'_>)> {
-        let frame = self.out.next()?;
+        let frame = self.out.take(1).first()?;
         Some((frame, Sender { large: self.large, queue: &mut self.arrived }))
     }
 
@@ -121,15 +129,33 @@ impl Sender<'_> {
         verified: bool,
         write: impl FnOnce(&mut [u8]) -> R,
     ) -> R {
+        let frame = self.next();
+        frame.len = len;
+        frame.segment_size = segment_size;
+        frame.verified = verified;
+        write(&mut frame.buffer[..len])
+    }
+
+    /// Sends a frame of as many bytes as `write` fills in.
+    #[inline]
+    pub(crate) fn send_filled(self, segment_size: Option<u16>, verified: bool, write: impl FnOnce(&mut [u8]) -> usize) {
+        let frame = self.next();
+        frame.segment_size = segment_size;
+        frame.verified = verified;
+        frame.len = write(&mut frame.buffer);
+    }
+}
+
+impl<'a> Sender<'a> {
+    /// The buffer of the next frame.
+    #[inline]
+    fn next(self) -> &'a mut Frame {
         let Self { large, queue } = self;
         if queue.written == queue.frames.len() {
             queue.frames.push(Frame::new(large));
         }
         let frame = &mut queue.frames[queue.written];
         queue.written += 1;
-        frame.len = len;
-        frame.segment_size = segment_size;
-        frame.verified = verified;
-        write(&mut frame.buffer[..len])
+        frame
     }
 }

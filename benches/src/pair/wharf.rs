@@ -302,19 +302,16 @@ impl Device for Ethernet {
     fn transmit(&mut self, frame: &TxFrame<'_>) -> Result<(), TransmitError> {
         // Whose checksum is left to the device crosses no wire on which it could be damaged.
         let verified = frame.checksum != TxChecksum::Complete;
-        self.port.sender().send(frame.len(), frame.segment_size, verified, |buffer| frame.copy_to(buffer));
+        self.port.sender().send_filled(frame.segment_size, verified, |buffer| frame.copy_to(buffer));
         Ok(())
     }
 
     fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&RxFrame<'_>)) -> usize {
-        let mut taken = 0;
-        while taken < budget
-            && let Some((frame, _)) = self.port.receive()
-        {
-            taken += 1;
+        let frames = self.port.take(budget);
+        for frame in frames {
             let checksum = if frame.verified { RxChecksum::Verified } else { RxChecksum::Unverified };
             input(&RxFrame { bytes: frame.bytes(), checksum, segment_size: frame.segment_size });
         }
-        taken
+        frames.len()
     }
 }

@@ -88,22 +88,27 @@ impl TxFrame<'_> {
     pub fn copy_to(&self, out: &mut [u8]) -> usize {
         let (header, rest) = out.split_at_mut(self.header.len());
         Span::from_slice(self.header).copy_to(header);
-        match self.payload {
-            [] => {}
-            [span] => span.copy_to(rest),
+        let payload_len = match self.payload {
+            [] => 0,
+            [span] => {
+                span.copy_to(rest);
+                span.len()
+            }
             spans => copy_one_by_one(spans, rest),
-        }
-        self.len()
+        };
+        self.header.len() + payload_len
     }
 }
 
 /// Apart, so that the usual case needs no registers for a loop.
 #[inline(never)]
-fn copy_one_by_one(spans: &[Span<'_>], mut to: &mut [u8]) {
+fn copy_one_by_one(spans: &[Span<'_>], to: &mut [u8]) -> usize {
+    let mut done = 0;
     for span in spans {
-        span.copy_to(to);
-        to = &mut to[span.len()..];
+        span.copy_to(&mut to[done..]);
+        done += span.len();
     }
+    done
 }
 
 /// What is known of the transport checksum of a frame that arrived.
