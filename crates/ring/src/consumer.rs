@@ -6,6 +6,7 @@
 use alloc::sync::Arc;
 use core::cell::Cell;
 use core::fmt;
+use core::hint::cold_path;
 use core::ptr::NonNull;
 
 use wire::checksum::Sum;
@@ -157,6 +158,23 @@ impl Consumer {
         Some(unsafe { Span::from_raw(pointer.as_ptr(), len) })
     }
 
+    /// Everything that can be read now, where it lies in one piece, and there is any; looks at the producer's position.
+    #[inline(always)]
+    pub fn whole(&self) -> Option<Span<'_>> {
+        let len = self.len();
+        if len == 0 {
+            return None;
+        }
+        let pointer = match self.find_in_run(self.head, len) {
+            Some(pointer) => pointer,
+            None => self.find_anew(self.head, len)?,
+        };
+        #[cfg(loom)]
+        self.shadow(self.head, len);
+        // SAFETY: as in `for_pieces`.
+        Some(unsafe { Span::from_raw(pointer.as_ptr(), len) })
+    }
+
     /// The memory of `len` bytes that were published, if they lie in the run that is known.
     #[inline(always)]
     fn find_in_run(&self, position: u64, len: usize) -> Option<NonNull<u8>> {
@@ -167,6 +185,7 @@ impl Consumer {
     }
 
     /// The same, found out of the epochs, and remembered for what follows.
+    #[cold]
     #[inline(never)]
     fn find_anew(&self, position: u64, len: usize) -> Option<NonNull<u8>> {
         // Acquire: read before the entries, which are at least as new.
@@ -201,6 +220,7 @@ impl Consumer {
         let seen = self.seen.get();
         assert!(n as u64 <= u64::from(seen), "{n} bytes consumed of {seen}");
         if n == 0 {
+            cold_path();
             return;
         }
         // The last moment at which a span of these bytes may have been read.
@@ -272,6 +292,7 @@ impl Consumer {
     }
 
     /// Declares the content corrupt: from now on the ring reads as empty.
+    #[cold]
     pub(crate) fn poison(&self) {
         self.poisoned.set(true);
     }

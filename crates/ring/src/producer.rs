@@ -114,6 +114,7 @@ impl Producer {
     }
 
     /// [`Producer::write`] where the place has to be found, and there may not be room for all.
+    #[cold]
     #[inline(never)]
     fn write_some(&mut self, bytes: &[u8]) -> usize {
         if let Some((to, piece)) = self.next_piece(0, bytes.len())
@@ -175,6 +176,7 @@ impl Producer {
     }
 
     /// [`Producer::write_span_at`] where the place has to be found.
+    #[cold]
     #[inline(never)]
     fn write_span_anywhere(&mut self, offset: usize, span: Span<'_>) -> bool {
         let at = match self.next_piece(offset, span.len()) {
@@ -229,6 +231,7 @@ impl Producer {
     }
 
     /// [`Producer::write_at_and_sum`] where the place has to be found.
+    #[cold]
     #[inline(never)]
     fn write_anywhere_and_sum(&mut self, offset: usize, bytes: &[u8]) -> Option<Sum> {
         let at = match self.next_piece(offset, bytes.len()) {

@@ -184,6 +184,7 @@ impl Events {
         }
     }
 
+    #[cold]
     #[inline(never)]
     fn enter_behind(&mut self, entry: Entry) {
         self.queue.push_back(entry);
@@ -214,6 +215,7 @@ impl Events {
     }
 
     /// The first of the queue comes to stand ahead of it.
+    #[cold]
     #[inline(never)]
     fn move_up(&mut self) {
         self.first = self.queue.pop_front();

@@ -6,6 +6,7 @@
 mod interfaces;
 
 use alloc::collections::BTreeMap;
+use core::hint::cold_path;
 use core::net::IpAddr;
 
 use device::{Device, RxFrame};
@@ -121,10 +122,12 @@ impl Stack {
         if tcp.input_short(now, &mut context, interface, frame) {
             // Nothing has changed but a connection; only what it sends may stay inside.
             if tcp.has_output(lo) {
+                cold_path();
                 self.settle(now);
             }
             return;
         }
+        cold_path();
         self.handle_unexpected(now, interface, frame);
     }
 
@@ -197,6 +200,7 @@ impl Stack {
     fn drain_only(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device, index: u32) -> bool {
         let became = self.tcp.transmit_message(now, &mut self.net, interface, device, index);
         if became == Plainly::NotSo {
+            cold_path();
             let (tcp, mut context) = self.tcp_parts();
             let done = tcp.transmit_first(now, &mut context, interface, device);
             if !done || (self.tcp.is_silent() && self.is_calm_beside_tcp()) {
@@ -264,6 +268,7 @@ impl Stack {
     }
 
     /// [`poll_timeout`](Self::poll_timeout) where something has to be looked at.
+    #[cold]
     #[inline(never)]
     fn find_timeout(&self) -> Instant {
         if self.loopback_waits() || self.tcp.train_waits() {
@@ -297,6 +302,7 @@ impl Stack {
         if self.events.is_empty() { None } else { self.next_event() }
     }
 
+    #[cold]
     #[inline(never)]
     fn next_event(&mut self) -> Option<Event> {
         loop {
@@ -338,6 +344,7 @@ impl Stack {
         }
     }
 
+    #[cold]
     #[inline(never)]
     fn end_that_train(&mut self) {
         let (tcp, mut context) = self.tcp_parts();
@@ -443,6 +450,7 @@ impl Stack {
         }
     }
 
+    #[cold]
     #[inline(never)]
     fn settle_inside(&mut self, now: Instant) {
         self.pass_notices(now);

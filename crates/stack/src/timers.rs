@@ -157,6 +157,7 @@ impl<K: Copy> Wheel<K> {
     }
 
     // Apart, so that the usual answer costs its caller no registers.
+    #[cold]
     #[inline(never)]
     fn look_for_next_deadline(&self) -> Instant {
         let found = self.find_next_deadline();
@@ -190,6 +191,7 @@ impl<K: Copy> Wheel<K> {
         if now < self.earliest.get() { None } else { self.look_for_expired(now) }
     }
 
+    #[cold]
     #[inline(never)]
     fn look_for_expired(&mut self, now: Instant) -> Option<K> {
         if let Some(entry) = self.entries.get(self.last as usize)

@@ -2,11 +2,13 @@
 //!
 //! `template` keeps what the packets of a path have in common. A flow's segments have more: ports, TOS and TTL, and the sums
 //! of all that (after Van Jacobson, "4BSD Header Prediction", Computer Communication Review, 1990). An entry stands under
-//! the flow's name, which is never given twice, and holds as long as [`Network::generation`] stands still.
+//! the flow's name, which is never given twice, and holds as long as [`Network::generation`] stands still and the flow's
+//! options stay as they are ([`Network::forget_flow`]).
 //!
 //! `tcp/message` sends by [`Network::transmit_message`], and what that does not take by `template`.
 
 use alloc::boxed::Box;
+use core::hint::cold_path;
 
 use device::{Device, TxChecksum, TxFrame};
 use ring::Span;
@@ -24,9 +26,6 @@ pub(crate) struct Message<'a> {
     /// The flow's name.
     pub name: u64,
     pub interface: InterfaceId,
-    pub hop_limit: u8,
-    /// DSCP and ECN bits.
-    pub tos: u8,
     pub seq: SeqNum,
     pub ack: SeqNum,
     pub flags: TcpFlags,
@@ -48,9 +47,11 @@ struct FlowHeaders {
     tx_checksum: bool,
     /// The largest frame.
     most: usize,
-    /// Everything but lengths, numbers, flags, window and checksums.
-    bytes: [u8; PLAIN_LEN],
-    /// The sum of the IPv4 header as it stands here, and of pseudo-header and ports without the length.
+    /// Everything but numbers, flags, window and TCP's checksum, with room for timestamps. The IPv4 header is that of a packet
+    /// of `total_len` bytes: messages are often as long as the one before.
+    bytes: [u8; PLAIN_LEN + OPTIONS_LEN],
+    total_len: u16,
+    /// The sum of the IPv4 header without its length, and of pseudo-header and ports without the length.
     ip_sum: Sum,
     pseudo_sum: Sum,
     tcp_sum: Sum,
@@ -66,26 +67,38 @@ pub(crate) struct FlowHeaderCache {
 
 impl FlowHeaderCache {
     #[inline(always)]
-    fn find(&self, name: u64, generation: u64) -> Option<&FlowHeaders> {
-        let headers = self.entries.get(name as usize % ENTRIES)?.as_ref()?;
+    fn find(&mut self, name: u64, generation: u64) -> Option<&mut FlowHeaders> {
+        let headers = self.entries.get_mut(name as usize % ENTRIES)?.as_mut()?;
         (headers.name == name && headers.generation == generation).then_some(headers)
+    }
+}
+
+impl FlowHeaders {
+    /// A packet of another length.
+    #[inline(never)]
+    fn set_total_len(&mut self, total_len: u16) {
+        self.total_len = total_len;
+        let checksum = self.ip_sum.add_u16(total_len).finish();
+        self.bytes[ETHERNET_LEN + 2..ETHERNET_LEN + 4].copy_from_slice(&total_len.to_be_bytes());
+        self.bytes[ETHERNET_LEN + 10..ETHERNET_LEN + 12].copy_from_slice(&checksum.to_be_bytes());
     }
 }
 
 impl Network {
     /// Keeps the headers of a flow ready, if its path has a template.
+    #[cold]
     #[inline(never)]
     pub(crate) fn learn_flow(&mut self, name: u64, interface: InterfaceId, flow: &Flow, tos: u8, hop_limit: u8) {
         let generation = self.generation;
         let is_known =
-            |known: &FlowHeaders| (known.interface, known.tos, known.hop_limit) == (interface, tos, hop_limit);
+            |known: &mut FlowHeaders| (known.interface, known.tos, known.hop_limit) == (interface, tos, hop_limit);
         if self.flow_headers.find(name, generation).is_some_and(is_known) {
             // What was not taken did not fit.
             return;
         }
         let Some(path) = self.hot_paths.find(generation, interface, flow.local, flow.remote) else { return };
         let Some(template) = &path.template else { return };
-        let mut bytes = [0; PLAIN_LEN];
+        let mut bytes = [0; PLAIN_LEN + OPTIONS_LEN];
         let Some((lower, tcp)) = bytes.split_first_chunk_mut::<TCP>() else { return };
         let Headers { ip_sum, .. } = *template;
         let pseudo_sum = template.write_lower(lower, tos, hop_limit, 0);
@@ -100,6 +113,8 @@ impl Network {
             tx_checksum: path.tx_checksum,
             most: path.mtu as usize + ETHERNET_LEN,
             bytes,
+            // None is so short: the first message makes it another.
+            total_len: 0,
             ip_sum: ip_sum.add_u16(u16::from(tos)).add_u16(u16::from(hop_limit) << 8),
             pseudo_sum,
             tcp_sum: pseudo_sum.add_u32(ports),
@@ -110,28 +125,35 @@ impl Network {
         self.flow_headers.entries[name as usize % ENTRIES] = Some(headers);
     }
 
+    /// A flow's TOS or TTL has changed, perhaps.
+    pub(crate) fn forget_flow(&mut self, name: u64) {
+        let entry = self.flow_headers.entries.get_mut(name as usize % ENTRIES);
+        if let Some(entry) = entry {
+            entry.take_if(|headers| headers.name == name);
+        }
+    }
+
     /// Hands a message to the device; [`Plainly::NotSo`], with nothing done, if its flow's headers are not ready or it does
     /// not fit them.
     #[inline(always)]
     pub(crate) fn transmit_message(&mut self, device: &mut dyn Device, message: &Message<'_>) -> Plainly {
-        let Some(headers) = self.flow_headers.find(message.name, self.generation) else { return Plainly::NotSo };
+        let Some(headers) = self.flow_headers.find(message.name, self.generation) else {
+            cold_path();
+            return Plainly::NotSo;
+        };
         let option_len = if message.timestamps.is_some() { OPTIONS_LEN } else { 0 };
         let header_len = PLAIN_LEN + option_len;
         let frame_len = header_len + message.text.len();
-        let fits = frame_len <= headers.most
-            && frame_len >= MIN_FRAME_LEN
-            && headers.interface == message.interface
-            && headers.tos == message.tos
-            && headers.hop_limit == message.hop_limit;
-        if !fits {
+        if frame_len > headers.most || frame_len < MIN_FRAME_LEN || headers.interface != message.interface {
+            cold_path();
             return Plainly::NotSo;
         }
-        let mut bytes = [0; PLAIN_LEN + OPTIONS_LEN];
-        bytes[..PLAIN_LEN].copy_from_slice(&headers.bytes);
         let total_len = (frame_len - ETHERNET_LEN) as u16;
-        let ip_checksum = headers.ip_sum.add_u16(total_len).finish();
-        bytes[ETHERNET_LEN + 2..ETHERNET_LEN + 4].copy_from_slice(&total_len.to_be_bytes());
-        bytes[ETHERNET_LEN + 10..ETHERNET_LEN + 12].copy_from_slice(&ip_checksum.to_be_bytes());
+        if headers.total_len != total_len {
+            cold_path();
+            headers.set_total_len(total_len);
+        }
+        let mut bytes = headers.bytes;
         // RFC 9293 section 3.1, by words: numbers, then length with flags and window.
         let offset = (TCP_LEN + option_len) as u32 / 4;
         let fields = offset << 28 | u32::from(message.flags.0) << 16 | u32::from(message.window);

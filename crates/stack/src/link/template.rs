@@ -4,6 +4,7 @@
 //! `tcp/template` decides what is such a segment and calls [`Network::transmit_plain`]; everything else goes by
 //! [`Network::transmit_segment`](crate::network::Network::transmit_segment).
 
+use core::hint::cold_path;
 use core::net::{IpAddr, Ipv4Addr};
 
 use device::{Device, TransmitError, TxChecksum, TxFrame};
@@ -175,8 +176,12 @@ impl Network {
                 self.traffic.sent(interface, 1, frame_len as u64);
                 Plainly::Sent
             }
-            Err(TransmitError::Full) => Plainly::DeviceFull,
+            Err(TransmitError::Full) => {
+                cold_path();
+                Plainly::DeviceFull
+            }
             Err(TransmitError::Lost) => {
+                cold_path();
                 self.discard(Discard::LinkLost);
                 Plainly::Sent
             }

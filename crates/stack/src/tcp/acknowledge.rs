@@ -1,6 +1,7 @@
 //! What an acknowledgement does (RFC 9293 section 3.10.7.4, fifth step): frees what arrived, moves the window, and
 //! tells recovery and congestion control.
 
+use core::hint::cold_path;
 use wire::tcp::{SackBlocks, SeqNum, TcpFlags, Timestamps as TimestampsOption};
 
 use crate::Discard;
@@ -93,24 +94,34 @@ impl Connection {
     /// RFC 9293 section 3.10.7.4: takes SND.WND from a segment that is not older than the one that set it last.
     #[inline]
     pub(crate) fn update_window(&mut self, seq: SeqNum, ack: SeqNum, window: u16) -> bool {
-        let fresher = self.snd.wl1.before(seq) || (self.snd.wl1 == seq && self.snd.wl2.at_or_before(ack));
-        if !fresher || ack.before(self.snd.una) {
+        let before = self.snd.wnd;
+        if !self.take_window(seq, ack, window) {
             return false;
         }
-        let window = u32::from(window) << self.snd.scale;
-        let changed = window != self.snd.wnd;
-        self.snd.wnd = window;
-        self.snd.max_wnd = self.snd.max_wnd.max(window);
-        self.snd.wl1 = seq;
-        self.snd.wl2 = ack;
-        if window > 0 {
+        if self.snd.wnd > 0 {
             self.probes = 0;
             if self.flags.has(Flags::PERSISTING) {
                 self.deadlines.retransmit = Instant::NEVER;
                 self.flags.clear(Flags::PERSISTING.and(Flags::PROBE_DUE));
             }
         }
-        changed
+        self.snd.wnd != before
+    }
+
+    /// The same where nothing waits for the window. Returns whether the segment was new enough.
+    #[inline(always)]
+    pub(super) fn take_window(&mut self, seq: SeqNum, ack: SeqNum, window: u16) -> bool {
+        let fresher = self.snd.wl1.before(seq) || (self.snd.wl1 == seq && self.snd.wl2.at_or_before(ack));
+        if !fresher || ack.before(self.snd.una) {
+            cold_path();
+            return false;
+        }
+        let window = u32::from(window) << self.snd.scale;
+        self.snd.wnd = window;
+        self.snd.max_wnd = self.snd.max_wnd.max(window);
+        self.snd.wl1 = seq;
+        self.snd.wl2 = ack;
+        true
     }
 
     /// An acknowledgement at or after SND.UNA while something is outstanding.

@@ -14,6 +14,7 @@
 //! short (`memory`). The right edge of a window that was advertised never moves back, whatever becomes of the size.
 
 use alloc::boxed::Box;
+use core::hint::cold_path;
 use core::time::Duration;
 
 use ring::{Budget, Consumer, Producer};
@@ -211,6 +212,7 @@ impl Connection {
     pub(crate) fn resize_send_buffer(&mut self, budget: &Budget) {
         let wanted = self.congestion.window().saturating_mul(2) as usize;
         if wanted > self.send.granted() && self.options.send_buffer.is_none() && !memory::is_short(budget) {
+            cold_path();
             self.send.grant(wanted);
         }
     }

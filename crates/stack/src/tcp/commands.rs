@@ -283,6 +283,7 @@ impl Stack {
         let mut wanted = SocketOptions::clone(&entry.options);
         wanted.change(option);
         let shared = self.tcp.shared_options(&wanted);
+        self.net.forget_flow(connection.to_bits());
         self.change_connection(now, connection, |connection, _| {
             connection.options = shared;
             match option {

@@ -71,6 +71,7 @@ pub(crate) struct ReceiveSpace {
 pub(crate) struct Flags(u32);
 
 impl Flags {
+    pub(crate) const NONE: Self = Self(0);
     /// An acknowledgement must go out now.
     pub(crate) const ACK_NOW: Self = Self(1);
     /// The connection stands in its interface's queue of those that have something to send.

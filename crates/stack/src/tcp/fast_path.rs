@@ -13,6 +13,7 @@
 //! ([`Network::generation`](crate::network::Network)).
 
 use alloc::boxed::Box;
+use core::hint::cold_path;
 use core::net::IpAddr;
 
 use device::{RxChecksum, RxFrame};
@@ -113,11 +114,10 @@ impl Predictions {
     }
 
     /// The flow of an entry was heard: once in a while its neighbour is told.
-    #[inline(always)]
+    #[cold]
+    #[inline(never)]
     fn confirm(&mut self, entry: usize, now: Instant, net: &mut Network, connection: &Connection) {
-        if let Some(Some(prediction)) = self.entries.get_mut(entry)
-            && now.as_nanos().wrapping_sub(prediction.confirmed.as_nanos()) >= CONFIRMED_FOR
-        {
+        if let Some(Some(prediction)) = self.entries.get_mut(entry) {
             prediction.confirm(now, net, connection);
         }
     }
@@ -168,8 +168,9 @@ pub(super) struct Expected<'f> {
     pub payload: &'f [u8],
     /// The connection's slot.
     index: u32,
-    /// The prediction's.
+    /// The prediction's, and when its neighbour was last confirmed.
     entry: usize,
+    confirmed: Instant,
     pseudo_sum: Sum,
 }
 
@@ -189,6 +190,7 @@ impl<'f> Expected<'f> {
             && flags == TcpFlags::ACK
             && sum_array(&array::<IP_LEN>(fixed, IP)).is_valid();
         if !as_expected {
+            cold_path();
             return None;
         }
         let total_len = usize::from(u16::from_be_bytes(array(fixed, IP + 2)));
@@ -215,6 +217,7 @@ impl<'f> Expected<'f> {
             payload,
             index: prediction.index,
             entry,
+            confirmed: prediction.confirmed,
             pseudo_sum: prediction.pseudo_sum,
         })
     }
@@ -256,30 +259,38 @@ impl Tcp {
         frame: &RxFrame<'_>,
     ) -> bool {
         let Some(expected) = Expected::read(&self.demux.predictions, context.net, interface, frame.bytes) else {
+            cold_path();
             return false;
         };
         let index = expected.index;
         let Some((id, connection)) = self.connections.named_at(index) else { return false };
         if !connection.awaits_answer(now, &expected) {
-            let Expected { seq, ack, window, timestamps, segment, payload, index, entry, pseudo_sum } = expected;
+            cold_path();
+            let Expected { seq, ack, window, timestamps, segment, payload, index, entry, confirmed, pseudo_sum } =
+                expected;
             // Laid out in memory for this only.
-            let expected = Expected { seq, ack, window, timestamps, segment, payload, index, entry, pseudo_sum };
+            let expected =
+                Expected { seq, ack, window, timestamps, segment, payload, index, entry, confirmed, pseudo_sum };
             return self.input_of_stream(now, context, interface, frame, &expected);
         }
         if !connection.store_expected(frame, &expected) {
+            cold_path();
             return false;
         }
         count(context.net, interface, frame);
-        self.demux.predictions.confirm(expected.entry, now, context.net, connection);
-        let segments = super::input::segments_of(expected.payload.len(), frame.segment_size);
+        if now.as_nanos().wrapping_sub(expected.confirmed.as_nanos()) >= CONFIRMED_FOR {
+            self.demux.predictions.confirm(expected.entry, now, context.net, connection);
+        }
         let env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
-        let sends = connection.on_answer(&env, &expected, segments, index, &mut self.wheel);
+        let sends = connection.on_answer(&env, &expected, frame.segment_size, index, &mut self.wheel);
         if connection.is_corrupt() {
+            cold_path();
             self.settle(now, context, index, Phase::Established);
             return true;
         }
         announce(connection, context.events, id);
         if sends {
+            cold_path();
             self.ready.enter(connection, index);
         }
         true
@@ -301,7 +312,9 @@ impl Tcp {
         let effect = connection.take_expected(&mut env, frame, expected);
         let Some(effect) = effect else { return false };
         count(context.net, interface, frame);
-        self.demux.predictions.confirm(expected.entry, now, context.net, connection);
+        if now.as_nanos().wrapping_sub(expected.confirmed.as_nanos()) >= CONFIRMED_FOR {
+            self.demux.predictions.confirm(expected.entry, now, context.net, connection);
+        }
         if connection.aside.path().is_some()
             && let Some(mtu) = connection.take_path_news()
         {
@@ -362,6 +375,7 @@ impl Tcp {
 
 impl Prediction {
     /// The peer answers, so the neighbour that forwards to it is there.
+    #[cold]
     #[inline(never)]
     fn confirm(&mut self, now: Instant, net: &mut Network, connection: &Connection) {
         self.confirmed = now;
@@ -442,8 +456,7 @@ impl Connection {
         }
         let ack_was_due = self.deadlines.ack;
         if !payload.is_empty() {
-            let segments = super::input::segments_of(payload.len(), frame.segment_size);
-            self.on_text_in_order(env, payload.len() as u32, segments);
+            self.on_text_in_order(env, payload.len() as u32, frame.segment_size);
             self.measure_arrival(env.now, payload.len(), timestamps);
         }
         Some(if self.is_corrupt() {

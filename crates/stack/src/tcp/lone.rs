@@ -12,6 +12,7 @@
 //!
 //! `message` and `template` send a lone segment, `message`, `fast_path` and `acknowledge` see it answered.
 
+use core::hint::cold_path;
 use wire::tcp::SeqNum;
 
 use crate::tcp::congestion::Ack;
@@ -36,11 +37,11 @@ impl Connection {
             && self.aside.path().is_none()
     }
 
-    /// It has gone out, and its retransmission timer rings at `rto_at`.
-    #[inline]
-    pub(super) fn on_lone_sent(&mut self, now: Instant, plan: Plan, rto_at: Instant) {
-        self.advance_to(plan, plan.end());
-        self.flags.set(Flags::LONE);
+    /// It has gone out, which does away with what `done` says, and its retransmission timer rings at `rto_at`.
+    #[inline(always)]
+    pub(super) fn on_lone_sent(&mut self, now: Instant, plan: Plan, done: Flags, rto_at: Instant) {
+        self.flags.clear(done);
+        self.advance_to(plan, plan.end(), Flags::LONE);
         self.last_sent = now;
         self.unanswered_since = now;
         // RFC 6298 section 5.1.
@@ -109,16 +110,19 @@ impl Connection {
     pub(super) fn measure_lone_ack(&mut self, now: Instant, ack: SeqNum) {
         self.flags.clear(Flags::LONE);
         let (sent_at, flight) = (self.last_sent, self.flight());
+        let nanos = now.as_nanos().saturating_sub(sent_at.as_nanos());
         if let Some(recovery) = &mut self.recovery
             && !recovery.on_lone_arrival(now, sent_at, ack, flight)
         {
+            cold_path();
             self.flags.clear(Flags::CALM);
         }
         if !self.congestion.has_room_for(flight) {
+            cold_path();
             let (mss, srtt) = (self.segment_size(), self.rtt.smoothed().unwrap_or_default());
             let rtt = Some(now.since(sent_at));
             self.congestion.on_ack(&Ack { now, acked: flight, flight, mss, rtt, srtt, una: ack, nxt: ack });
         }
-        self.rtt.sample_nanos(now.as_nanos().saturating_sub(sent_at.as_nanos()));
+        self.rtt.sample_nanos(nanos);
     }
 }

@@ -5,7 +5,10 @@
 //! and `acknowledge` would find in as many looks is found in one. **Where a condition fails nothing has happened, and they do
 //! it**, with the same result: `crates/sim/tests/tcp_lone.rs` and `tcp_fast_path.rs` run both against each other.
 
+use core::hint::cold_path;
+
 use device::Device;
+use ring::Span;
 use wire::tcp::TcpFlags;
 
 use crate::config::TcpConfig;
@@ -29,10 +32,10 @@ use crate::timers::Wheel;
 const MESSAGE: usize = 536;
 
 impl Connection {
-    /// The length of all that waits, if it goes as a lone segment and nothing else is to be decided: what `plan` and
+    /// All that waits, if it goes as a lone segment and nothing else is to be decided: what `plan` and
     /// [`goes_alone`](Self::goes_alone) come to for a request or a response, asked at once.
     #[inline(always)]
-    pub(super) fn lone_text(&self, config: &TcpConfig) -> Option<u32> {
+    pub(super) fn lone_text(&self, config: &TcpConfig) -> Option<Span<'_>> {
         const UNUSUAL: Flags = Flags::FINISHED
             .and(Flags::FIN_SENT)
             .and(Flags::PROBE_DUE)
@@ -50,23 +53,25 @@ impl Connection {
             && self.duplicate_acks_owed == 0
             && self.aside.is_undisturbed();
         if !undisturbed {
+            cold_path();
             return None;
         }
-        let len = self.send.len();
         let most = self.segment_size().min(self.snd.wnd).min(self.congestion.window());
-        (len > 0 && len <= most as usize).then_some(len as u32)
+        self.send.whole().filter(|text| text.len() <= most as usize)
     }
 
     /// What follows where it was all there was to send.
     #[inline(always)]
     fn after_lone_output(&mut self, now: Instant, index: u32, wheel: &mut Wheel<u32>) {
         if !self.rings_before_lone_alarm(now, wheel) {
+            cold_path();
             self.arm(index, wheel);
         }
         self.note_all_sent(now);
     }
 
-    /// Sends it over its flow's headers, and takes note of it. They are learnt for the next one where they were not ready.
+    /// Sends all that waits over its flow's headers, and takes note of it; `None` if it does not go alone. The headers are learnt
+    /// for the next one where they were not ready.
     #[inline(always)]
     pub(super) fn send_lone(
         &mut self,
@@ -74,17 +79,14 @@ impl Connection {
         net: &mut Network,
         device: &mut dyn Device,
         name: u64,
-        len: u32,
         config: &Tuning,
-    ) -> Plainly {
-        let Some(text) = self.send.span(0, len as usize) else { return Plainly::NotSo };
+    ) -> Option<Plainly> {
+        let text = self.lone_text(config)?;
+        let len = text.len() as u32;
         let (window, edge) = self.offer_window();
-        let (tos, hop_limit) = (self.tos(false), self.options.hop_limit);
         let message = Message {
             name,
             interface: self.interface,
-            hop_limit,
-            tos,
             seq: self.snd.nxt,
             ack: self.rcv.nxt,
             // RFC 9293 section 3.9.1.2: it is the end of what was written.
@@ -95,19 +97,20 @@ impl Connection {
         };
         let became = net.transmit_message(device, &message);
         if became == Plainly::NotSo {
-            net.learn_flow(name, self.interface, &self.flow, tos, hop_limit);
+            cold_path();
+            net.learn_flow(name, self.interface, &self.flow, self.tos(false), self.options.hop_limit);
         }
         if became == Plainly::Sent {
             // No block and no duplicate waits to be told.
-            self.flags.clear(Flags::ACK_NOW);
+            const DONE: Flags = Flags::ACK_NOW.and(Flags::QUEUED);
             self.deadlines.ack = Instant::NEVER;
             self.rcv.acked = self.rcv.nxt;
             self.rcv.edge = self.rcv.edge.later(edge);
             let plan = Plan { kind: Kind::Text, seq: self.snd.nxt, len, fin: false };
             let rto = self.rtt.rto_between(config.least_rto, config.most_rto);
-            self.on_lone_sent(now, plan, now.after_nanos(rto));
+            self.on_lone_sent(now, plan, DONE, now.after_nanos(rto));
         }
-        became
+        Some(became)
     }
 
     /// Whether a segment that is as expected brings a message, in order, and acknowledges the one that it answers.
@@ -140,14 +143,14 @@ impl Connection {
         &mut self,
         env: &Env<'_>,
         expected: &Expected<'_>,
-        segments: u8,
+        segment_size: Option<u16>,
         index: u32,
         wheel: &mut Wheel<u32>,
     ) -> bool {
         let &Expected { seq, ack, window, timestamps, payload, .. } = expected;
         let now = env.now;
         self.last_heard = now;
-        self.update_window(seq, ack, window);
+        self.take_window(seq, ack, window);
         self.measure_lone_ack(now, ack);
         // What `on_new_ack` comes to where nothing stays in flight and there is no FIN.
         self.send.consume(self.flight() as usize);
@@ -162,8 +165,9 @@ impl Connection {
             // RFC 7323 section 4.3 (2).
             self.timestamps.update(now, option.value, seq, self.rcv.acked);
         }
-        self.on_text_in_order(env, payload.len() as u32, segments);
+        self.on_text_in_order(env, payload.len() as u32, segment_size);
         if unsent != 0 || !self.flags.has(Flags::CALM) || self.flags.has(Flags::ACK_NOW) {
+            cold_path();
             return self.prepare_anew(now, index, env.config, wheel);
         }
         self.arm(index, wheel);
@@ -184,16 +188,20 @@ impl Tcp {
         device: &mut dyn Device,
         index: u32,
     ) -> Plainly {
-        let Some((id, connection)) = self.connections.named_at(index) else { return Plainly::NotSo };
+        let Some((id, connection)) = self.connections.named_at(index) else {
+            cold_path();
+            return Plainly::NotSo;
+        };
         if connection.interface != interface || connection.flags.has(Flags::RESOLVING) {
+            cold_path();
             return Plainly::NotSo;
         }
-        let became = if let Some(len) = connection.lone_text(&self.config) {
-            let became = connection.send_lone(now, net, device, id.to_bits(), len, &self.config);
+        let became = if let Some(became) = connection.send_lone(now, net, device, id.to_bits(), &self.config) {
             if became == Plainly::Sent {
                 connection.after_lone_output(now, index, &mut self.wheel);
+                self.ready.forget(index);
             }
-            became
+            return became;
         } else if let Some(signal) = connection.lone_signal(&self.config) {
             connection.send_signal(now, net, device, signal, &self.config, (index, &mut self.wheel))
         } else if connection.flags.has(Flags::SYN_DUE) {

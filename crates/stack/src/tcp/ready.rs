@@ -46,6 +46,7 @@ impl Ready {
         self.push_behind(interface, index);
     }
 
+    #[cold]
     #[inline(never)]
     fn push_behind(&mut self, interface: InterfaceId, index: u32) {
         self.queue(interface).push_back(index);
@@ -71,6 +72,7 @@ impl Ready {
         Some(index)
     }
 
+    #[cold]
     #[inline(never)]
     fn pop_behind(&mut self, interface: InterfaceId) -> Option<u32> {
         self.queues.get_mut(interface.index() as usize)?.pop_front()
@@ -107,6 +109,9 @@ impl Ready {
 
     #[inline]
     pub(crate) fn is_empty(&self, interface: InterfaceId) -> bool {
+        if self.waiting == 0 {
+            return true;
+        }
         match self.first {
             Some((of, _)) if of == interface => false,
             Some(_) if self.waiting == 1 => true,
@@ -114,6 +119,7 @@ impl Ready {
         }
     }
 
+    #[cold]
     #[inline(never)]
     fn is_empty_behind(&self, interface: InterfaceId) -> bool {
         self.queues.get(interface.index() as usize).is_none_or(VecDeque::is_empty)

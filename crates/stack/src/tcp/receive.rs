@@ -1,6 +1,7 @@
 //! What a segment brings (RFC 9293 section 3.10.7.4, steps seven and eight): text in order or not, the FIN, and when
 //! to acknowledge.
 
+use core::hint::cold_path;
 use ring::Budget;
 use wire::tcp::{SackBlocks, TcpFlags};
 
@@ -67,21 +68,24 @@ impl Connection {
     }
 
     /// Text arrived that is the next in order, stands in the ring already, and closes no gap: the same for the short way.
-    #[inline]
-    pub(crate) fn on_text_in_order(&mut self, env: &Env<'_>, len: u32, segments: u8) {
-        self.note_size(len, segments);
+    #[inline(always)]
+    pub(crate) fn on_text_in_order(&mut self, env: &Env<'_>, len: u32, segment_size: Option<u16>) {
+        if len > u32::from(self.rcv.full) {
+            self.note_size(len, super::input::segments_of(len as usize, segment_size));
+        }
         self.take_in_text(env, len, false);
     }
 
     /// Takes note of what the peer fills a segment with.
-    #[inline]
+    #[cold]
+    #[inline(never)]
     fn note_size(&mut self, len: u32, segments: u8) {
         let size = if segments == 1 { len } else { len / u32::from(segments) };
         self.rcv.full = self.rcv.full.max(u16::try_from(size).unwrap_or(u16::MAX));
     }
 
     /// Hands the next `arrived` bytes to the application.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_in_text(&mut self, env: &Env<'_>, arrived: u32, filled_hole: bool) {
         if !self.flags.has(Flags::READ_SHUT) {
             self.receive.publish(arrived as usize);
@@ -216,6 +220,7 @@ impl Connection {
     pub(crate) fn room(&self) -> usize {
         let limit = self.rcv.limit as usize;
         if self.flags.has(Flags::READ_SHUT) {
+            cold_path();
             // What is thrown away needs no room.
             return limit;
         }
@@ -257,6 +262,7 @@ impl Connection {
     }
 
     /// [`offer_window`](Self::offer_window) where the edge may move.
+    #[cold]
     #[inline(never)]
     fn offer_anew(&self) -> (u16, wire::tcp::SeqNum) {
         let room = self.room();

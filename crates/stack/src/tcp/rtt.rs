@@ -3,6 +3,7 @@
 //! Round trips come from the scoreboard, which knows when each run was sent by the engine's own clock; where a
 //! retransmission makes that ambiguous, from the echoed timestamp.
 
+use core::hint::cold_path;
 use core::time::Duration;
 
 use crate::time::{Instant, nanos_of};
@@ -45,6 +46,7 @@ impl RttEstimator {
         // A sample of zero would read as "no sample yet".
         let rtt = (nanos / 1_000).clamp(1, 1 << 28) as u32;
         if self.srtt == 0 {
+            cold_path();
             // RFC 6298 section 2.2: SRTT <- R, RTTVAR <- R/2.
             self.srtt = rtt;
             self.rttvar = rtt / 2;
@@ -84,6 +86,7 @@ impl RttEstimator {
         self.rto_nanos_between(min, max)
     }
 
+    #[cold]
     #[inline(never)]
     fn rto_nanos_between(&self, min: u64, max: u64) -> u64 {
         let base = if self.srtt == 0 {

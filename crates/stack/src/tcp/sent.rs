@@ -19,7 +19,7 @@ impl Connection {
         if plan.kind == Kind::Ack {
             // Nothing that could be lost.
         } else if config.fast_path && self.goes_alone(&plan) {
-            self.on_lone_sent(now, plan, self.rtt.rto_at(now, config.rto_min, config.rto_max));
+            self.on_lone_sent(now, plan, Flags::NONE, self.rtt.rto_at(now, config.rto_min, config.rto_max));
         } else {
             self.on_sent_in_company(now, plan, config);
         }
@@ -128,21 +128,23 @@ impl Connection {
     /// New text, or the FIN, has gone out.
     fn on_text_sent(&mut self, now: Instant, plan: Plan, end: SeqNum) {
         self.recovery_mut().on_sent(now, end, end - plan.seq);
-        self.advance_to(plan, end);
+        self.advance_to(plan, end, Flags::NONE);
     }
 
-    /// New text up to `end`, or the FIN, has gone out.
+    /// New text up to `end`, or the FIN, has gone out, and so have `more` become facts.
     #[inline(always)]
-    pub(super) fn advance_to(&mut self, plan: Plan, end: SeqNum) {
+    pub(super) fn advance_to(&mut self, plan: Plan, end: SeqNum, more: Flags) {
         let full = self.segment_size();
+        let mut flags = self.flags.and(more);
         // Most often the length alone tells, without a division.
         if plan.len != full && plan.len != 0 && (plan.len < full || !plan.len.is_multiple_of(full)) {
-            self.flags.set(Flags::SMALL_SENT);
+            flags.set(Flags::SMALL_SENT);
             self.snd.small = end;
         }
         if plan.fin {
-            self.flags.set(Flags::FIN_SENT);
+            flags.set(Flags::FIN_SENT);
         }
+        self.flags = flags;
         self.snd.nxt = end;
     }
 

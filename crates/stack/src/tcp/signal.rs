@@ -96,7 +96,8 @@ impl Connection {
         let (index, wheel) = alarm;
         if signal == Signal::Fin {
             let plan = Plan { kind: Kind::Text, seq: self.snd.nxt, len: 0, fin: true };
-            self.on_lone_sent(now, plan, now.after_nanos(self.rtt.rto_between(config.least_rto, config.most_rto)));
+            let rto = self.rtt.rto_between(config.least_rto, config.most_rto);
+            self.on_lone_sent(now, plan, Flags::NONE, now.after_nanos(rto));
             if !self.rings_before_lone_alarm(now, wheel) {
                 self.arm(index, wheel);
             }

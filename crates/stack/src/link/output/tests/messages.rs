@@ -23,8 +23,6 @@ fn message(scene: &Scene, text: &'static [u8]) -> Message<'static> {
     Message {
         name: NAME,
         interface: scene.interface,
-        hop_limit: 9,
-        tos: 0xb8,
         seq: SeqNum(0xfedc_ba98),
         ack: SeqNum(5),
         flags: TcpFlags::ACK | TcpFlags::PSH,
@@ -34,8 +32,11 @@ fn message(scene: &Scene, text: &'static [u8]) -> Message<'static> {
     }
 }
 
+const TOS: u8 = 0xb8;
+const HOP_LIMIT: u8 = 9;
+
 fn learn(scene: &mut Scene, message: &Message<'_>) {
-    scene.net.learn_flow(message.name, message.interface, &FLOW, message.tos, message.hop_limit);
+    scene.net.learn_flow(message.name, message.interface, &FLOW, TOS, HOP_LIMIT);
 }
 
 #[test]
@@ -48,7 +49,8 @@ fn a_message_is_the_same_frame_over_its_flows_headers_as_over_its_paths_template
                 let message = Message { timestamps, ..message(&scene, &TEXT[..len]) };
                 learn(&mut scene, &message);
                 assert_eq!(scene.net.transmit_message(&mut scene.port, &message), Plainly::Sent);
-                let Message { interface, hop_limit, tos, seq, ack, flags, window, text: payload, .. } = message;
+                let Message { interface, seq, ack, flags, window, text: payload, .. } = message;
+                let (hop_limit, tos) = (HOP_LIMIT, TOS);
                 let options = TcpOptions { timestamps, ..TcpOptions::NONE }.usual().expect("no others");
                 let plain =
                     PlainSegment { interface, flow: &FLOW, hop_limit, tos, seq, ack, flags, window, options, payload };
@@ -76,8 +78,6 @@ fn a_flows_headers_are_not_used_for_what_they_do_not_fit() {
     let unfit = [
         Message { name: NAME + 64, ..message(&scene, &LONG[..100]) },
         Message { interface: other, ..message(&scene, &LONG[..100]) },
-        Message { tos: 0, ..message(&scene, &LONG[..100]) },
-        Message { hop_limit: 64, ..message(&scene, &LONG[..100]) },
         // Below Ethernet's least frame, and beyond the path's packets.
         Message { text: text(5), ..message(&scene, &[]) },
         Message { text: text(1_461), ..message(&scene, &[]) },
@@ -94,13 +94,18 @@ fn a_flows_headers_are_not_used_for_what_they_do_not_fit() {
 }
 
 #[test]
-fn headers_learnt_again_have_the_new_class_and_life() {
+fn headers_that_were_forgotten_are_learnt_with_the_new_class_and_life() {
     let mut scene = scene(false);
-    let old = message(&scene, &[2; 10]);
-    learn(&mut scene, &old);
-    let new = Message { tos: 0x20, hop_limit: 3, ..message(&scene, &[2; 10]) };
-    learn(&mut scene, &new);
-    assert_eq!(scene.net.transmit_message(&mut scene.port, &new), Plainly::Sent);
+    let message = message(&scene, &[2; 10]);
+    learn(&mut scene, &message);
+    // Another flow's, in the same place.
+    scene.net.forget_flow(NAME + 64);
+    assert_eq!(scene.net.transmit_message(&mut scene.port, &message), Plainly::Sent);
+    scene.port.frames.clear();
+    scene.net.forget_flow(NAME);
+    assert_eq!(scene.net.transmit_message(&mut scene.port, &message), Plainly::NotSo);
+    scene.net.learn_flow(message.name, message.interface, &FLOW, 0x20, 3);
+    assert_eq!(scene.net.transmit_message(&mut scene.port, &message), Plainly::Sent);
     let frame = scene.port.frames.pop_front().expect("sent");
     let (header, _) = Ipv4Header::parse(&frame[14..]).expect("a good sum");
     assert_eq!((frame[15], header.ttl), (0x20, 3));
