@@ -48,6 +48,36 @@ fn a_lone_message_that_is_lost_is_probed_for_and_then_sent_again_when_a_message_
 }
 
 #[test]
+fn turns_that_are_told_of_later_are_seen_at_once() {
+    // Requests of 100 bytes, each answered after 100 ms, with pauses of a second between them.
+    let mut puppet = talking();
+    for turn in 0..3_u32 {
+        puppet.run_for(millis(400));
+        puppet.write(&[2; 100]);
+        puppet.take();
+        assert_eq!(puppet.info().waiting, Waiting::Application);
+        puppet.run_for(RTT);
+        puppet.send(&seg(1 + turn).ack(end(1) + 100 * (turn + 1)).text(&[3]));
+        let info = puppet.info();
+        assert_eq!((info.waiting, info.waiting_since), (Waiting::Idle, puppet.instant()));
+        // The time of the first message, and that of each turn, the pauses not counted.
+        assert_eq!((info.busy, info.application_limited), (RTT * (turn + 2), RTT * (turn + 2)));
+        assert_eq!((info.delivery_rate, info.delivery_rate_app_limited), (Some(1_000), true));
+        puppet.take();
+    }
+    // And everybody has been told when a loss is to be found: two full segments, the second of which is reported.
+    puppet.write(&[4; MSS as usize]);
+    puppet.write(&[5; MSS as usize]);
+    puppet.take();
+    puppet.run_for(RTT);
+    let una = end(1) + 300;
+    puppet.send(&seg(4).ack(una).sack(&[(una + MSS, una + 2 * MSS)]));
+    puppet.run_for(RTT / 4);
+    let info = puppet.info();
+    assert_eq!((info.retransmissions, info.busy), (1, RTT * 4));
+}
+
+#[test]
 fn a_lone_message_without_sack_waits_for_the_retransmission_timer_alone() {
     let mut puppet = Puppet::established(Config::default(), seg(0).mss(1460));
     for _ in 0..2 {

@@ -40,6 +40,7 @@ impl Connection {
     /// An acknowledgement while nothing is outstanding: what it says of duplicates is about what was sent last.
     fn on_late_report(&mut self, env: &Env<'_>, segment: &Incoming<'_>, window_changed: bool) {
         let ack = segment.header.ack;
+        self.end_solitude();
         self.flags.clear(Flags::CALM);
         let mut raw = [(SeqNum(0), SeqNum(0)); SackBlocks::MAX];
         let blocks = raw_blocks(&segment.header.options.sack, &mut raw);

@@ -225,6 +225,6 @@ impl Connection {
     /// How long the sender has waited for this, up to the last change.
     pub(crate) fn waited(&self, reason: Waiting) -> Duration {
         let lately = self.aside.ledger().map_or(Duration::ZERO, |ledger| ledger.waited(reason));
-        if reason == Waiting::Application { lately + self.busy_before() } else { lately }
+        if reason == Waiting::Application { lately + self.busy_in_turns() + self.busy_before() } else { lately }
     }
 }

@@ -131,6 +131,8 @@ impl Flags {
     pub(crate) const CALM: Self = Self(1 << 27);
     /// One segment is in flight, of which the scoreboard has not been told (`lone`).
     pub(crate) const LONE: Self = Self(1 << 28);
+    /// Turns have been taken of which RACK, the delivery rate and the ledger have not been told (`turns`).
+    pub(crate) const TURNS: Self = Self(1 << 29);
 
     /// Both sets together.
     pub(crate) const fn and(self, other: Self) -> Self {
@@ -335,7 +337,7 @@ impl Connection {
 
     /// The scoreboard, made when the first byte is sent, for a change.
     pub(crate) fn recovery_mut(&mut self) -> &mut Recovery {
-        if self.flags.has(Flags::LONE) {
+        if self.flags.has(Flags::LONE.and(Flags::TURNS)) {
             self.end_solitude();
         }
         self.flags.clear(Flags::CALM);

@@ -12,6 +12,7 @@ use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use crate::tcp::scoreboard::Arrival;
+use crate::tcp::turns::Turns;
 use crate::time::Instant;
 
 /// Departures that are remembered at most; beyond it every second one is forgotten.
@@ -189,6 +190,22 @@ impl DeliveryRate {
         self.count(now, bytes);
         self.first_sent_at = sent_at;
         let nanos = now.as_nanos().saturating_sub(sent_at.as_nanos());
+        if nanos > 0 && nanos >= least {
+            self.last = Some(Last { bytes: u64::from(bytes), nanos, app_limited: true });
+        }
+    }
+
+    /// What [`last`](Self::last) would say after that, if it says anything new.
+    pub(crate) fn lone_sample((bytes, nanos): (u32, u64), least: u64) -> Option<(u64, bool)> {
+        (nanos > 0 && nanos >= least).then(|| (per_second(u64::from(bytes), Duration::from_nanos(nanos)), true))
+    }
+
+    /// The same for many, one after the other.
+    pub(crate) fn on_turns(&mut self, turns: &Turns, least: u64) {
+        self.delivered += turns.bytes;
+        self.delivered_at = turns.answered_at;
+        self.first_sent_at = turns.sent_at;
+        let (bytes, nanos) = turns.sample;
         if nanos > 0 && nanos >= least {
             self.last = Some(Last { bytes: u64::from(bytes), nanos, app_limited: true });
         }

@@ -115,7 +115,8 @@ impl TcpInfo {
         let reasons = [Waiting::Application, Waiting::ReceiveWindow, Waiting::CongestionWindow, Waiting::Pacing];
         let bytes_acked = connection.send.position();
         let bytes_retransmitted = ledger.map_or(0, |ledger| ledger.bytes_retransmitted);
-        let delivery_rate = recovery.and_then(|recovery| recovery.rate.last());
+        let delivery_rate = recovery.and_then(|recovery| recovery.delivery_rate());
+        let (waiting, waiting_since) = connection.waiting();
         Self {
             phase: connection.phase,
             srtt: connection.rtt.smoothed(),
@@ -156,8 +157,8 @@ impl TcpInfo {
             pacing_rate: connection.pacing_rate(),
             delivery_rate: delivery_rate.map(|(rate, _)| rate),
             delivery_rate_app_limited: delivery_rate.is_some_and(|(_, limited)| limited),
-            waiting: ledger.map_or(Waiting::Idle, |ledger| ledger.waiting),
-            waiting_since: ledger.map_or(Instant::NEVER, |ledger| ledger.since),
+            waiting,
+            waiting_since,
             busy: reasons.into_iter().map(waited).sum(),
             application_limited: waited(Waiting::Application),
             receive_window_limited: waited(Waiting::ReceiveWindow),

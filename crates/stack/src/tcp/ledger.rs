@@ -7,6 +7,7 @@
 use core::time::Duration;
 
 use crate::tcp::connection::Connection;
+use crate::tcp::turns::Turns;
 use crate::tcp::waiting::Waiting;
 use crate::time::Instant;
 
@@ -66,6 +67,16 @@ impl Ledger {
         }
         self.waiting = waiting;
         self.since = now;
+    }
+
+    /// The application was waited for while segments went to and fro (`turns`); nothing else was.
+    pub(crate) fn on_turns(&mut self, turns: &Turns) {
+        if turns.bytes > 0 {
+            if let Some(waited) = place(Waiting::Application).and_then(|at| self.waited.get_mut(at)) {
+                *waited = waited.saturating_add(turns.busy);
+            }
+            self.since = turns.answered_at;
+        }
     }
 
     /// How long the sender has waited for this, up to the last change.

@@ -40,6 +40,9 @@ impl Connection {
     /// It has gone out, which does away with what `done` says, and its retransmission timer rings at `rto_at`.
     #[inline(always)]
     pub(super) fn on_lone_sent(&mut self, now: Instant, plan: Plan, done: Flags, rto_at: Instant) {
+        if plan.fin == self.flags.has(Flags::TURNS) {
+            self.begin_or_end_turns(plan.fin);
+        }
         self.flags.clear(done);
         self.advance_to(plan, plan.end(), Flags::LONE);
         self.last_sent = now;
@@ -64,6 +67,7 @@ impl Connection {
     /// The scoreboard is told what is in flight, as if it had been when it went out.
     #[cold]
     pub(super) fn end_solitude(&mut self) {
+        self.tell_turns();
         if !self.flags.take(Flags::LONE) {
             return;
         }
@@ -111,11 +115,19 @@ impl Connection {
         self.flags.clear(Flags::LONE);
         let (sent_at, flight) = (self.last_sent, self.flight());
         let nanos = now.as_nanos().saturating_sub(sent_at.as_nanos());
-        if let Some(recovery) = &mut self.recovery
-            && !recovery.on_lone_arrival(now, sent_at, ack, flight)
-        {
+        // The next one waits already: the turn is not over.
+        let waits = self.send.len() > flight as usize;
+        if waits && self.flags.has(Flags::TURNS) {
             cold_path();
-            self.flags.clear(Flags::CALM);
+            self.tell_turns();
+        }
+        if let Some(recovery) = &mut self.recovery {
+            if self.flags.has(Flags::TURNS) {
+                recovery.on_turn(now, sent_at, flight, nanos);
+            } else if !recovery.on_lone_arrival(now, sent_at, ack, flight) {
+                cold_path();
+                self.flags.clear(Flags::CALM);
+            }
         }
         if !self.congestion.has_room_for(flight) {
             cold_path();

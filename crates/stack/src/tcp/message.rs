@@ -159,7 +159,8 @@ impl Connection {
         self.deadlines.retransmit = Instant::NEVER;
         self.unanswered_since = Instant::NEVER;
         self.resize_send_buffer(env.budget);
-        let unsent = self.send.len();
+        // As `measure_lone_ack` has just found.
+        let unsent = self.send.seen_len();
         self.tell(if unsent == 0 { Readiness::WRITABLE | Readiness::DRAINED } else { Readiness::WRITABLE });
         if let Some(option) = timestamps {
             // RFC 7323 section 4.3 (2).

@@ -13,7 +13,7 @@
 //! | text, FIN, the receive window, when to acknowledge | `receive`, `reassembly` |
 //! | what to send next, Nagle, silly windows; what follows from its having gone | `output`, `ready`, `sent` |
 //! | loss: what is in flight, what is lost, what to do about it | `scoreboard`, `rack`, `recovery`, `retransmit`, `rtt` |
-//! | a message that is all there is in flight; requests and responses in one look | `lone`, `message` |
+//! | a message that is all there is in flight; requests and responses in one look | `lone`, `turns`, `message` |
 //! | the flight's last segments; the rate of repair; losses that were none | `tail_probe`, `reduction`, `undo` |
 //! | how much may be in flight, and how fast it leaves | `congestion`, `delivery_rate`, `pacing` |
 //! | what the path carries | `path_search`, `icmp` |
@@ -88,6 +88,7 @@ mod timers;
 mod timestamps;
 mod train;
 mod tuning;
+mod turns;
 mod undo;
 mod urgent;
 mod urgent_reader;

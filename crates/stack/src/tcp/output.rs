@@ -388,7 +388,8 @@ impl Connection {
             Stream::Unclear => self.prepare_to_send(now, config),
         };
         self.arm(index, wheel);
-        if !sends {
+        if !sends || (self.flight() == 0 && self.send.seen_len() == 0) {
+            // Also where an acknowledgement is all there is to send.
             self.note_waiting(now);
         }
         sends

@@ -23,6 +23,7 @@ use crate::tcp::rack::{Conditions, Rack};
 use crate::tcp::reduction::Reduction;
 use crate::tcp::scoreboard::{Arrival, Delivered, Scoreboard};
 use crate::tcp::tail_probe::TailProbe;
+use crate::tcp::turns::Turns;
 use crate::tcp::undo::Undo;
 use crate::time::{Instant, nanos_of};
 pub(crate) use alarm::Alarm;
@@ -79,6 +80,8 @@ pub(crate) struct Recovery {
     pub pacer: Pacer,
     /// Bytes marked as lost that the delivery rate knows of.
     told_lost: u64,
+    /// Turns of which nothing else here knows yet.
+    pub turns: Turns,
     /// The last probe of the path's size (`path_search`): nobody slows down for its loss.
     pub spare: Option<(SeqNum, SeqNum)>,
 }
@@ -174,6 +177,7 @@ impl Recovery {
             rate: DeliveryRate::new(model),
             pacer: Pacer::new(),
             told_lost: 0,
+            turns: Turns::NONE,
             spare: None,
         }
     }
@@ -435,6 +439,31 @@ impl Recovery {
         self.rate.is_settled()
     }
 
+    /// The same for one that is told of later, with others (`turns`).
+    #[inline(always)]
+    pub(crate) fn on_turn(&mut self, now: Instant, sent_at: Instant, bytes: u32, nanos: u64) {
+        self.note_min_rtt(now, nanos);
+        self.turns.note(now, sent_at, bytes, nanos);
+    }
+
+    /// What [`on_lone_arrival`](Self::on_lone_arrival) comes to for all of them. SND.UNA is `una`, and `flight` bytes have left
+    /// since, the last there are.
+    pub(crate) fn on_turns(&mut self, turns: &Turns, una: SeqNum, flight: u32) {
+        if turns.bytes > 0 {
+            let nanos = turns.last_nanos();
+            self.board.pass(una);
+            self.rack.on_arrival_in_order(&Arrival { sent_at: turns.sent_at, end: una, resent: false }, nanos);
+            self.rate.on_turns(turns, self.min_rtt.map_or(0, |(least, _)| least));
+        }
+        self.rate.on_app_limited(flight);
+    }
+
+    /// The last sample of the rate of delivery in bytes a second, and whether the application limited it.
+    pub(crate) fn delivery_rate(&self) -> Option<(u64, bool)> {
+        let least = self.min_rtt.map_or(0, |(least, _)| least);
+        DeliveryRate::lone_sample(self.turns.sample, least).or(self.rate.last())
+    }
+
     /// Whether nothing is in flight, and all that ever was has arrived in its order: then a segment may go alone.
     pub(crate) fn is_calm(&self) -> bool {
         self.board.is_empty() && self.is_untroubled() && self.board.is_in_order() && self.rate.is_settled()
@@ -507,7 +536,7 @@ impl Recovery {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn note_min_rtt(&mut self, now: Instant, nanos: u64) {
         if self.min_rtt.is_none_or(|(min, at)| nanos <= min || now.since(at) > MIN_RTT_AGE) {
             self.min_rtt = Some((nanos, now));

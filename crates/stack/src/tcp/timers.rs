@@ -45,6 +45,7 @@ impl Connection {
 
     /// The same where the entry, which is armed for `armed`, may have to be moved; `busy` is the earliest of the deadlines
     /// that a quiet connection has not.
+    #[cold]
     #[inline(never)]
     fn arm_anew(&mut self, index: u32, wheel: &mut Wheel<u32>, busy: Instant, armed: Instant) {
         let mut earliest = busy.min(self.deadlines.idle).min(self.earliest_seldom()).min(armed);
@@ -116,6 +117,7 @@ impl Connection {
         if !self.is_quiet() || now < self.rest_at() {
             return;
         }
+        self.end_solitude();
         self.congestion.rest();
         self.reset_buffers(config);
         if self.recovery.as_ref().is_some_and(|recovery| recovery.is_idle()) {

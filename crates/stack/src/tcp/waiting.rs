@@ -54,9 +54,17 @@ impl Connection {
             // Nothing that was written is on its way, and nothing was ever noted.
             return;
         }
+        if self.flags.has(Flags::TURNS) {
+            if self.phase.sends() && self.seen_unsent() == 0 {
+                // As in every turn.
+                return;
+            }
+            self.end_solitude();
+        }
         self.note_reason(now);
     }
 
+    #[cold]
     #[inline(never)]
     fn note_reason(&mut self, now: Instant) {
         let idle = self.snd.nxt == self.snd.una && self.send.seen_len() == 0;
@@ -80,6 +88,9 @@ impl Connection {
     /// Everything that was written has arrived.
     #[inline]
     pub(super) fn note_idle(&mut self, now: Instant) {
+        if self.flags.has(Flags::TURNS) {
+            return;
+        }
         if self.aside.ledger().is_some_and(|ledger| ledger.waiting != Waiting::Idle) {
             self.ledger_mut().wait_for(now, Waiting::Idle);
         }
@@ -88,6 +99,9 @@ impl Connection {
     /// Everything that was written is on its way, in a lone segment.
     #[inline(always)]
     pub(super) fn note_all_sent(&mut self, now: Instant) {
+        if self.flags.has(Flags::TURNS) {
+            return;
+        }
         let flight = self.flight();
         if let Some(recovery) = &mut self.recovery {
             recovery.rate.on_app_limited(flight);
