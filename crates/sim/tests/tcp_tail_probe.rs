@@ -250,3 +250,23 @@ fn over_a_link_of_microseconds_a_probe_waits_two_milliseconds() {
     puppet.run_for(Duration::from_micros(1));
     assert_eq!(puppet.take()[0].seq, end(2));
 }
+
+#[test]
+fn a_probe_that_a_full_device_kept_is_not_sent_when_all_has_been_acknowledged() {
+    // RFC 8985 section 7.2: an acknowledgement of new data starts the probe timer again; what it was for has arrived.
+    // The acknowledgement of a stream without trouble, and one that is looked at whole, for its duplicate (RFC 2883).
+    for report in [&[][..], &[(end(1), end(2))]] {
+        let mut puppet = reno();
+        write(&mut puppet, 3);
+        puppet.take();
+        puppet.set_device_full(true);
+        puppet.run_for(millis(210));
+        puppet.send(&seg(1).ack(end(3)).sack(report));
+        write(&mut puppet, 2);
+        assert_eq!(puppet.lines(), [""; 0]);
+        puppet.set_device_full(false);
+        puppet.drain();
+        assert_eq!(numbers(&mut puppet), [4, 5]);
+        assert_eq!(puppet.info().retransmissions, 0);
+    }
+}

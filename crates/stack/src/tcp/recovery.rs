@@ -421,6 +421,7 @@ impl Recovery {
             self.rack.on_arrival_in_order(&latest, nanos_of(rtt));
         }
         self.timeouts = 0;
+        self.probe_due = false;
         congestion.on_ack(&Ack { now, acked: ack - una, flight, mss, rtt, srtt, una: ack, nxt });
         let learnt = Learnt { bytes: ack - una, latest, rtt, before: flight, marked: false };
         self.learn(feedback, &learnt, congestion);
@@ -506,6 +507,8 @@ impl Recovery {
         if ack.after(una) {
             self.board.on_ack(ack, delivered);
             self.duplicates = 0;
+            // RFC 8985 section 7.2: the timer starts again, also where a full device has kept the probe.
+            self.probe_due = false;
         }
         if self.sack {
             let fresh = blocks.get(usize::from(reported)..).unwrap_or_default();
