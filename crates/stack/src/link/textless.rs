@@ -4,6 +4,7 @@
 //! `tcp/signal` sends by [`Network::transmit_textless`], and what that does not take by
 //! [`Network::transmit_segment`](crate::network::Network::transmit_segment).
 
+use core::hint::cold_path;
 use core::net::IpAddr;
 
 use device::{Device, TxChecksum, TxFrame};
@@ -93,11 +94,18 @@ impl Network {
         segment: &TextlessSegment<'_, N>,
     ) -> Plainly {
         let TextlessSegment { interface, flow, .. } = *segment;
-        let (IpAddr::V4(local), IpAddr::V4(remote)) = (flow.local, flow.remote) else { return Plainly::NotSo };
+        let (IpAddr::V4(local), IpAddr::V4(remote)) = (flow.local, flow.remote) else {
+            cold_path();
+            return Plainly::NotSo;
+        };
         let path = self.hot_paths.find_template(self.generation, interface, local, remote);
-        let Some((HotPath { mtu, tx_checksum, .. }, template)) = path else { return Plainly::NotSo };
+        let Some((HotPath { mtu, tx_checksum, .. }, template)) = path else {
+            cold_path();
+            return Plainly::NotSo;
+        };
         let frame_len = PLAIN_LEN + N;
         if frame_len - ETHERNET_LEN > *mtu as usize {
+            cold_path();
             return Plainly::NotSo;
         }
         // A frame below Ethernet's least length is padded, and so complete when the device gets it.

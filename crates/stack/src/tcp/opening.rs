@@ -9,6 +9,7 @@
 //! send. A connection's own SYN goes out by `signal`.
 
 use alloc::sync::Arc;
+use core::hint::cold_path;
 
 use device::{Device, RxChecksum, RxFrame};
 use wire::tcp::{HEADER_LEN, SeqNum, SynOptions, TcpFlags, TcpHeader, TcpOptions, Timestamps as TimestampsOption};
@@ -54,11 +55,13 @@ impl Syn {
         let flags = TcpFlags(fixed[TCP + 13]);
         let opens = flags == TcpFlags::SYN || flags == TcpFlags::SYN | TcpFlags::ACK;
         if !opens {
+            cold_path();
             return None;
         }
         let total_len = usize::from(u16::from_be_bytes(array(fixed, IP + 2)));
         let segment = frame.get(TCP..IP + total_len)?;
         if usize::from(fixed[TCP + 12] >> 4) * 4 != segment.len() {
+            cold_path();
             return None;
         }
         let syn = Self {
@@ -83,9 +86,16 @@ impl Tcp {
         interface: InterfaceId,
         frame: &RxFrame<'_>,
     ) -> bool {
-        let (Some(fixed), Some(judged)) = (frame.bytes.first_chunk(), &context.net.judged) else { return false };
-        let Some((syn, segment)) = Syn::read(fixed, frame.bytes) else { return false };
+        let (Some(fixed), Some(judged)) = (frame.bytes.first_chunk(), &context.net.judged) else {
+            cold_path();
+            return false;
+        };
+        let Some((syn, segment)) = Syn::read(fixed, frame.bytes) else {
+            cold_path();
+            return false;
+        };
         if !self.config.fast_path || !is_judged(judged, context.net, interface, fixed) {
+            cold_path();
             return false;
         }
         let flow = flow_of(judged, fixed);
@@ -93,6 +103,7 @@ impl Tcp {
         let undamaged =
             verified || (judged.address_sum.add_u16(segment.len() as u16) + TcpHeader::sum(segment)).is_valid();
         if !undamaged || flow.remote_port == 0 {
+            cold_path();
             return false;
         }
         let taken = if syn.flags.contains(TcpFlags::ACK) {
@@ -116,21 +127,29 @@ impl Tcp {
         flow: &Flow,
         syn: &Syn,
     ) -> bool {
-        let Some(id) = self.listeners.find(flow) else { return false };
+        let Some(id) = self.listeners.find(flow) else {
+            cold_path();
+            return false;
+        };
         let has_memory = self.could_reserve_connection();
-        let Some(listener) = self.listeners.table.get_mut(id) else { return false };
+        let Some(listener) = self.listeners.table.get_mut(id) else {
+            cold_path();
+            return false;
+        };
         let has_room = !listener.is_full()
             && listener.handshakes < listener.options.handshakes
             && self.syn_queue.len() < self.config.half_open_limit
             && self.config.syn_cookies != SynCookies::Always
             && has_memory;
         if !has_room {
+            cold_path();
             return false;
         }
         let hash = self.hasher.of(flow);
         let is_known = self.demux.peek_hashed(short_of(hash), &self.connections, &self.syn_queue, flow).is_some()
             || self.time_wait.find_hashed(hash, flow).is_some();
         if is_known {
+            cold_path();
             return false;
         }
         // What `begin_handshake` does, once more for the one kind that is usual.
@@ -150,9 +169,13 @@ impl Tcp {
     pub(super) fn send_syn_ack(&self, now: Instant, net: &mut Network, device: &mut dyn Device, index: u32) -> Plainly {
         let half @ HalfOpen { flow, interface, syn, isn, taken, .. } = self.syn_queue.at(index);
         if !self.config.fast_path || half.grant || !syn.sack || syn.scale.is_none() {
+            cold_path();
             return Plainly::NotSo;
         }
-        let Some(listener) = self.listeners.table.get(half.listener) else { return Plainly::NotSo };
+        let Some(listener) = self.listeners.table.get(half.listener) else {
+            cold_path();
+            return Plainly::NotSo;
+        };
         let socket = &listener.options.socket;
         let (window, shift) = listener.offer;
         let own = mss_of(net.mtu(*interface), flow.remote);
@@ -184,14 +207,21 @@ impl Tcp {
     /// `Connection::on_syn_sent_segment` comes to.
     #[inline(always)]
     fn input_syn_ack(&mut self, now: Instant, context: &mut Context<'_>, flow: &Flow, syn: &Syn) -> bool {
-        let Some(Holder::Connection(index)) = self.demux.heard_last(flow) else { return false };
-        let Some((id, connection)) = self.connections.named_at(index) else { return false };
+        let Some(Holder::Connection(index)) = self.demux.heard_last(flow) else {
+            cold_path();
+            return false;
+        };
+        let Some((id, connection)) = self.connections.named_at(index) else {
+            cold_path();
+            return false;
+        };
         let foreseen = connection.phase == Phase::SynSent
             && syn.ack == connection.snd.nxt
             && connection.flight() == 1
             && !connection.flags.has(Flags::FAST_OPEN)
             && connection.aside.path().is_none();
         if !foreseen {
+            cold_path();
             return false;
         }
         let Syn { seq, ack, window, flags, options, .. } = *syn;
@@ -232,15 +262,23 @@ impl Tcp {
     ) -> bool {
         let half = self.syn_queue.at(index);
         if !half.foresees(segment) {
+            cold_path();
             return false;
         }
-        let Some(listener) = self.listeners.table.get(half.listener) else { return false };
+        let Some(listener) = self.listeners.table.get(half.listener) else {
+            cold_path();
+            return false;
+        };
         if listener.is_full() || !self.try_reserve_connection() {
+            cold_path();
             return false;
         }
         self.watch_memory(context.events);
         let half = self.syn_queue.at(index);
-        let Some(listener) = self.listeners.table.get_mut(half.listener) else { return false };
+        let Some(listener) = self.listeners.table.get_mut(half.listener) else {
+            cold_path();
+            return false;
+        };
         listener.handshakes -= 1;
         let (offer, options) = (listener.offer, Arc::clone(&listener.options.socket));
         let (engine, application) = match &mut listener.options.rings {

@@ -5,6 +5,7 @@
 //! the window. **Where a condition fails nothing has happened, and `output` plans it**, with the same result:
 //! `crates/sim/tests/tcp_fast_path.rs` and `tcp_lone.rs` run both against each other.
 
+use core::hint::cold_path;
 use device::Device;
 use wire::tcp::{TcpFlags, TcpOptions};
 
@@ -48,11 +49,13 @@ impl Connection {
             && self.duplicate_acks_owed == 0
             && self.aside.is_undisturbed();
         if !undisturbed {
+            cold_path();
             return None;
         }
         let is_at_rest = self.flight() == 0;
         let at_end = self.flags.has(Flags::FIN_SENT) || !self.phase.sends();
         if !at_end && (!is_at_rest || !self.send.is_empty() || self.send.is_poisoned()) {
+            cold_path();
             return None;
         }
         if !at_end && self.flags.has(Flags::FINISHED) {
@@ -146,6 +149,7 @@ impl Connection {
         const UNUSUAL: Flags = Flags::SYN_RESENT.and(Flags::FAST_OPEN).and(Flags::URGENT);
         let usual = config.fast_path && config.window_scaling && config.sack;
         if self.phase != Phase::SynSent || self.flags.has(UNUSUAL) || self.flight() != 0 || !usual {
+            cold_path();
             return Plainly::NotSo;
         }
         let own = mss_of(net.mtu(self.interface), self.flow.remote);

@@ -7,6 +7,7 @@
 //! of RFC 9293's steps is done here. **Where a condition fails nothing has happened yet, and the segment takes the whole
 //! way** (`input`), to the same result: `crates/sim/tests/tcp_fast_path.rs` runs both against each other.
 
+use core::hint::cold_path;
 use core::net::IpAddr;
 
 use device::{RxChecksum, RxFrame};
@@ -77,6 +78,7 @@ impl Textless {
         let flags = TcpFlags(fixed[TCP + 13]).without(TcpFlags::PSH);
         let fin = flags == TcpFlags::ACK | TcpFlags::FIN;
         if !fin && flags != TcpFlags::ACK {
+            cold_path();
             return None;
         }
         let total_len = u16::from_be_bytes(array(fixed, IP + 2));
@@ -85,6 +87,7 @@ impl Textless {
             (8, len) if len == TIMED_LEN - IP => {
                 let [.., a, b, c, d, v0, v1, v2, v3, e0, e1, e2, e3] = *frame.first_chunk::<TIMED_LEN>()?;
                 if [a, b, c, d] != TIMESTAMPS {
+                    cold_path();
                     return None;
                 }
                 let value = u32::from_be_bytes([v0, v1, v2, v3]);
@@ -125,17 +128,25 @@ impl Tcp {
         interface: InterfaceId,
         frame: &RxFrame<'_>,
     ) -> bool {
-        let (Some(fixed), Some(judged)) = (frame.bytes.first_chunk(), &context.net.judged) else { return false };
+        let (Some(fixed), Some(judged)) = (frame.bytes.first_chunk(), &context.net.judged) else {
+            cold_path();
+            return false;
+        };
         let Some((segment, tcp_len)) = Textless::read(fixed, frame.bytes) else {
             return self.input_opening(now, context, interface, frame);
         };
         let flow = flow_of(judged, fixed);
-        let Some(holder) = self.demux.heard_last(&flow) else { return false };
+        let Some(holder) = self.demux.heard_last(&flow) else {
+            cold_path();
+            return false;
+        };
         if !self.config.fast_path || !is_judged(judged, context.net, interface, fixed) {
+            cold_path();
             return false;
         }
         let verified = frame.checksum != RxChecksum::Unverified;
         if !verified && !is_undamaged(judged.address_sum, frame.bytes, fixed, tcp_len) {
+            cold_path();
             return false;
         }
         let index = match holder {
@@ -148,10 +159,14 @@ impl Tcp {
                 return taken;
             }
         };
-        let Some((id, connection)) = self.connections.named_at(index) else { return false };
+        let Some((id, connection)) = self.connections.named_at(index) else {
+            cold_path();
+            return false;
+        };
         let before = connection.phase;
         let mut env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
         if !connection.take_if_foreseen(&mut env, &segment) {
+            cold_path();
             return false;
         }
         count(context.net, interface, frame);
