@@ -30,7 +30,7 @@ impl Frame {
 }
 
 /// Frames in the order in which they were sent. Those before `written` are filled in, those before `read` were read; both
-/// begin anew when all were.
+/// begin anew when there are no more.
 #[derive(Debug, Default)]
 struct Queue {
     frames: Vec<Frame>,
@@ -39,6 +39,17 @@ struct Queue {
 }
 
 impl Queue {
+    /// The next frame.
+    #[inline]
+    fn next(&mut self) -> Option<&Frame> {
+        if self.read == self.written {
+            (self.written, self.read) = (0, 0);
+            return None;
+        }
+        self.read += 1;
+        self.frames.get(self.read - 1)
+    }
+
     /// The next frames, `most` of them at most.
     #[inline]
     fn take(&mut self, most: usize) -> &[Frame] {
@@ -103,13 +114,13 @@ impl Port {
     /// The next frame that arrived, and the means to answer it.
     #[inline]
     pub(crate) fn receive(&mut self) -> Option<(&Frame, Sender<'_>)> {
-        let frame = self.arrived.take(1).first()?;
+        let frame = self.arrived.next()?;
         Some((frame, Sender { large: self.large, queue: &mut self.out }))
     }
 
     /// In place of the other end: the next frame that was sent, and the means to answer it.
     pub(crate) fn take_sent(&mut self) -> Option<(&Frame, Sender<'_>)> {
-        let frame = self.out.take(1).first()?;
+        let frame = self.out.next()?;
         Some((frame, Sender { large: self.large, queue: &mut self.arrived }))
     }
 
