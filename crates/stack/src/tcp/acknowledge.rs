@@ -2,6 +2,7 @@
 //! tells recovery and congestion control.
 
 use core::hint::cold_path;
+
 use wire::tcp::{SackBlocks, SeqNum, TcpFlags, Timestamps as TimestampsOption};
 
 use crate::Discard;

@@ -13,6 +13,7 @@
 //! `message` and `template` send a lone segment, `message`, `fast_path` and `acknowledge` see it answered.
 
 use core::hint::cold_path;
+
 use wire::tcp::SeqNum;
 
 use crate::tcp::congestion::Ack;

@@ -2,6 +2,7 @@
 //! to acknowledge.
 
 use core::hint::cold_path;
+
 use ring::Budget;
 use wire::tcp::{SackBlocks, TcpFlags};
 

@@ -6,6 +6,7 @@
 //! `crates/sim/tests/tcp_fast_path.rs` and `tcp_lone.rs` run both against each other.
 
 use core::hint::cold_path;
+
 use device::Device;
 use wire::tcp::{TcpFlags, TcpOptions};
 
