@@ -147,15 +147,7 @@ impl Consumer {
                 return None;
             }
         }
-        let position = self.head + offset as u64;
-        let pointer = match self.find_in_run(position, len) {
-            Some(pointer) => pointer,
-            None => self.find_anew(position, len)?,
-        };
-        #[cfg(loom)]
-        self.shadow(position, len);
-        // SAFETY: as in `for_pieces`.
-        Some(unsafe { Span::from_raw(pointer.as_ptr(), len) })
+        self.one_piece(self.head + offset as u64, len)
     }
 
     /// Everything that can be read now, where it lies in one piece, and there is any; looks at the producer's position.
@@ -165,12 +157,18 @@ impl Consumer {
         if len == 0 {
             return None;
         }
-        let pointer = match self.find_in_run(self.head, len) {
+        self.one_piece(self.head, len)
+    }
+
+    /// `len` bytes that were published, and are more than none, where they lie in one piece.
+    #[inline(always)]
+    fn one_piece(&self, position: u64, len: usize) -> Option<Span<'_>> {
+        let pointer = match self.find_in_run(position, len) {
             Some(pointer) => pointer,
-            None => self.find_anew(self.head, len)?,
+            None => self.find_anew(position, len)?,
         };
         #[cfg(loom)]
-        self.shadow(self.head, len);
+        self.shadow(position, len);
         // SAFETY: as in `for_pieces`.
         Some(unsafe { Span::from_raw(pointer.as_ptr(), len) })
     }

@@ -8,25 +8,14 @@ use stack::Config;
 use stack::tcp::{Algorithm, ConnectOptions, Ecn};
 use wire::tcp::TcpFlags;
 
-use crate::tcp_script::{MSS, RTT, block, config, established, established_by, millis, numbers, sack, write};
+use crate::tcp_script::{
+    MSS, RTT, block, config, established, established_by, millis, numbers, sack, twenty_of, write,
+};
 
 /// What can be told of a sender: threshold, window, in flight, reported, and lost.
 fn figures(puppet: &Puppet) -> (u32, u32, u32, u32, u32) {
     let info = puppet.info();
     (info.slow_start_threshold, info.congestion_window, info.in_flight, info.sacked, info.lost)
-}
-
-/// Brings a connection to twenty segments in flight, from the 11th to the 30th, of `written`.
-fn twenty(mut puppet: Puppet, written: u32) -> Puppet {
-    write(&mut puppet, written);
-    puppet.run_for(RTT);
-    for n in 1..=10 {
-        puppet.send(&sack(n, &[]));
-    }
-    puppet.take();
-    assert_eq!(puppet.info().in_flight, 20 * MSS);
-    puppet.run_for(RTT);
-    puppet
 }
 
 /// Lets two connections alike take `acks`, one of them one by one, the other together; returns what they have sent, in order
@@ -55,7 +44,7 @@ fn a_loss_among_them_costs_what_it_would_have_cost_one_by_one() {
     // had no time to make up for. RFC 9937 section 6: nor is what they let go a part of the reduction.
     for algorithm in [Algorithm::NewReno, Algorithm::Cubic] {
         for lost in 12..=27 {
-            let (sent, puppets) = both_ways(|| twenty(established(algorithm, RTT), 400), &without(lost));
+            let (sent, puppets) = both_ways(|| twenty_of(established(algorithm, RTT), 400), &without(lost));
             let [one_by_one, together] = puppets;
             assert!(together.info().recovering && one_by_one.info().recovering);
             assert_eq!(sent[0], sent[1], "{algorithm:?}, {lost} lost");
@@ -68,7 +57,7 @@ fn a_loss_among_them_costs_what_it_would_have_cost_one_by_one() {
 fn the_threshold_is_half_of_the_window_that_was_full() {
     // RFC 5681 section 3.1 (4): the figures. In slow start ten new acknowledged segments make 30 of a window of 20.
     let acks = [sack(20, &[]), sack(20, &[block(22, 22)]), sack(20, &[block(22, 23)]), sack(20, &[block(22, 24)])];
-    let mut puppet = twenty(established(Algorithm::NewReno, RTT), 400);
+    let mut puppet = twenty_of(established(Algorithm::NewReno, RTT), 400);
     puppet.send_batch(&acks);
     assert_eq!(puppet.info().slow_start_threshold, 15 * MSS);
     // The retransmission; twenty for the ten that arrived in order; and two by limited transmit (RFC 3042).
@@ -80,7 +69,7 @@ fn the_threshold_is_half_of_the_window_that_was_full() {
 #[test]
 fn what_is_owed_goes_out_once() {
     // RFC 9937 section 6: after it, half of what arrives goes out, as if nothing had been owed.
-    let make = || twenty(established(Algorithm::NewReno, RTT), 400);
+    let make = || twenty_of(established(Algorithm::NewReno, RTT), 400);
     let (_, [mut one_by_one, mut together]) = both_ways(make, &without(21));
     for n in 25..=30 {
         let mut sent = [&mut one_by_one, &mut together].map(|puppet| {
@@ -99,7 +88,7 @@ fn a_sender_without_more_to_say_has_no_more_in_flight_than_it_has() {
     // RFC 5681 section 3.1 (4): FlightSize, not cwnd, says how much the network held: nothing waits here, and 21 to 30 are all
     // that is in flight when the 21st is found lost.
     let acks = [sack(20, &[]), sack(20, &[block(22, 22)]), sack(20, &[block(22, 23)]), sack(20, &[block(22, 24)])];
-    let (sent, [one_by_one, together]) = both_ways(|| twenty(established(Algorithm::NewReno, RTT), 30), &acks);
+    let (sent, [one_by_one, together]) = both_ways(|| twenty_of(established(Algorithm::NewReno, RTT), 30), &acks);
     assert_eq!(sent, [[21], [21]]);
     assert_eq!(together.info().slow_start_threshold, 5 * MSS);
     assert_eq!(figures(&one_by_one), figures(&together));
@@ -110,7 +99,7 @@ fn what_the_peers_window_holds_back_is_not_in_flight_either() {
     // RFC 5681 section 3.1: an easy mistake to make is to use cwnd, which may be far beyond the peer's window: 20 segments here.
     let window = (20 * MSS / 128) as u16;
     let acks: Vec<Seg> = without(21).into_iter().map(|ack| ack.window(window)).collect();
-    let (_, [one_by_one, together]) = both_ways(|| twenty(established(Algorithm::NewReno, RTT), 400), &acks);
+    let (_, [one_by_one, together]) = both_ways(|| twenty_of(established(Algorithm::NewReno, RTT), 400), &acks);
     let thresholds = [&one_by_one, &together].map(|puppet| puppet.info().slow_start_threshold);
     assert!(thresholds.iter().all(|&threshold| threshold <= 10 * MSS), "{thresholds:?}");
 }
@@ -118,7 +107,7 @@ fn what_the_peers_window_holds_back_is_not_in_flight_either() {
 #[test]
 fn without_sack_duplicates_taken_in_together_count_alike() {
     // RFC 5681 section 3.2: the third duplicate tells of the loss, and the two before let a segment go each (RFC 3042).
-    let make = || twenty(established_by(Algorithm::NewReno, RTT, seg(0).mss(1460).scale(7)), 400);
+    let make = || twenty_of(established_by(Algorithm::NewReno, RTT, seg(0).mss(1460).scale(7)), 400);
     for in_order in 10..=26 {
         let mut acks: Vec<Seg> = (11..=in_order).map(|n| sack(n, &[])).collect();
         acks.extend((0..3).map(|_| sack(in_order, &[])));
@@ -163,7 +152,7 @@ fn a_mark_echoed_among_them_costs_what_it_would_have_cost_one_by_one() {
     let make = || {
         let mut config = config(Algorithm::NewReno);
         config.tcp.ecn = Ecn::Active;
-        let puppet = twenty(agreed(config, &ConnectOptions::default()), 400);
+        let puppet = twenty_of(agreed(config, &ConnectOptions::default()), 400);
         assert!(puppet.info().ecn);
         puppet
     };

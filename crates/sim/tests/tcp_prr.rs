@@ -5,20 +5,12 @@ use sim::Puppet;
 use sim::puppet::seg;
 use stack::tcp::Algorithm;
 
-use crate::tcp_script::{MSS, RTT, block, established, established_by, numbers, sack, write};
+use crate::tcp_script::{MSS, RTT, block, established, established_by, numbers, sack, twenty_of, write};
 
 /// Twenty segments in flight, from the 11th to the 30th, all that the window of 20 allows.
 fn twenty() -> Puppet {
-    let mut puppet = established(Algorithm::NewReno, RTT);
-    write(&mut puppet, 200);
-    puppet.run_for(RTT);
-    for n in 1..=10 {
-        puppet.send(&sack(n, &[]));
-    }
-    puppet.take();
-    assert_eq!(puppet.info().in_flight, 20 * MSS);
+    let puppet = twenty_of(established(Algorithm::NewReno, RTT), 200);
     assert_eq!(puppet.info().congestion_window, 20 * MSS);
-    puppet.run_for(RTT);
     puppet
 }
 
@@ -117,15 +109,7 @@ fn an_acknowledgement_that_delivers_nothing_lets_nothing_go() {
 #[test]
 fn without_sack_what_duplicates_stood_for_is_not_counted_again() {
     // RFC 9937 section 5: a duplicate ACK is one segment of DeliveredData, and a partial ACK what it covers, less those.
-    let mut puppet = established_by(Algorithm::NewReno, RTT, seg(0).mss(1460).scale(7));
-    write(&mut puppet, 200);
-    puppet.run_for(RTT);
-    for n in 1..=10 {
-        puppet.send(&sack(n, &[]));
-    }
-    puppet.take();
-    assert_eq!(puppet.info().in_flight, 20 * MSS);
-    puppet.run_for(RTT);
+    let mut puppet = twenty_of(established_by(Algorithm::NewReno, RTT, seg(0).mss(1460).scale(7)), 200);
     // 11 and 16 are lost: eighteen duplicates.
     let sent = counts(&mut puppet, (0..18).map(|_| (10, vec![])));
     assert_eq!(sent[..3], [1, 1, 1], "limited transmit twice, and the retransmission");

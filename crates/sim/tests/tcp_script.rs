@@ -172,6 +172,19 @@ pub(crate) fn reno() -> Puppet {
     established(Algorithm::NewReno, RTT)
 }
 
+/// Brings a connection to twenty segments in flight, from the 11th to the 30th, of `written`.
+pub(crate) fn twenty_of(mut puppet: Puppet, written: u32) -> Puppet {
+    write(&mut puppet, written);
+    puppet.run_for(RTT);
+    for n in 1..=10 {
+        puppet.send(&sack(n, &[]));
+    }
+    puppet.take();
+    assert_eq!(puppet.info().in_flight, 20 * MSS);
+    puppet.run_for(RTT);
+    puppet
+}
+
 /// [`reno`], whose retransmission timer keeps out of the way.
 pub(crate) fn patient() -> Puppet {
     let mut config = config(Algorithm::NewReno);

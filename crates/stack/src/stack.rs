@@ -182,14 +182,14 @@ impl Stack {
                 device.flush();
                 return true;
             }
-            if interface != self.net.loopback
-                && let Some(index) = self.tcp.only_sender(interface)
-            {
-                // Or one connection has a message, and nobody else anything.
-                return self.drain_only(now, interface, device, index);
-            }
-            if interface != self.net.loopback && self.tcp.has_only_answers() {
-                return self.drain_answers(now, interface, device);
+            if interface != self.net.loopback {
+                if let Some(index) = self.tcp.only_sender(interface) {
+                    // Or one connection has a message, and nobody else anything.
+                    return self.drain_only(now, interface, device, index);
+                }
+                if self.tcp.has_only_answers() {
+                    return self.drain_answers(now, interface, device);
+                }
             }
         }
         self.drain(now, interface, device)
@@ -203,12 +203,7 @@ impl Stack {
             cold_path();
             let (tcp, mut context) = self.tcp_parts();
             let done = tcp.transmit_first(now, &mut context, interface, device);
-            if !done || (self.tcp.is_silent() && self.is_calm_beside_tcp()) {
-                device.flush();
-                self.settle(now);
-                return done;
-            }
-            return self.drain(now, interface, device);
+            return self.end_drain(now, interface, device, done);
         }
         device.flush();
         became == Plainly::Sent
@@ -219,13 +214,19 @@ impl Stack {
     fn drain_answers(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device) -> bool {
         let (tcp, mut context) = self.tcp_parts();
         let done = tcp.transmit_syn_acks(now, &mut context, interface, device);
-        if !done || (self.tcp.is_silent() && self.is_calm_beside_tcp()) {
-            device.flush();
-            self.settle(now);
-            return done;
+        self.end_drain(now, interface, device, done)
+    }
+
+    /// What follows on whoever alone had something to say; `done` if the device took all of it. Then more may wait, in the
+    /// interface's queue or for another one.
+    #[inline(always)]
+    fn end_drain(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device, done: bool) -> bool {
+        if done && !(self.tcp.is_silent() && self.is_calm_beside_tcp()) {
+            return self.drain(now, interface, device);
         }
-        // One waits in the interface's queue, or for another interface.
-        self.drain(now, interface, device)
+        device.flush();
+        self.settle(now);
+        done
     }
 
     #[inline(never)]

@@ -41,8 +41,6 @@ struct FlowHeaders {
     name: u64,
     generation: u64,
     interface: InterfaceId,
-    hop_limit: u8,
-    tos: u8,
     /// The device fills in checksums.
     tx_checksum: bool,
     /// The largest frame.
@@ -90,9 +88,7 @@ impl Network {
     #[inline(never)]
     pub(crate) fn learn_flow(&mut self, name: u64, interface: InterfaceId, flow: &Flow, tos: u8, hop_limit: u8) {
         let generation = self.generation;
-        let is_known =
-            |known: &mut FlowHeaders| (known.interface, known.tos, known.hop_limit) == (interface, tos, hop_limit);
-        if self.flow_headers.find(name, generation).is_some_and(is_known) {
+        if self.flow_headers.find(name, generation).is_some_and(|known| known.interface == interface) {
             // What was not taken did not fit.
             return;
         }
@@ -108,8 +104,6 @@ impl Network {
             name,
             generation,
             interface,
-            hop_limit,
-            tos,
             tx_checksum: path.tx_checksum,
             most: path.mtu as usize + ETHERNET_LEN,
             bytes,

@@ -77,6 +77,19 @@ struct Last {
     app_limited: bool,
 }
 
+impl Last {
+    /// Of `bytes` that left when nothing was in flight; `None` if it says nothing, as no round trip took less than `least`.
+    #[inline]
+    fn alone(bytes: u32, nanos: u64, least: u64) -> Option<Self> {
+        (nanos > 0 && nanos >= least).then(|| Self { bytes: u64::from(bytes), nanos, app_limited: true })
+    }
+
+    /// In bytes a second, and whether the application limited it.
+    fn rate(self) -> (u64, bool) {
+        (per_second(self.bytes, Duration::from_nanos(self.nanos)), self.app_limited)
+    }
+}
+
 impl DeliveryRate {
     pub(crate) fn new(every: bool) -> Self {
         Self {
@@ -102,10 +115,9 @@ impl DeliveryRate {
         self.delivered
     }
 
-    /// The last sample in bytes a second, and whether the application limited it.
-    pub(crate) fn last(&self) -> Option<(u64, bool)> {
-        let Last { bytes, nanos, app_limited } = self.last?;
-        Some((per_second(bytes, Duration::from_nanos(nanos)), app_limited))
+    /// The last sample in bytes a second, and whether the application limited it, once it has been told of `turns`.
+    pub(crate) fn last(&self, turns: &Turns, least: u64) -> Option<(u64, bool)> {
+        self.last_after(turns, least).map(Last::rate)
     }
 
     /// Something has left: `before` bytes had been in flight, `in_flight` are now.
@@ -152,8 +164,8 @@ impl DeliveryRate {
 
     /// So many bytes have arrived.
     #[inline]
-    fn count(&mut self, now: Instant, bytes: u32) {
-        self.delivered += u64::from(bytes);
+    fn count(&mut self, now: Instant, bytes: u64) {
+        self.delivered += bytes;
         self.delivered_at = now;
         if self.delivered > self.app_limited_until {
             self.app_limited_until = 0;
@@ -163,7 +175,7 @@ impl DeliveryRate {
     /// `bytes` have arrived, of which `latest` left last: a sample for `TcpInfo`, if that is what is followed.
     #[inline]
     pub(crate) fn on_delivered_seldom(&mut self, now: Instant, bytes: u32, latest: Option<Arrival>, min_rtt: Duration) {
-        self.count(now, bytes);
+        self.count(now, u64::from(bytes));
         let Some(latest) = latest else { return };
         if let Some(departure) = &self.single
             && departure.at <= latest.sent_at
@@ -187,28 +199,22 @@ impl DeliveryRate {
     /// `least` nanoseconds.
     #[inline]
     pub(crate) fn on_lone_delivered(&mut self, now: Instant, sent_at: Instant, bytes: u32, least: u64) {
-        self.count(now, bytes);
+        self.count(now, u64::from(bytes));
         self.first_sent_at = sent_at;
         let nanos = now.as_nanos().saturating_sub(sent_at.as_nanos());
-        if nanos > 0 && nanos >= least {
-            self.last = Some(Last { bytes: u64::from(bytes), nanos, app_limited: true });
-        }
-    }
-
-    /// What [`last`](Self::last) would say after that, if it says anything new.
-    pub(crate) fn lone_sample((bytes, nanos): (u32, u64), least: u64) -> Option<(u64, bool)> {
-        (nanos > 0 && nanos >= least).then(|| (per_second(u64::from(bytes), Duration::from_nanos(nanos)), true))
+        self.last = Last::alone(bytes, nanos, least).or(self.last);
     }
 
     /// The same for many, one after the other.
     pub(crate) fn on_turns(&mut self, turns: &Turns, least: u64) {
-        self.delivered += turns.bytes;
-        self.delivered_at = turns.answered_at;
+        self.count(turns.answered_at, turns.bytes);
         self.first_sent_at = turns.sent_at;
+        self.last = self.last_after(turns, least);
+    }
+
+    fn last_after(&self, turns: &Turns, least: u64) -> Option<Last> {
         let (bytes, nanos) = turns.sample;
-        if nanos > 0 && nanos >= least {
-            self.last = Some(Last { bytes: u64::from(bytes), nanos, app_limited: true });
-        }
+        Last::alone(bytes, nanos, least).or(self.last)
     }
 
     /// Section 3.3: keeps the rate since `departure`, unless it says nothing.
@@ -236,7 +242,7 @@ impl DeliveryRate {
         if bytes == 0 {
             return None;
         }
-        self.count(now, bytes);
+        self.count(now, u64::from(bytes));
         let left_at = latest?.sent_at;
         let departure = self.find(left_at);
         let followed = self.followed.as_mut()?;

@@ -113,11 +113,12 @@ impl Predictions {
         Some((prediction.index, prediction.pseudo_sum))
     }
 
-    /// The flow of an entry was heard: once in a while its neighbour is told.
-    #[cold]
-    #[inline(never)]
-    fn confirm(&mut self, entry: usize, now: Instant, net: &mut Network, connection: &Connection) {
-        if let Some(Some(prediction)) = self.entries.get_mut(entry) {
+    /// The flow of an entry, whose neighbour was last confirmed at `confirmed`, was heard: once in a while that is told.
+    #[inline(always)]
+    fn confirm(&mut self, entry: usize, confirmed: Instant, now: Instant, net: &mut Network, connection: &Connection) {
+        if now.as_nanos().wrapping_sub(confirmed.as_nanos()) >= CONFIRMED_FOR
+            && let Some(Some(prediction)) = self.entries.get_mut(entry)
+        {
             prediction.confirm(now, net, connection);
         }
     }
@@ -278,9 +279,7 @@ impl Tcp {
             return false;
         }
         count(context.net, interface, frame);
-        if now.as_nanos().wrapping_sub(expected.confirmed.as_nanos()) >= CONFIRMED_FOR {
-            self.demux.predictions.confirm(expected.entry, now, context.net, connection);
-        }
+        self.demux.predictions.confirm(expected.entry, expected.confirmed, now, context.net, connection);
         let env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
         let sends = connection.on_answer(&env, &expected, frame.segment_size, index, &mut self.wheel);
         if connection.is_corrupt() {
@@ -312,9 +311,7 @@ impl Tcp {
         let effect = connection.take_expected(&mut env, frame, expected);
         let Some(effect) = effect else { return false };
         count(context.net, interface, frame);
-        if now.as_nanos().wrapping_sub(expected.confirmed.as_nanos()) >= CONFIRMED_FOR {
-            self.demux.predictions.confirm(expected.entry, now, context.net, connection);
-        }
+        self.demux.predictions.confirm(expected.entry, expected.confirmed, now, context.net, connection);
         if connection.aside.path().is_some()
             && let Some(mtu) = connection.take_path_news()
         {

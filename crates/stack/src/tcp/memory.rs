@@ -61,9 +61,14 @@ pub struct TcpMemory {
     pub refused_connections: u64,
 }
 
+/// The most of a budget of `limit` bytes that may be used before nothing should grow.
+const fn plenty(limit: usize) -> usize {
+    limit / 8 * 5
+}
+
 /// Whether nothing should grow.
 pub(crate) fn is_short(budget: &Budget) -> bool {
-    budget.used() > budget.limit() / 8 * 5
+    budget.used() > plenty(budget.limit())
 }
 
 /// The budget, and what of it is connections.
@@ -82,7 +87,7 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn new(limit: usize) -> Self {
-        let ample = limit.saturating_add(1).saturating_sub(NEW_CONNECTION).min(limit / 8 * 5 + 1);
+        let ample = limit.saturating_add(1).saturating_sub(NEW_CONNECTION).min(plenty(limit) + 1);
         Self { budget: Budget::new(limit), connections: 0, ample, told: MemoryState::Normal, queued: false, refused: 0 }
     }
 

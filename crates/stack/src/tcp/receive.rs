@@ -138,7 +138,15 @@ impl Connection {
         let full = u32::from(self.rcv.full).max(self.segment_size().min(LEAST_FULL));
         if at_once || unacked >= 2 * full {
             self.flags.set(Flags::ACK_NOW);
-        } else if self.deadlines.ack.is_never() {
+        } else {
+            self.put_off_ack(env);
+        }
+    }
+
+    /// An acknowledgement goes with what is sent next, or when its time has come.
+    #[inline(always)]
+    fn put_off_ack(&mut self, env: &Env<'_>) {
+        if self.deadlines.ack.is_never() {
             self.deadlines.ack = env.now.after_nanos(env.config.ack_delay);
         }
     }
@@ -171,9 +179,9 @@ impl Connection {
         if self.phase != Phase::Established {
             // RFC 9293 section 3.10.7.4: this side has finished, and nothing more goes out that could say so too.
             self.flags.set(Flags::ACK_NOW);
-        } else if self.deadlines.ack.is_never() {
+        } else {
             // RFC 1122 section 4.2.3.2: most often the application answers or finishes now, and that says it.
-            self.deadlines.ack = env.now.after_nanos(env.config.ack_delay);
+            self.put_off_ack(env);
         }
         self.phase = self.phase.on_fin();
         if self.phase == Phase::TimeWait {

@@ -436,7 +436,7 @@ impl Recovery {
         self.board.pass(end);
         self.note_min_rtt(now, nanos);
         self.rack.on_arrival_in_order(&Arrival { sent_at, end, resent: false }, nanos);
-        self.rate.on_lone_delivered(now, sent_at, bytes, self.min_rtt.map_or(0, |(least, _)| least));
+        self.rate.on_lone_delivered(now, sent_at, bytes, self.least_nanos());
         self.rate.is_settled()
     }
 
@@ -454,15 +454,14 @@ impl Recovery {
             let nanos = turns.last_nanos();
             self.board.pass(una);
             self.rack.on_arrival_in_order(&Arrival { sent_at: turns.sent_at, end: una, resent: false }, nanos);
-            self.rate.on_turns(turns, self.min_rtt.map_or(0, |(least, _)| least));
+            self.rate.on_turns(turns, self.least_nanos());
         }
         self.rate.on_app_limited(flight);
     }
 
     /// The last sample of the rate of delivery in bytes a second, and whether the application limited it.
     pub(crate) fn delivery_rate(&self) -> Option<(u64, bool)> {
-        let least = self.min_rtt.map_or(0, |(least, _)| least);
-        DeliveryRate::lone_sample(self.turns.sample, least).or(self.rate.last())
+        self.rate.last(&self.turns, self.least_nanos())
     }
 
     /// Whether nothing is in flight, and all that ever was has arrived in its order: then a segment may go alone.
@@ -537,6 +536,12 @@ impl Recovery {
         for &(start, end) in &sorted[..count] {
             self.board.on_sack(start, end, delivered);
         }
+    }
+
+    /// The smallest round trip in nanoseconds; zero where none was measured.
+    #[inline]
+    fn least_nanos(&self) -> u64 {
+        self.min_rtt.map_or(0, |(least, _)| least)
     }
 
     #[inline(always)]

@@ -51,7 +51,7 @@ fn a_sample_shorter_than_any_round_trip_says_nothing() {
     rate.on_sent(at(0), 0, 1_000);
     let sample = rate.on_delivered(at(5), 1_000, left(0), None, Duration::from_millis(20)).expect("a sample");
     assert_eq!(sample.rate, 0);
-    assert_eq!(rate.last(), None);
+    assert_eq!(rate.last(&Turns::NONE, 0), None);
 }
 
 #[test]
@@ -90,9 +90,9 @@ fn without_bbr_one_departure_a_round_trip_is_followed() {
         assert_eq!(rate.single.map(|departure| departure.at), Some(at(0)));
     }
     rate.on_delivered_seldom(at(100), 50_000, left(50), NO_MINIMUM);
-    assert_eq!(rate.last(), Some((500_000, false)));
+    assert_eq!(rate.last(&Turns::NONE, 0), Some((500_000, false)));
     rate.on_delivered_seldom(at(101), 50_000, left(99), NO_MINIMUM);
-    assert_eq!(rate.last(), Some((500_000, false)), "nothing was followed since");
+    assert_eq!(rate.last(&Turns::NONE, 0), Some((500_000, false)), "nothing was followed since");
 }
 
 #[test]
