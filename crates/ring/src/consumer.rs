@@ -279,6 +279,7 @@ impl Consumer {
     /// Lets the ring's memory be taken from `budget` from now on. The caller has reserved [`Budget::RESERVED`] bytes of it,
     /// which the ring gives back when both halves are gone. False, and no change, if the ring has a budget already, or
     /// lies in a shared region, whose memory is there from the beginning.
+    #[inline]
     pub fn set_budget(&self, budget: &Arc<Budget>) -> bool {
         // SAFETY: our header, on the heap.
         !self.in_region && unsafe { set_budget(self.header, budget) }

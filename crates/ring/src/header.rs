@@ -225,6 +225,7 @@ pub(crate) unsafe fn budget<'a>(header: NonNull<Header>) -> Option<&'a Budget> {
 ///
 /// # Safety
 /// As for [`on_heap`].
+#[inline(always)]
 pub(crate) unsafe fn set_budget(header: NonNull<Header>, budget: &Arc<Budget>) -> bool {
     // SAFETY: the caller's promise.
     let (account, flags) = unsafe { (account(header), &header.as_ref().flags) };
@@ -274,12 +275,10 @@ pub(crate) unsafe fn leave(header: NonNull<Header>, is_on_heap: bool, mine: u32,
 unsafe fn end(header: NonNull<Header>, flags: u32) {
     // SAFETY: the ring is this caller's alone, and the account's pointer, if it is not null, stays until the last ring is over.
     unsafe {
-        let budget = budget(header);
-        let table = &on_heap(header).table;
-        if !table.load(Ordering::Relaxed).is_null() {
-            memory::free(table, budget);
+        if !on_heap(header).table.load(Ordering::Relaxed).is_null() {
+            free_memory(header);
         }
-        if let Some(budget) = budget {
+        if let Some(budget) = budget(header) {
             budget.give_back(Budget::RESERVED);
         }
     }
@@ -297,6 +296,17 @@ unsafe fn end(header: NonNull<Header>, flags: u32) {
             free::<2>(first);
         }
     }
+}
+
+/// Frees a heap ring's chunks. A function of its own: a ring that was read to its end has none most often.
+///
+/// # Safety
+/// As for [`end`]; the ring has memory.
+#[cold]
+#[inline(never)]
+unsafe fn free_memory(header: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    unsafe { memory::free(&on_heap(header).table, budget(header)) };
 }
 
 /// Frees heap rings that are over.

@@ -311,6 +311,7 @@ impl Producer {
     /// Lets the ring's memory be taken from `budget` from now on. The caller has reserved [`Budget::RESERVED`] bytes of it,
     /// which the ring gives back when both halves are gone. False, and no change, if the ring has a budget already, or
     /// lies in a shared region, whose memory is there from the beginning.
+    #[inline]
     pub fn set_budget(&self, budget: &Arc<Budget>) -> bool {
         // SAFETY: our header, on the heap.
         self.region_log2 == 0 && unsafe { header::set_budget(self.header, budget) }
@@ -376,6 +377,7 @@ impl Producer {
     }
 
     /// Whether [`Producer::release`] would give memory back.
+    #[inline]
     pub fn is_spare(&self) -> bool {
         self.log2 != 0 && self.is_drained()
     }
