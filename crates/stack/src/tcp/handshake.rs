@@ -269,7 +269,7 @@ impl Connection {
         timestamps: Option<TimestampsOption>,
     ) {
         if !self.flags.has(Flags::SYN_RESENT) {
-            self.rtt.sample(now.since(self.last_sent));
+            self.rtt.sample_nanos(now.nanos_since(self.last_sent));
         } else if let Some(option) = timestamps
             && self.timestamps.is_agreed()
             && let Some(elapsed) = self.timestamps.elapsed(now, option.echo)

@@ -414,10 +414,9 @@ impl Tcp {
     fn retire(&mut self, now: Instant, context: &mut Context<'_>, index: u32, before: Phase) {
         let Some((id, connection)) = self.connections.named_at(index) else { return };
         connection.disarm(&mut self.wheel);
-        let flow: Flow = connection.flow;
-        let hash = self.hasher.of(&flow);
+        let hash = self.hasher.of(&connection.flow);
         if connection.phase == Phase::TimeWait {
-            self.time_wait.insert_hashed(&self.hasher, hash, now, &flow, connection.remains());
+            self.time_wait.insert_hashed(&self.hasher, hash, now, &connection.flow, connection.remains());
             const GOES_BEFORE: Flags = Flags::ORPHANED.and(Flags::RESOLVING);
             if connection.flags.has(GOES_BEFORE) {
                 connection.acknowledge_end(now, context.net);
@@ -438,12 +437,13 @@ impl Tcp {
         let unproven = connection.flags.has(Flags::FAST_OPEN);
         let abandoned = connection.flags.has(Flags::ORPHANED)
             || (before == Phase::SynReceived && !connection.flags.has(Flags::OWNED));
-        self.demux.remove(short_of(hash), index, &flow);
+        self.demux.remove(short_of(hash), index, &connection.flow);
+        if unproven {
+            let flow = connection.flow;
+            self.fast_open_ended(now, &flow, reset);
+        }
         if abandoned {
             self.connections.discard(id);
-        }
-        if unproven {
-            self.fast_open_ended(now, &flow, reset);
         }
     }
 
@@ -451,7 +451,7 @@ impl Tcp {
     #[inline]
     pub(crate) fn has_flow(&self, hash: u64, flow: &Flow) -> bool {
         self.demux.peek_hashed(short_of(hash), &self.connections, &self.syn_queue, flow).is_some()
-            || self.time_wait.find_hashed(hash, flow).is_some()
+            || self.time_wait.has_hashed(hash, flow)
     }
 
     /// Connections in TIME-WAIT.

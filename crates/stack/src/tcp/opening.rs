@@ -147,7 +147,7 @@ impl Tcp {
         }
         let hash = self.hasher.of(flow);
         let is_known = self.demux.peek_hashed(short_of(hash), &self.connections, &self.syn_queue, flow).is_some()
-            || self.time_wait.find_hashed(hash, flow).is_some();
+            || self.time_wait.has_hashed(hash, flow);
         if is_known {
             cold_path();
             return false;
@@ -336,7 +336,7 @@ impl Connection {
             timestamps.update(now, option.value, segment.seq, nxt);
         }
         let mut rtt = RttEstimator::new();
-        rtt.sample(now.since(half.answered_at));
+        rtt.sample_nanos(now.nanos_since(half.answered_at));
         rtt.on_established();
         let algorithm = options.congestion.unwrap_or(config.congestion);
         let mss = mss.min(peer_mss);

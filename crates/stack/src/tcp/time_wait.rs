@@ -18,7 +18,7 @@ use crate::tcp::demux::{Flow, FlowHasher};
 use crate::tcp::input::Incoming;
 use crate::tcp::phase::Phase;
 use crate::tcp::time_wait::queue::{Entry, Queue};
-use crate::time::Instant;
+use crate::time::{Instant, nanos_of};
 
 /// Entries that were taken out of turn and not yet swept out, at most, besides as many as live.
 const MOST_DEAD: usize = 1_024;
@@ -60,12 +60,13 @@ pub(crate) struct TimeWait {
     v4: Family<Ipv4Addr>,
     v6: Family<Ipv6Addr>,
     limit: usize,
-    span: Duration,
+    /// How long each is remembered, in nanoseconds.
+    span: u64,
 }
 
 impl TimeWait {
     pub(crate) const fn new(span: Duration, limit: usize) -> Self {
-        Self { v4: Family::new(), v6: Family::new(), limit, span }
+        Self { v4: Family::new(), v6: Family::new(), limit, span: nanos_of(span) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -90,7 +91,7 @@ impl TimeWait {
             let family_is_v4 = self.v4.alive >= self.v6.alive;
             if family_is_v4 { self.v4.drop_oldest(hasher) } else { self.v6.drop_oldest(hasher) }
         }
-        let ends = now + self.span;
+        let ends = now.after_nanos(self.span);
         match (flow.local, flow.remote) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => {
                 self.v4.insert(hasher, hash, ends, Entry::new(local, remote, flow, remains));
@@ -108,6 +109,12 @@ impl TimeWait {
             return None;
         }
         self.find_hashed(hasher.of(flow), flow)
+    }
+
+    /// Whether `flow`, which has this hash, is remembered.
+    #[inline]
+    pub(crate) fn has_hashed(&self, hash: u64, flow: &Flow) -> bool {
+        self.len() > 0 && self.find_hashed(hash, flow).is_some()
     }
 
     /// The same where the hash is known.
@@ -227,6 +234,7 @@ impl<A: Address> Family<A> {
     }
 
     /// Adds an entry whose flow has the hash `hash`.
+    #[inline]
     fn insert(&mut self, hasher: &FlowHasher, hash: u64, ends: Instant, entry: Entry<A>) {
         let number = self.queue.push(ends, entry);
         self.alive += 1;
@@ -255,7 +263,7 @@ impl<A: Address> Family<A> {
             }
             self.alive -= 1;
         }
-        self.trim();
+        self.queue.trim();
         // An old entry at the front holds up those that were taken out behind it. A peer that repeats its FIN leaves one
         // each time, so they are swept out before they outnumber the living.
         if self.queue.len() > 2 * self.alive + MOST_DEAD {
@@ -274,20 +282,12 @@ impl<A: Address> Family<A> {
         }
     }
 
-    /// Drops entries at the front that were taken out of turn.
-    fn trim(&mut self) {
-        while self.queue.front().is_some_and(|(_, entry)| !entry.alive) {
-            self.queue.pop();
-        }
-    }
-
     fn drop_oldest(&mut self, hasher: &FlowHasher) {
         let Some((number, entry)) = self.queue.pop() else { return };
         if let Ok(found) = self.table.find_entry(hasher.of(&entry.flow()), |&other| other == number) {
             found.remove();
             self.alive -= 1;
         }
-        self.trim();
         if self.alive == 0 {
             // What a burst took goes back.
             self.table = HashTable::new();

@@ -3,13 +3,12 @@
 //!
 //! An entry has a number by which it is found as long as it is in the queue.
 
-use alloc::collections::VecDeque;
-use alloc::vec::Vec;
-use core::time::Duration;
-
 use super::Remains;
 use crate::tcp::demux::Flow;
 use crate::time::Instant;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::hint::cold_path;
 use wire::tcp::SeqNum;
 
 /// Entries of a chunk, as a power of two.
@@ -74,7 +73,7 @@ struct Chunk<A> {
 impl<A> Chunk<A> {
     /// `at` as entries have it; `None` if it is too far from the chunk's beginning.
     fn offset(&self, at: Instant) -> Option<u32> {
-        u32::try_from(at.since(self.begins).as_nanos().div_ceil(1_000)).ok()
+        u32::try_from(at.nanos_since(self.begins).saturating_add(999) / 1_000).ok()
     }
 }
 
@@ -101,23 +100,33 @@ impl<A: Copy> Queue<A> {
     }
 
     /// Puts an entry at the end and returns its number.
-    pub(super) fn push(&mut self, ends: Instant, mut entry: Entry<A>) -> u32 {
-        let offset =
-            self.chunks.back().filter(|chunk| chunk.entries.len() < CHUNK).and_then(|chunk| chunk.offset(ends));
-        if let Some(offset) = offset {
-            entry.ends = offset;
-        } else {
-            let entries = if self.chunks.is_empty() { Vec::new() } else { Vec::with_capacity(CHUNK) };
-            self.chunks.push_back(Chunk { begins: ends, entries });
-        }
+    #[inline(always)]
+    pub(super) fn push(&mut self, ends: Instant, entry: Entry<A>) -> u32 {
         if self.len == 0 {
             self.first_end = ends;
         }
         self.len += 1;
-        let number = self.first.wrapping_add(self.chunks.len() as u32 - 1) % NUMBERS;
-        let Some(chunk) = self.chunks.back_mut() else { return 0 };
-        chunk.entries.push(entry);
-        number << CHUNK_BITS | (chunk.entries.len() as u32 - 1)
+        let place = self.chunks.len() as u32;
+        if let Some(chunk) = self.chunks.back_mut()
+            && chunk.entries.len() < CHUNK
+            && let Some(ends) = chunk.offset(ends)
+        {
+            let number = self.first.wrapping_add(place - 1) % NUMBERS;
+            chunk.entries.push(Entry { ends, ..entry });
+            return number << CHUNK_BITS | (chunk.entries.len() as u32 - 1);
+        }
+        cold_path();
+        self.begin_chunk(ends, entry)
+    }
+
+    /// The same where the entry begins a chunk.
+    #[inline(never)]
+    fn begin_chunk(&mut self, ends: Instant, entry: Entry<A>) -> u32 {
+        let number = self.first.wrapping_add(self.chunks.len() as u32) % NUMBERS;
+        let mut entries = if self.chunks.is_empty() { Vec::new() } else { Vec::with_capacity(CHUNK) };
+        entries.push(entry);
+        self.chunks.push_back(Chunk { begins: ends, entries });
+        number << CHUNK_BITS
     }
 
     fn chunk_index(&self, number: u32) -> usize {
@@ -137,26 +146,52 @@ impl<A: Copy> Queue<A> {
     pub(super) fn front(&self) -> Option<(Instant, &Entry<A>)> {
         let chunk = self.chunks.front()?;
         let entry = chunk.entries.get(self.gone)?;
-        Some((chunk.begins + Duration::from_micros(u64::from(entry.ends)), entry))
+        Some((chunk.begins.after_nanos(u64::from(entry.ends) * 1_000), entry))
     }
 
-    /// Takes the first entry out; returns its number.
+    /// Takes the first entry out, and those behind it that were taken out of turn; returns its number.
+    #[inline(always)]
     pub(super) fn pop(&mut self) -> Option<(u32, Entry<A>)> {
-        let chunk = self.chunks.front()?;
-        let entry = *chunk.entries.get(self.gone)?;
+        let entry = *self.chunks.front()?.entries.get(self.gone)?;
         let number = self.first << CHUNK_BITS | self.gone as u32;
+        self.advance();
+        self.trim();
+        Some((number, entry))
+    }
+
+    /// Drops entries at the front that were taken out of turn.
+    #[inline]
+    pub(super) fn trim(&mut self) {
+        self.first_end = loop {
+            let Some((ends, entry)) = self.front() else { break Instant::NEVER };
+            if entry.alive {
+                break ends;
+            }
+            cold_path();
+            self.advance();
+        };
+    }
+
+    /// The first entry is gone.
+    #[inline]
+    fn advance(&mut self) {
         self.gone += 1;
         self.len -= 1;
-        if self.gone == chunk.entries.len() {
-            self.chunks.pop_front();
-            self.first = (self.first + 1) % NUMBERS;
-            self.gone = 0;
-            if self.chunks.len() < self.chunks.capacity() / 4 {
-                self.chunks.shrink_to(2 * self.chunks.len());
-            }
+        if self.chunks.front().is_some_and(|chunk| self.gone == chunk.entries.len()) {
+            cold_path();
+            self.end_chunk();
         }
-        self.first_end = self.front().map_or(Instant::NEVER, |(ends, _)| ends);
-        Some((number, entry))
+    }
+
+    /// So are all of the first chunk.
+    #[inline(never)]
+    fn end_chunk(&mut self) {
+        self.chunks.pop_front();
+        self.first = (self.first + 1) % NUMBERS;
+        self.gone = 0;
+        if self.chunks.len() < self.chunks.capacity() / 4 {
+            self.chunks.shrink_to(2 * self.chunks.len());
+        }
     }
 
     /// When the first entry ends; `NEVER` if there is none.
