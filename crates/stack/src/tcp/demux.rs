@@ -105,12 +105,38 @@ impl Holder {
 pub(crate) struct Demux {
     table: FlowTable,
     /// Whose the last segment was: in bulk the next one is nearly always its too.
-    last: Option<(Flow, Holder)>,
+    last: Option<Heard>,
     /// Flows whose next frame is known by its headers.
     pub(super) predictions: Predictions,
 }
 
 type Connections = Table<ConnectionKind, Connection>;
+/// Of whom a segment came.
+struct Heard {
+    flow: Flow,
+    /// The same as [`Wire`] has it, or zeros, which no frame has: IPv6.
+    wire: Wire,
+    holder: Holder,
+}
+
+/// Addresses and ports as they stand in a frame from the peer over IPv4 without options: the peer's address, ours, its port,
+/// ours. They are compared in two words, where a [`Flow`] takes six comparisons.
+pub(crate) type Wire = [u8; 12];
+
+impl Heard {
+    #[inline(always)]
+    fn new(flow: &Flow, holder: Holder) -> Self {
+        let mut wire = [0; 12];
+        if let (IpAddr::V4(local), IpAddr::V4(remote)) = (flow.local, flow.remote) {
+            wire[..4].copy_from_slice(&remote.octets());
+            wire[4..8].copy_from_slice(&local.octets());
+            wire[8..10].copy_from_slice(&flow.remote_port.to_be_bytes());
+            wire[10..].copy_from_slice(&flow.local_port.to_be_bytes());
+        }
+        Self { flow: *flow, wire, holder }
+    }
+}
+
 
 impl Demux {
     pub(crate) fn find(
@@ -120,20 +146,20 @@ impl Demux {
         handshakes: &SynQueue,
         flow: &Flow,
     ) -> Option<Holder> {
-        if let Some((last, holder)) = self.last
-            && last == *flow
+        if let Some(last) = &self.last
+            && last.flow == *flow
         {
-            return Some(holder);
+            return Some(last.holder);
         }
         let holder = self.peek(hasher, connections, handshakes, flow)?;
-        self.last = Some((*flow, holder));
+        self.last = Some(Heard::new(flow, holder));
         Some(holder)
     }
 
-    /// Whose the last segment was, if it was of `flow`.
+    /// Whose the last segment was, if it had these addresses and ports.
     #[inline]
-    pub(crate) fn heard_last(&self, flow: &Flow) -> Option<Holder> {
-        self.last.as_ref().and_then(|(last, holder)| (last == flow).then_some(*holder))
+    pub(crate) fn heard_last(&self, wire: &Wire) -> Option<Holder> {
+        self.last.as_ref().and_then(|last| (last.wire == *wire).then_some(last.holder))
     }
 
     /// As [`find`](Self::find), for those who ask about many flows that will not come again.
@@ -190,7 +216,7 @@ impl Demux {
     pub(crate) fn insert_hashed(&mut self, hash: u32, flow: &Flow, holder: Holder) {
         self.table.insert(hash, holder.name());
         // Its handshake goes on, so it is the next segment's most likely.
-        self.last = Some((*flow, holder));
+        self.last = Some(Heard::new(flow, holder));
     }
 
     /// Adds the handshake of a connection that has the flow already.
@@ -207,8 +233,8 @@ impl Demux {
         }
         match &mut self.last {
             // It is the same flow.
-            Some((_, holder)) if *holder == old => *holder = new,
-            last => *last = Some((*flow, new)),
+            Some(last) if last.holder == old => last.holder = new,
+            last => *last = Some(Heard::new(flow, new)),
         }
     }
 
@@ -229,7 +255,7 @@ impl Demux {
     #[inline]
     fn remove_name(&mut self, hash: u32, holder: Holder) {
         self.table.remove(hash, holder.name());
-        if self.last.is_some_and(|(_, last)| last == holder) {
+        if self.last.as_ref().is_some_and(|last| last.holder == holder) {
             self.last = None;
         }
     }

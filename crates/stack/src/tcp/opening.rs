@@ -25,7 +25,7 @@ use crate::tcp::buffers::begin_buffers;
 use crate::tcp::commands::path_mss;
 use crate::tcp::congestion::Congestion;
 use crate::tcp::connection::{Birth, Connection, Deadlines, Flags, Parked, ReceiveSpace, SendSpace};
-use crate::tcp::demux::{Flow, Holder, short_of};
+use crate::tcp::demux::{Flow, Holder, Wire, short_of};
 use crate::tcp::fast_path::{IP, TCP, array, count};
 use crate::tcp::handshake::PeerSyn;
 use crate::tcp::options::{StreamRings, heap_rings};
@@ -33,7 +33,7 @@ use crate::tcp::phase::Phase;
 use crate::tcp::rtt::RttEstimator;
 use crate::tcp::syn_cookies::SynCookies;
 use crate::tcp::syn_queue::HalfOpen;
-use crate::tcp::textless::{Fixed, Textless, flow_of, is_judged};
+use crate::tcp::textless::{Fixed, Textless, WIRE, flow_of, is_judged};
 use crate::tcp::timestamps::Timestamps;
 use crate::tcp::{Context, Tcp, announce, ecn, mss_of};
 use crate::time::Instant;
@@ -98,16 +98,15 @@ impl Tcp {
             cold_path();
             return false;
         }
-        let flow = flow_of(judged, fixed);
         let verified = frame.checksum != RxChecksum::Unverified;
         let undamaged =
             verified || (judged.address_sum.add_u16(segment.len() as u16) + TcpHeader::sum(segment)).is_valid();
-        if !undamaged || flow.remote_port == 0 {
+        if !undamaged || array(fixed, TCP) == [0; 2] {
             cold_path();
             return false;
         }
         let taken = if syn.flags.contains(TcpFlags::ACK) {
-            self.input_syn_ack(now, context, &flow, &syn)
+            self.input_syn_ack(now, context, &array(fixed, WIRE), &syn)
         } else {
             self.input_syn(now, context, interface, &flow, &syn)
         };
@@ -119,6 +118,7 @@ impl Tcp {
 
     /// A SYN of a flow that nobody has, for a listener with room. What `Tcp::on_request` comes to.
     #[inline(always)]
+            let flow = flow_of(judged, fixed);
     fn input_syn(
         &mut self,
         now: Instant,
@@ -206,8 +206,8 @@ impl Tcp {
     /// The answer to the SYN of the connection that was heard of last, which acknowledges all of it. What
     /// `Connection::on_syn_sent_segment` comes to.
     #[inline(always)]
-    fn input_syn_ack(&mut self, now: Instant, context: &mut Context<'_>, flow: &Flow, syn: &Syn) -> bool {
-        let Some(Holder::Connection(index)) = self.demux.heard_last(flow) else {
+    fn input_syn_ack(&mut self, now: Instant, context: &mut Context<'_>, wire: &Wire, syn: &Syn) -> bool {
+        let Some(Holder::Connection(index)) = self.demux.heard_last(wire) else {
             cold_path();
             return false;
         };
@@ -231,7 +231,7 @@ impl Tcp {
         connection.establish(now, seq, ack, u32::from(window), options.timestamps);
         connection.flags.set(Flags::ACK_NOW);
         connection.open_window();
-        context.net.confirm_reachable(now, connection.interface, flow.remote);
+        context.net.confirm_reachable(now, connection.interface, connection.flow.remote);
         if connection.is_corrupt() {
             self.settle(now, context, index, Phase::SynSent);
             return true;

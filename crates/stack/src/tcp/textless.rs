@@ -31,6 +31,9 @@ use crate::timers::Wheel;
 /// Where the options end that are timestamps and nothing else.
 const TIMED_LEN: usize = PLAIN_LEN + TIMESTAMPS_LEN;
 
+/// Where the addresses begin, and the ports behind them.
+pub(super) const WIRE: usize = IP + 12;
+
 /// What would make more of a segment than is done here.
 const UNUSUAL: Flags = Flags::FAST_OPEN.and(Flags::ECN).and(Flags::PERSISTING).and(Flags::PROBE_DUE);
 
@@ -52,7 +55,7 @@ pub(super) type Fixed = [u8; PLAIN_LEN];
 pub(super) fn is_judged(judged: &Judged, net: &Network, interface: InterfaceId, fixed: &Fixed) -> bool {
     let [s0, s1, s2, s3] = judged.source.octets();
     let [d0, d1, d2, d3] = judged.destination.octets();
-    array::<8>(fixed, IP + 12) == [s0, s1, s2, s3, d0, d1, d2, d3]
+    array::<8>(fixed, WIRE) == [s0, s1, s2, s3, d0, d1, d2, d3]
         && judged.generation == net.generation
         && judged.interface == interface
         && (u128::from_ne_bytes(array(fixed, 0)) ^ judged.link) & LINK == 0
@@ -135,8 +138,7 @@ impl Tcp {
         let Some((segment, tcp_len)) = Textless::read(fixed, frame.bytes) else {
             return self.input_opening(now, context, interface, frame);
         };
-        let flow = flow_of(judged, fixed);
-        let Some(holder) = self.demux.heard_last(&flow) else {
+        let Some(holder) = self.demux.heard_last(&array(fixed, WIRE)) else {
             cold_path();
             return false;
         };
@@ -170,7 +172,7 @@ impl Tcp {
             return false;
         }
         count(context.net, interface, frame);
-        context.net.confirm_reachable(now, connection.interface, flow.remote);
+        context.net.confirm_reachable(now, connection.interface, connection.flow.remote);
         if connection.is_corrupt() {
             self.settle(now, context, index, before);
             return true;
