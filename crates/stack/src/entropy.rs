@@ -73,7 +73,7 @@ pub(crate) struct FlowKey([u64; 8]);
 
 impl FlowKey {
     #[inline(always)]
-    pub(crate) fn hash(&self, local: IpAddr, local_port: u16, remote: IpAddr, remote_port: u16) -> u64 {
+    pub(crate) fn hash(&self, local: &IpAddr, local_port: u16, remote: &IpAddr, remote_port: u16) -> u64 {
         let ports = u64::from(local_port) << 16 | u64::from(remote_port);
         let &Self([k0, k1, k2, k3, ..]) = self;
         let first = match (local, remote) {
@@ -88,7 +88,7 @@ impl FlowKey {
     }
 
     #[inline(never)]
-    fn wide(&self, local: IpAddr, remote: IpAddr) -> u128 {
+    fn wide(&self, local: &IpAddr, remote: &IpAddr) -> u128 {
         let &Self([.., k4, k5, k6, k7]) = self;
         let [local, remote] = [local, remote].map(|address| match address {
             IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),

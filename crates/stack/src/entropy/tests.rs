@@ -22,7 +22,7 @@ fn crowding(key: &FlowKey, bits: u32, flows: impl Iterator<Item = (IpAddr, u16, 
     let (mut first, mut last) = (BTreeSet::new(), BTreeSet::new());
     let mut count = 0;
     for (local, here, remote, there) in flows {
-        let hash = key.hash(local, here, remote, there);
+        let hash = key.hash(&local, here, &remote, there);
         first.insert(hash >> (64 - bits));
         last.insert(hash & ((1 << bits) - 1));
         count += 1;
@@ -55,7 +55,7 @@ fn the_hash_of_a_flow_depends_on_its_direction_and_on_the_key() {
     let mut entropy = Entropy::new([7; 32]);
     let (one, other) = (entropy.flow_key(), entropy.flow_key());
     let (a, b) = (IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)));
-    assert_ne!(one.hash(a, 1, b, 2), one.hash(b, 1, a, 2));
-    assert_ne!(one.hash(a, 1, b, 2), one.hash(a, 2, b, 1));
-    assert_ne!(one.hash(a, 1, b, 2), other.hash(a, 1, b, 2));
+    assert_ne!(one.hash(&a, 1, &b, 2), one.hash(&b, 1, &a, 2));
+    assert_ne!(one.hash(&a, 1, &b, 2), one.hash(&a, 2, &b, 1));
+    assert_ne!(one.hash(&a, 1, &b, 2), other.hash(&a, 1, &b, 2));
 }

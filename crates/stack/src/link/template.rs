@@ -97,9 +97,10 @@ impl Headers {
     /// Whether the path leads from `source` to `destination`.
     #[inline(always)]
     pub(super) fn is_between(&self, source: Ipv4Addr, destination: Ipv4Addr) -> bool {
-        let [s0, s1, s2, s3] = source.octets();
-        let [d0, d1, d2, d3] = destination.octets();
-        self.bytes[ETHERNET_LEN + 12..ETHERNET_LEN + 20] == [s0, s1, s2, s3, d0, d1, d2, d3]
+        // Each as a word: both as one would have to be put together first.
+        let word = |at: usize| self.bytes[at..].first_chunk().map(|octets| u32::from_ne_bytes(*octets));
+        word(ETHERNET_LEN + 12) == Some(u32::from_ne_bytes(source.octets()))
+            && word(ETHERNET_LEN + 16) == Some(u32::from_ne_bytes(destination.octets()))
     }
 
     /// Writes what the headers in front of TCP's have in common in a train: all but total length and checksum. Returns the sum of

@@ -55,7 +55,7 @@ impl FlowHasher {
     /// The hash of `flow`.
     #[inline]
     pub(crate) fn of(&self, flow: &Flow) -> u64 {
-        self.key.hash(flow.local, flow.local_port, flow.remote, flow.remote_port)
+        self.key.hash(&flow.local, flow.local_port, &flow.remote, flow.remote_port)
     }
 
     /// As much of it as the table of flows keeps.
