@@ -24,7 +24,6 @@ const MOST: usize = PLAIN_LEN + SYN_OPTIONS_LEN;
 
 /// A segment without text, and with `N` bytes of options.
 pub(crate) struct TextlessSegment<'a, const N: usize> {
-    pub interface: InterfaceId,
     pub flow: &'a Flow,
     pub hop_limit: u8,
     /// DSCP and ECN bits.
@@ -42,14 +41,14 @@ impl<'a, const N: usize> TextlessSegment<'a, N> {
     /// The same with other options.
     #[inline(always)]
     pub(crate) fn with_options<const M: usize>(self, options: [u8; M]) -> TextlessSegment<'a, M> {
-        let Self { interface, flow, hop_limit, tos, seq, ack, flags, window, options: _ } = self;
-        TextlessSegment { interface, flow, hop_limit, tos, seq, ack, flags, window, options }
+        let Self { flow, hop_limit, tos, seq, ack, flags, window, options: _ } = self;
+        TextlessSegment { flow, hop_limit, tos, seq, ack, flags, window, options }
     }
 
     /// Writes all headers, with the checksum, or the pseudo-header's sum where the device does the rest.
     #[inline(always)]
     fn write(&self, template: &Headers, to: &mut [u8; MOST], in_hardware: bool) {
-        let Self { interface: _, flow, hop_limit, tos, seq, ack, flags, window, options } = *self;
+        let Self { flow, hop_limit, tos, seq, ack, flags, window, options } = *self;
         let tcp_len = (TCP_LEN + N) as u16;
         let total_len = IP_LEN as u16 + tcp_len;
         let ip_checksum = if (total_len, tos, hop_limit) == (BARE_LEN, 0, USUAL_TTL) {
@@ -87,13 +86,15 @@ impl<'a, const N: usize> TextlessSegment<'a, N> {
 
 impl Network {
     /// Hands a segment without text to the device; [`Plainly::NotSo`], with nothing done, if there is no template for its path.
+    /// `segment` makes it, given the link's MTU, of which a SYN tells the peer.
     #[inline(always)]
-    pub(crate) fn transmit_textless<const N: usize>(
+    pub(crate) fn transmit_textless<'s, const N: usize>(
         &mut self,
         device: &mut dyn Device,
-        segment: &TextlessSegment<'_, N>,
+        interface: InterfaceId,
+        flow: &Flow,
+        segment: impl FnOnce(u32) -> TextlessSegment<'s, N>,
     ) -> Plainly {
-        let TextlessSegment { interface, flow, .. } = *segment;
         let (IpAddr::V4(local), IpAddr::V4(remote)) = (flow.local, flow.remote) else {
             cold_path();
             return Plainly::NotSo;
@@ -111,7 +112,7 @@ impl Network {
         // A frame below Ethernet's least length is padded, and so complete when the device gets it.
         let in_hardware = *tx_checksum && frame_len >= MIN_FRAME_LEN;
         let mut bytes = [0; MOST];
-        segment.write(template, &mut bytes, in_hardware);
+        segment(*mtu).write(template, &mut bytes, in_hardware);
         let checksum = if in_hardware {
             TxChecksum::Partial { start: TCP as u16, offset: CHECKSUM_OFFSET as u16 }
         } else {

@@ -178,12 +178,13 @@ impl Tcp {
         };
         let socket = &listener.options.socket;
         let (window, shift) = listener.offer;
-        let own = mss_of(net.mtu(*interface), flow.remote);
-        let mss = socket.max_segment.map_or(own, |most| most.min(own));
+        let mss = |mtu| {
+            let own = mss_of(mtu, flow.remote);
+            socket.max_segment.map_or(own, |most| most.min(own))
+        };
         let ecn = socket.ecn.unwrap_or(self.config.ecn);
         let flags = TcpFlags::SYN | TcpFlags::ACK | ecn.answer(syn.flags);
         let segment = TextlessSegment {
-            interface: *interface,
             flow,
             hop_limit: socket.hop_limit,
             tos: socket.tos & !ecn::MASK,
@@ -194,11 +195,15 @@ impl Tcp {
             options: [],
         };
         match syn.timestamp {
-            None => net.transmit_textless(device, &segment.with_options(TcpOptions::of_syn(mss, shift))),
+            None => {
+                let segment = |mtu| segment.with_options(TcpOptions::of_syn(mss(mtu), shift));
+                net.transmit_textless(device, *interface, flow, segment)
+            }
             Some(echo) => {
                 let value = Timestamps::new(self.isn.timestamp_offset(flow)).value(now);
-                let options = TcpOptions::of_syn_with_timestamps(mss, TimestampsOption { value, echo }, shift);
-                net.transmit_textless(device, &segment.with_options(options))
+                let timestamps = TimestampsOption { value, echo };
+                let options = |mtu| TcpOptions::of_syn_with_timestamps(mss(mtu), timestamps, shift);
+                net.transmit_textless(device, *interface, flow, |mtu| segment.with_options(options(mtu)))
             }
         }
     }

@@ -81,9 +81,11 @@ impl Connection {
         let fin = if signal == Signal::Fin { TcpFlags::FIN } else { TcpFlags(0) };
         let became = if self.timestamps.is_agreed() {
             let options = self.timestamps.option(now).to_bytes();
-            net.transmit_textless(device, &self.signal(TcpFlags::ACK | fin, window, options))
+            let segment = |_| self.signal(TcpFlags::ACK | fin, window, options);
+            net.transmit_textless(device, self.interface, &self.flow, segment)
         } else {
-            net.transmit_textless(device, &self.signal(TcpFlags::ACK | fin, window, []))
+            let segment = |_| self.signal(TcpFlags::ACK | fin, window, []);
+            net.transmit_textless(device, self.interface, &self.flow, segment)
         };
         if became != Plainly::Sent {
             return became;
@@ -124,7 +126,6 @@ impl Connection {
     #[inline(always)]
     fn signal<const N: usize>(&self, flags: TcpFlags, window: u16, options: [u8; N]) -> TextlessSegment<'_, N> {
         TextlessSegment {
-            interface: self.interface,
             flow: &self.flow,
             hop_limit: self.options.hop_limit,
             tos: self.tos(false),
@@ -153,16 +154,21 @@ impl Connection {
             cold_path();
             return Plainly::NotSo;
         }
-        let own = mss_of(net.mtu(self.interface), self.flow.remote);
-        let mss = self.options.max_segment.map_or(own, |most| most.min(own));
+        let mss = |mtu| {
+            let own = mss_of(mtu, self.flow.remote);
+            self.options.max_segment.map_or(own, |most| most.min(own))
+        };
         let flags = TcpFlags::SYN | self.ecn_of_syn(config);
         // RFC 7323 section 2.2: unscaled.
         let window = u16::try_from(self.room()).unwrap_or(u16::MAX);
         let became = if config.timestamps {
-            let options = TcpOptions::of_syn_with_timestamps(mss, self.timestamps.option(now), self.rcv.scale);
-            net.transmit_textless(device, &self.signal(flags, window, options))
+            let timestamps = self.timestamps.option(now);
+            let options = |mtu| TcpOptions::of_syn_with_timestamps(mss(mtu), timestamps, self.rcv.scale);
+            let segment = |mtu| self.signal(flags, window, options(mtu));
+            net.transmit_textless(device, self.interface, &self.flow, segment)
         } else {
-            net.transmit_textless(device, &self.signal(flags, window, TcpOptions::of_syn(mss, self.rcv.scale)))
+            let segment = |mtu| self.signal(flags, window, TcpOptions::of_syn(mss(mtu), self.rcv.scale));
+            net.transmit_textless(device, self.interface, &self.flow, segment)
         };
         if became == Plainly::Sent {
             self.flags.clear(Flags::SYN_DUE);
