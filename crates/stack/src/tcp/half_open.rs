@@ -5,6 +5,7 @@
 //! The third segment makes the connection, which then judges that segment as any other.
 
 use alloc::sync::Arc;
+use core::hint::cold_path;
 
 use device::Device;
 use wire::tcp::{FastOpen, MAX_HEADER_LEN, TcpFlags, TcpHeader, TcpOptions, Timestamps as TimestampsOption};
@@ -128,53 +129,60 @@ impl Tcp {
         while let Some(index) = self.syn_queue.first_due(interface) {
             match self.send_syn_ack(now, context.net, device, index) {
                 Plainly::DeviceFull => return false,
-                Plainly::Sent => {
-                    self.syn_queue.answered(now, index, &self.config);
-                    continue;
+                Plainly::Sent => self.syn_queue.answered(now, index, &self.config),
+                Plainly::NotSo => {
+                    cold_path();
+                    if !self.send_unusual_syn_ack(now, context.net, device, index) {
+                        return false;
+                    }
                 }
-                Plainly::NotSo => {}
             }
-            let half = self.syn_queue.at(index);
-            let Some(header) = self.syn_ack(now, context.net, half) else {
-                self.forget_half_open(index);
-                continue;
-            };
-            let (hop_limit, tos) =
-                self.listeners.table.get(half.listener).map_or((context.net.default_hop_limit, 0), |listener| {
-                    (listener.options.socket.hop_limit, listener.options.socket.tos & !ecn::MASK)
-                });
-            let mut bytes = [0; MAX_HEADER_LEN];
-            let mut len = header.emit(&mut bytes);
-            if half.grant
-                && let Some(cookie) = self.baker.bake(now, &half.flow)
-            {
-                // One for which the options leave no room is left out.
-                len = FastOpen::Cookie(cookie).append(&mut bytes, len).unwrap_or(len);
-            }
-            let segment = Segment {
-                interface,
-                source: half.flow.local,
-                destination: half.flow.remote,
-                hop_limit,
-                tos,
-                header: &bytes[..len],
-                payload: &[],
-                payload_len: 0,
-                segment_size: None,
-            };
-            match context.net.transmit_segment(now, device, &segment) {
-                Transmitted::DeviceFull => return false,
-                // The neighbour's queue keeps it until the search has ended.
-                Transmitted::Resolving(_) => bare::send(now, context.net, &half.flow, &header),
-                // As good as lost on the way.
-                Transmitted::Sent | Transmitted::Partly(_) | Transmitted::Unreachable => {}
-            }
-            self.syn_queue.answered(now, index, &self.config);
         }
         true
     }
 
     /// Sends SYN-ACKs again that nothing has come back for, and forgets those that have waited long enough.
+    /// Sends any SYN-ACK; false when the device is full.
+    #[inline(never)]
+    fn send_unusual_syn_ack(&mut self, now: Instant, net: &mut Network, device: &mut dyn Device, index: u32) -> bool {
+        let half = self.syn_queue.at(index);
+        let Some(header) = self.syn_ack(now, net, half) else {
+            self.forget_half_open(index);
+            return true;
+        };
+        let (hop_limit, tos) = self.listeners.table.get(half.listener).map_or((net.default_hop_limit, 0), |listener| {
+            (listener.options.socket.hop_limit, listener.options.socket.tos & !ecn::MASK)
+        });
+        let mut bytes = [0; MAX_HEADER_LEN];
+        let mut len = header.emit(&mut bytes);
+        if half.grant
+            && let Some(cookie) = self.baker.bake(now, &half.flow)
+        {
+            // One for which the options leave no room is left out.
+            len = FastOpen::Cookie(cookie).append(&mut bytes, len).unwrap_or(len);
+        }
+        let segment = Segment {
+            interface: half.interface,
+            source: half.flow.local,
+            destination: half.flow.remote,
+            hop_limit,
+            tos,
+            header: &bytes[..len],
+            payload: &[],
+            payload_len: 0,
+            segment_size: None,
+        };
+        match net.transmit_segment(now, device, &segment) {
+            Transmitted::DeviceFull => return false,
+            // The neighbour's queue keeps it until the search has ended.
+            Transmitted::Resolving(_) => bare::send(now, net, &half.flow, &header),
+            // As good as lost on the way.
+            Transmitted::Sent | Transmitted::Partly(_) | Transmitted::Unreachable => {}
+        }
+        self.syn_queue.answered(now, index, &self.config);
+        true
+    }
+
     pub(crate) fn expire_half_open(&mut self, now: Instant, context: &mut Context<'_>) {
         while let Some(index) = self.syn_queue.first_expired(now, &self.config) {
             if self.syn_queue.at(index).retries >= self.config.syn_retries {
