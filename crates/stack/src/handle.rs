@@ -197,6 +197,7 @@ impl<T, V> Table<T, V> {
     }
 
     /// Drops an object where it stands.
+    #[inline]
     pub(crate) fn discard(&mut self, handle: Handle<T>) {
         self.vacate(handle, |tenant, free| {
             *tenant = free;
@@ -318,16 +319,20 @@ impl<T, V> Table<T, V> {
 #[must_use]
 pub(crate) struct Vacant<'a, V>(&'a mut Tenant<V>);
 
-impl<V> Vacant<'_, V> {
-    /// Puts the object there.
+impl<'a, V> Vacant<'a, V> {
+    /// Puts the object there, and returns it.
     #[inline(always)]
-    pub(crate) fn fill(self, value: V) {
+    pub(crate) fn fill(self, value: V) -> Option<&'a mut V> {
         // Said so that the compiler sees that nothing is dropped here, and writes the object where it will stand.
         if matches!(self.0, Tenant::Free(_)) {
             *self.0 = Tenant::Present(value);
         } else {
             core::mem::forget(value);
             debug_assert!(false, "who stands among the free slots has no tenant");
+        }
+        match self.0 {
+            Tenant::Present(value) => Some(value),
+            Tenant::Free(_) => None,
         }
     }
 }

@@ -386,7 +386,7 @@ impl Tcp {
         if !self.reserve_connection(context.events) {
             return Err(ConnectError::NoMemory);
         }
-        self.adopt_rings(&rings);
+        self.memory.adopt(&rings);
         let (isn, timestamp_offset) = self.isn.numbers(now, &flow);
         let birth = Birth {
             flow,
@@ -401,10 +401,10 @@ impl Tcp {
         let (id, place) = self.connections.vacant();
         let mut connection = Connection::new(now, Phase::SynSent, birth, &self.config);
         connection.flags.set(Flags::OWNED.and(Flags::SYN_DUE).and(Flags::QUEUED));
-        place.fill(connection);
+        let placed = place.fill(connection);
         self.demux.insert_hashed(short_of(hash), &flow, Holder::Connection(id.index()));
         if options.fast_open
-            && let Some(connection) = self.connections.get_mut(id)
+            && let Some(connection) = placed
         {
             connection.offer_fast_open(now, &mut self.fast_open_cookies);
         }

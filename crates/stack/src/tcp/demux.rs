@@ -1,5 +1,6 @@
 //! From a segment's addresses to its connection, or to the handshake that will be one, in constant time under a secret key.
 
+use core::hint::cold_path;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::entropy::{FlowKey, Key};
@@ -110,7 +111,6 @@ pub(crate) struct Demux {
     pub(super) predictions: Predictions,
 }
 
-type Connections = Table<ConnectionKind, Connection>;
 /// Of whom a segment came.
 struct Heard {
     flow: Flow,
@@ -137,6 +137,7 @@ impl Heard {
     }
 }
 
+type Connections = Table<ConnectionKind, Connection>;
 
 impl Demux {
     pub(crate) fn find(
@@ -220,16 +221,17 @@ impl Demux {
     }
 
     /// Adds the handshake of a connection that has the flow already.
-    pub(crate) fn insert_beside(&mut self, hasher: &FlowHasher, flow: &Flow, handshake: u32) {
-        self.table.insert(hasher.short(flow), Holder::HalfOpen(handshake).name());
+    pub(crate) fn insert_beside(&mut self, hash: u32, handshake: u32) {
+        self.table.insert(hash, Holder::HalfOpen(handshake).name());
     }
 
-    /// The handshake has become a connection.
+    /// The handshake of a flow that has this hash has become a connection.
     #[inline]
-    pub(crate) fn promote(&mut self, hasher: &FlowHasher, flow: &Flow, handshake: u32, connection: u32) {
+    pub(crate) fn promote(&mut self, hash: u32, flow: &Flow, handshake: u32, connection: u32) {
         let (old, new) = (Holder::HalfOpen(handshake), Holder::Connection(connection));
-        if !self.table.replace(hasher.short(flow), old.name(), new.name()) {
-            self.table.insert(hasher.short(flow), new.name());
+        if !self.table.replace(hash, old.name(), new.name()) {
+            cold_path();
+            self.table.insert(hash, new.name());
         }
         match &mut self.last {
             // It is the same flow.

@@ -141,7 +141,6 @@ impl Tcp {
         true
     }
 
-    /// Sends SYN-ACKs again that nothing has come back for, and forgets those that have waited long enough.
     /// Sends any SYN-ACK; false when the device is full.
     #[inline(never)]
     fn send_unusual_syn_ack(&mut self, now: Instant, net: &mut Network, device: &mut dyn Device, index: u32) -> bool {
@@ -183,6 +182,7 @@ impl Tcp {
         true
     }
 
+    /// Sends SYN-ACKs again that nothing has come back for, and forgets those that have waited long enough.
     pub(crate) fn expire_half_open(&mut self, now: Instant, context: &mut Context<'_>) {
         while let Some(index) = self.syn_queue.first_expired(now, &self.config) {
             if self.syn_queue.at(index).retries >= self.config.syn_retries {
@@ -368,7 +368,7 @@ impl Tcp {
         };
         let options = Arc::clone(&listener.options.socket);
         let mss = path_mss(net, half.interface, &half.flow, &options);
-        self.adopt_rings(&engine);
+        self.memory.adopt(&engine);
         let birth = Birth {
             flow: half.flow,
             interface: half.interface,
@@ -382,7 +382,7 @@ impl Tcp {
         };
         let id = self.connections.insert(Connection::new(now, Phase::SynReceived, birth, &self.config));
         match waited {
-            Some(handshake) => self.demux.promote(&self.hasher, &half.flow, handshake, id.index()),
+            Some(handshake) => self.demux.promote(self.hasher.short(&half.flow), &half.flow, handshake, id.index()),
             None => self.demux.insert(&self.hasher, &half.flow, Holder::Connection(id.index())),
         }
         let connection = self.connections.get_mut(id)?;
@@ -419,11 +419,12 @@ impl Tcp {
             listener.handshakes += 1;
             listener.pending += usize::from(half.pending);
         }
-        let index = self.syn_queue.insert(half);
+        let hash = self.hasher.short(&half.flow);
+        let index = self.syn_queue.insert(half.interface, hash, || half);
         if half.pending {
-            self.demux.insert_beside(&self.hasher, &half.flow, index);
+            self.demux.insert_beside(hash, index);
         } else {
-            self.demux.insert(&self.hasher, &half.flow, Holder::HalfOpen(index));
+            self.demux.insert_hashed(hash, &half.flow, Holder::HalfOpen(index));
         }
     }
 

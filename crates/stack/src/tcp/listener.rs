@@ -142,6 +142,15 @@ impl Listener {
         self.queue.len() >= self.options.backlog.max(1)
     }
 
+    /// A handshake with this listener, whose name is `own`, is complete: the connection waits to be accepted.
+    #[inline]
+    pub(super) fn line_up(&mut self, events: &mut Events, connection: ConnectionId, own: ListenerId) {
+        self.queue.push_back(connection);
+        if !core::mem::replace(&mut self.told, true) {
+            events.push_accept(own);
+        }
+    }
+
     /// How many connections count as opened by Fast Open and not proven.
     pub(crate) fn fast_open_pending(&self, now: Instant) -> usize {
         self.pending + self.fast_open_resets.iter().filter(|&&until| now < until).count()
@@ -391,7 +400,7 @@ impl Tcp {
         self.held += 1;
         let Request { interface, flow, above } = request;
         let (engine, application) = heap_rings(self.config.send_buffer as usize, self.config.receive_buffer as usize);
-        self.adopt_rings(&engine);
+        self.memory.adopt(&engine);
         let socket = SocketOptions::default();
         let birth = Birth {
             flow,
@@ -422,10 +431,7 @@ impl Tcp {
     #[inline]
     pub(crate) fn offer(&mut self, events: &mut Events, id: ConnectionId, listener: ListenerId) {
         let Some(entry) = self.listeners.table.get_mut(listener) else { return };
-        entry.queue.push_back(id);
-        if !core::mem::replace(&mut entry.told, true) {
-            events.push_accept(listener);
-        }
+        entry.line_up(events, id, listener);
     }
 
     /// Listens on `local`; an unspecified address takes connections to any of ours, port 0 a free port.

@@ -12,6 +12,7 @@
 
 use alloc::sync::Arc;
 use core::fmt;
+use core::hint::cold_path;
 
 use ring::Budget;
 
@@ -97,6 +98,63 @@ impl Memory {
         self.told == MemoryState::Normal && self.budget.used() < self.ample
     }
 
+    /// Takes the memory of one more connection besides those that live; false if there is none.
+    #[inline]
+    pub(super) fn try_reserve(&mut self, living: usize) -> bool {
+        self.settle(living);
+        let reserved = self.budget.reserve(NEW_CONNECTION);
+        self.connections += usize::from(reserved);
+        reserved
+    }
+
+    /// Whether it could be taken now.
+    #[inline]
+    pub(super) fn could_reserve(&mut self, living: usize) -> bool {
+        self.settle(living);
+        self.budget.used().saturating_add(NEW_CONNECTION) <= self.budget.limit()
+    }
+
+    /// Gives back what was taken for connections that are gone, wherever they went, where so many live.
+    #[inline]
+    fn settle(&mut self, living: usize) {
+        let gone = self.connections.saturating_sub(living);
+        if gone == 0 {
+            return;
+        }
+        self.budget.give_back(gone * CONNECTION);
+        self.connections -= gone;
+    }
+
+    /// Puts the rings of a connection that was reserved onto the budget.
+    #[inline]
+    pub(super) fn adopt(&self, rings: &StreamRings) {
+        for adopted in [rings.send.set_budget(&self.budget), rings.receive.set_budget(&self.budget)] {
+            if !adopted {
+                cold_path();
+                // Its memory is somebody else's affair.
+                self.budget.give_back(Budget::RESERVED);
+            }
+        }
+    }
+
+    /// Lets the owner know when the state is another one.
+    #[inline]
+    pub(super) fn watch(&mut self, events: &mut Events) {
+        if !self.is_ample() {
+            cold_path();
+            self.watch_scarce(events);
+        }
+    }
+
+    #[inline(never)]
+    fn watch_scarce(&mut self, events: &mut Events) {
+        let state = self.state();
+        if state != self.told && !self.queued {
+            self.queued = true;
+            events.push(Event::TcpMemory(state));
+        }
+    }
+
     fn state(&self) -> MemoryState {
         if self.budget.used().saturating_add(NEW_CONNECTION) > self.budget.limit() {
             MemoryState::Limit
@@ -114,35 +172,18 @@ impl Memory {
 impl Tcp {
     /// Takes the memory of one more connection; false, and counted, if there is none.
     pub(crate) fn reserve_connection(&mut self, events: &mut Events) -> bool {
-        let reserved = self.try_reserve_connection();
+        let reserved = self.memory.try_reserve(self.connections.len());
         self.memory.refused += u64::from(!reserved);
-        self.watch_memory(events);
-        reserved
-    }
-
-    /// The same, not counted, and without a look at what the owner knows.
-    #[inline]
-    pub(crate) fn try_reserve_connection(&mut self) -> bool {
-        self.settle_memory();
-        let reserved = self.memory.budget.reserve(NEW_CONNECTION);
-        self.memory.connections += usize::from(reserved);
+        self.memory.watch(events);
         reserved
     }
 
     /// Whether one more connection could be made now; counted if not.
     pub(crate) fn has_memory(&mut self, events: &mut Events) -> bool {
-        let fits = self.could_reserve_connection();
+        let fits = self.memory.could_reserve(self.connections.len());
         self.memory.refused += u64::from(!fits);
-        self.watch_memory(events);
+        self.memory.watch(events);
         fits
-    }
-
-    /// The same for who only asks.
-    #[inline]
-    pub(crate) fn could_reserve_connection(&mut self) -> bool {
-        self.settle_memory();
-        let budget = &self.memory.budget;
-        budget.used().saturating_add(NEW_CONNECTION) <= budget.limit()
     }
 
     /// There will be no such connection after all.
@@ -151,30 +192,8 @@ impl Tcp {
         self.memory.budget.give_back(NEW_CONNECTION);
     }
 
-    /// Puts the rings of a connection that was reserved onto the budget.
-    pub(crate) fn adopt_rings(&self, rings: &StreamRings) {
-        let budget = &self.memory.budget;
-        for adopted in [rings.send.set_budget(budget), rings.receive.set_budget(budget)] {
-            if !adopted {
-                // Its memory is somebody else's affair.
-                budget.give_back(Budget::RESERVED);
-            }
-        }
-    }
-
-    /// Gives back what was taken for connections that are gone, wherever they went.
-    #[inline]
-    fn settle_memory(&mut self) {
-        let gone = self.memory.connections.saturating_sub(self.connections.len());
-        if gone == 0 {
-            return;
-        }
-        self.memory.budget.give_back(gone * CONNECTION);
-        self.memory.connections -= gone;
-    }
-
     pub(crate) fn memory(&mut self) -> TcpMemory {
-        self.settle_memory();
+        self.memory.settle(self.connections.len());
         let Memory { budget, refused, .. } = &self.memory;
         TcpMemory {
             used: budget.used(),
@@ -185,27 +204,9 @@ impl Tcp {
         }
     }
 
-    /// Lets the owner know when the state is another one.
-    #[inline]
-    pub(crate) fn watch_memory(&mut self, events: &mut Events) {
-        if self.memory.is_ample() {
-            return;
-        }
-        self.watch_scarce_memory(events);
-    }
-
-    #[inline(never)]
-    fn watch_scarce_memory(&mut self, events: &mut Events) {
-        let state = self.memory.state();
-        if state != self.memory.told && !self.memory.queued {
-            self.memory.queued = true;
-            events.push(Event::TcpMemory(state));
-        }
-    }
-
     /// The state as it is when the owner reads of it; `None` if it is what it was.
     pub(crate) fn complete_memory_event(&mut self) -> Option<Event> {
-        self.settle_memory();
+        self.memory.settle(self.connections.len());
         self.memory.queued = false;
         let state = self.memory.state();
         (core::mem::replace(&mut self.memory.told, state) != state).then_some(Event::TcpMemory(state))

@@ -260,7 +260,7 @@ impl Tcp {
     pub(crate) fn handle_timeout(&mut self, now: Instant, context: &mut Context<'_>) {
         self.time_wait.expire(&self.hasher, now);
         self.expire_half_open(now, context);
-        self.watch_memory(context.events);
+        self.memory.watch(context.events);
         while let Some(index) = self.wheel.pop_expired(now) {
             let Some(connection) = self.connections.at_mut(index) else { continue };
             let before = connection.phase;

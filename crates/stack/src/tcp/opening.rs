@@ -48,6 +48,16 @@ struct Syn {
     options: SynOptions,
 }
 
+/// What a connection has to offer that comes in.
+struct Offered {
+    /// As the SYN-ACK had it.
+    window: u16,
+    /// The shift of all later ones, where both sides have one.
+    scale: u8,
+    /// Bytes that may wait to be read.
+    limit: u32,
+}
+
 impl Syn {
     /// Reads it, and returns its bytes too.
     #[inline(always)]
@@ -108,6 +118,7 @@ impl Tcp {
         let taken = if syn.flags.contains(TcpFlags::ACK) {
             self.input_syn_ack(now, context, &array(fixed, WIRE), &syn)
         } else {
+            let flow = flow_of(judged, fixed);
             self.input_syn(now, context, interface, &flow, &syn)
         };
         if taken {
@@ -118,7 +129,6 @@ impl Tcp {
 
     /// A SYN of a flow that nobody has, for a listener with room. What `Tcp::on_request` comes to.
     #[inline(always)]
-            let flow = flow_of(judged, fixed);
     fn input_syn(
         &mut self,
         now: Instant,
@@ -131,7 +141,7 @@ impl Tcp {
             cold_path();
             return false;
         };
-        let has_memory = self.could_reserve_connection();
+        let has_memory = self.memory.could_reserve(self.connections.len());
         let Some(listener) = self.listeners.table.get_mut(id) else {
             cold_path();
             return false;
@@ -157,9 +167,10 @@ impl Tcp {
         let Syn { seq, window, flags, options, .. } = *syn;
         let syn = PeerSyn::usual(seq, window, flags, options, &self.config);
         let isn = self.isn.isn(now, flow);
-        let index = self.syn_queue.insert(Self::half_open(now, *flow, interface, id, syn, isn));
+        let half = || Self::half_open(now, *flow, interface, id, syn, isn);
+        let index = self.syn_queue.insert(interface, short_of(hash), half);
         self.demux.insert_hashed(short_of(hash), flow, Holder::HalfOpen(index));
-        self.watch_memory(context.events);
+        self.memory.watch(context.events);
         true
     }
 
@@ -270,43 +281,40 @@ impl Tcp {
             cold_path();
             return false;
         }
-        let Some(listener) = self.listeners.table.get(half.listener) else {
-            cold_path();
-            return false;
-        };
-        if listener.is_full() || !self.try_reserve_connection() {
-            cold_path();
-            return false;
-        }
-        self.watch_memory(context.events);
-        let half = self.syn_queue.at(index);
         let Some(listener) = self.listeners.table.get_mut(half.listener) else {
             cold_path();
             return false;
         };
+        if listener.is_full() || !self.memory.try_reserve(self.connections.len()) {
+            cold_path();
+            return false;
+        }
+        self.memory.watch(context.events);
         listener.handshakes -= 1;
-        let (offer, options) = (listener.offer, Arc::clone(&listener.options.socket));
-        let (engine, application) = match &mut listener.options.rings {
+        let ((window, scale), options) = (listener.offer, Arc::clone(&listener.options.socket));
+        // Kept together: they are large, and go straight from here to where they will stand.
+        let mut rings = match &mut listener.options.rings {
             Some(source) => source(),
             None => heap_rings(self.config.send_buffer as usize, self.config.receive_buffer as usize),
         };
-        self.adopt_rings(&engine);
+        self.memory.adopt(&rings.0);
+        let limit = begin_buffers(&rings.0.send, &mut rings.0.receive, &options, &self.config);
+        let offered = Offered { window, scale, limit };
         let mss = path_mss(context.net, half.interface, &half.flow, &options);
         let timestamp_offset = half.syn.timestamp.map_or(0, |_| self.isn.timestamp_offset(&half.flow));
-        let parked = Parked { rings: Some(application), origin: Some(half.listener), offer: None };
+        let parked = Parked { rings: Some(rings.1), origin: Some(half.listener), offer: None };
         let aside = Shelf::of_parked(&mut self.spare_aside, parked);
-        let StreamRings { send, receive } = engine;
         let (flow, interface, isn) = (half.flow, half.interface, half.isn);
         let (id, place) = self.connections.vacant();
+        let StreamRings { send, receive } = rings.0;
         let birth = Birth { flow, interface, isn, mss, timestamp_offset, options, send, receive };
-        place.fill(Connection::accepted(now, birth, half, offer, segment, aside, &self.config));
+        let placed = place.fill(Connection::accepted(now, birth, half, offered, segment, aside, &self.config));
         let number = id.index();
-        self.demux.promote(&self.hasher, &half.flow, index, number);
+        self.demux.promote(self.syn_queue.hash_at(index), &half.flow, index, number);
         context.net.confirm_reachable(now, half.interface, half.flow.remote);
-        let listener = half.listener;
+        listener.line_up(context.events, id, half.listener);
         self.syn_queue.release(index);
-        self.offer(context.events, id, listener);
-        let Some(connection) = self.connections.at_mut(number) else { return true };
+        let Some(connection) = placed else { return true };
         if connection.is_corrupt() {
             self.settle(now, context, number, Phase::SynReceived);
         } else if connection.is_expectant() && connection.prepare(now, number, &self.config, &mut self.wheel) {
@@ -317,23 +325,22 @@ impl Tcp {
 }
 
 impl Connection {
-    /// A connection of `half`, whose listener offered a window and a shift, at the moment when the third segment has come: what
-    /// [`new`](Self::new), [`on_peer_syn`](Self::on_peer_syn) and [`establish`](Self::establish) come to one after the other.
+    /// A connection of `half` at the moment when the third segment has come: what [`new`](Self::new),
+    /// [`on_peer_syn`](Self::on_peer_syn) and [`establish`](Self::establish) come to one after the other.
     #[inline(always)]
     fn accepted(
         now: Instant,
         birth: Birth,
         half: &HalfOpen,
-        (window, scale): (u16, u8),
+        Offered { window, scale, limit }: Offered,
         segment: &Textless,
         aside: Shelf,
         config: &TcpConfig,
     ) -> Self {
-        let Birth { flow, interface, isn, mss, timestamp_offset, options, send, mut receive } = birth;
+        let Birth { flow, interface, isn, mss, timestamp_offset, options, send, receive } = birth;
         let PeerSyn { seq, timestamp, window: first_wnd, mss: peer_mss, scale: peer_scale, sack, flags: syn_flags } =
             half.syn;
         let nxt = seq + 1;
-        let limit = begin_buffers(&send, &mut receive, &options, config);
         let mut timestamps = Timestamps::new(timestamp_offset);
         if let (Some(value), Some(option)) = (timestamp, segment.timestamps) {
             timestamps.agree(now, TimestampsOption { value, echo: 0 });

@@ -7,6 +7,7 @@
 
 use alloc::vec::Vec;
 use core::cell::Cell;
+use core::hint::cold_path;
 
 use wire::tcp::SeqNum;
 
@@ -51,6 +52,8 @@ pub(crate) struct HalfOpen {
 
 struct Slot {
     entry: HalfOpen,
+    /// The flow's hash, as far as the table of flows keeps it.
+    hash: u32,
     /// The list that it stands in: [`waiting`], [`due`] or [`NONE`], where it is free.
     list: u32,
     next: u32,
@@ -125,32 +128,40 @@ impl SynQueue {
         &self.slots[index as usize].entry
     }
 
+    /// The hash of its flow.
+    #[inline]
+    pub(crate) fn hash_at(&self, index: u32) -> u32 {
+        self.slots[index as usize].hash
+    }
+
     #[inline]
     pub(crate) fn at_mut(&mut self, index: u32) -> &mut HalfOpen {
         &mut self.slots[index as usize].entry
     }
 
-    /// Adds a handshake whose SYN-ACK is due. Returns its slot. In place of a call: an entry is large, and so is made where it
-    /// will stand.
+    /// Adds a handshake, of a flow with this hash, whose SYN-ACK is due on `interface`. Returns its slot. In place of a call: an
+    /// entry is large, and so is made where it will stand.
     #[inline(always)]
-    pub(crate) fn insert(&mut self, entry: HalfOpen) -> u32 {
-        let list = due(entry.interface);
+    pub(crate) fn insert(&mut self, interface: InterfaceId, hash: u32, entry: impl FnOnce() -> HalfOpen) -> u32 {
+        let list = due(interface);
         if self.free == NONE {
-            return self.push(entry, list);
+            cold_path();
+            return self.push(entry(), hash, list);
         }
         let index = self.free;
         let slot = &mut self.slots[index as usize];
         self.free = slot.next;
-        slot.entry = entry;
+        slot.entry = entry();
+        slot.hash = hash;
         self.len += 1;
         self.link(index, list);
         index
     }
 
     #[inline(never)]
-    fn push(&mut self, entry: HalfOpen, list: u32) -> u32 {
+    fn push(&mut self, entry: HalfOpen, hash: u32, list: u32) -> u32 {
         let index = self.slots.len() as u32;
-        self.slots.push(Slot { entry, list, next: NONE, prev: NONE });
+        self.slots.push(Slot { entry, hash, list, next: NONE, prev: NONE });
         self.len += 1;
         self.link(index, list);
         index
@@ -214,6 +225,7 @@ impl SynQueue {
     }
 
     /// The SYN-ACK of a slot has gone out.
+    #[inline]
     pub(crate) fn answered(&mut self, now: Instant, index: u32, config: &Tuning) {
         self.unlink(index);
         let entry = self.at_mut(index);

@@ -62,7 +62,7 @@ fn agrees_with_a_plain_list_of_deadlines() {
         now += Duration::from_millis(entropy.below(40));
         match entropy.below(8) {
             0..3 => {
-                queue.insert(entry(number, interface, listener));
+                queue.insert(interface, number, || entry(number, interface, listener));
                 model.push((number, None, 0));
             }
             3 if !model.is_empty() => {
