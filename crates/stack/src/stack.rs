@@ -136,9 +136,13 @@ impl Stack {
     fn handle_unexpected(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
         let (tcp, mut context) = self.tcp_context();
         if !tcp.input_textless(now, &mut context, interface, frame) {
+            cold_path();
             self.handle_whole(now, interface, frame);
         }
-        if self.net.has_notices() || self.may_wait_inside() {
+        // Asked of numbers that are all zero most often: one question and not four.
+        let waiting = self.net.notices.len() | self.loopback.len() | usize::from(self.net.inside);
+        if waiting != 0 || self.tcp.may_have_output(self.net.loopback) {
+            cold_path();
             self.settle_inside(now);
         }
     }
@@ -465,12 +469,6 @@ impl Stack {
     fn loopback_waits(&self) -> bool {
         let talks = !self.tcp.is_silent() && self.tcp.has_output(self.net.loopback);
         talks || self.net.inside || !self.loopback.is_empty()
-    }
-
-    /// Whether that may be so: [`loopback_waits`](Self::loopback_waits), as far as it can be told at once.
-    #[inline(always)]
-    fn may_wait_inside(&self) -> bool {
-        self.tcp.may_have_output(self.net.loopback) || self.net.inside || !self.loopback.is_empty()
     }
 
     fn run_loopback(&mut self, now: Instant) {
