@@ -70,8 +70,15 @@ impl Consumer {
     /// Bytes that can be read now, counted up to 4 GiB; looks at the producer's position.
     #[inline]
     pub fn len(&self) -> usize {
-        self.refresh();
-        self.available()
+        if self.in_region {
+            self.refresh();
+            return self.available();
+        }
+        // On the heap the producer is this program's, and its position true.
+        let ahead = self.header().tail.load(Ordering::Acquire) - self.head;
+        let seen = u32::try_from(ahead).unwrap_or(u32::MAX);
+        self.seen.set(seen);
+        seen as usize
     }
 
     /// What [`Consumer::len`] said last, less what was consumed since: no look at the producer's position.
@@ -89,11 +96,18 @@ impl Consumer {
     /// Copies and consumes as much as there is and `to` holds; returns how much that was.
     #[inline]
     pub fn read(&mut self, to: &mut [u8]) -> usize {
-        if let Some(span) = self.span(0, to.len()) {
+        if let Some(span) = self.begin(to.len()) {
             span.copy_to(to);
-            self.consume(to.len());
+            self.pass(to.len());
             return to.len();
         }
+        self.read_apart(to)
+    }
+
+    /// [`Consumer::read`] of what lies in pieces, or in one that has to be found, or is not there.
+    #[cold]
+    #[inline(never)]
+    fn read_apart(&mut self, to: &mut [u8]) -> usize {
         let n = self.copy_at(0, to);
         self.consume(n);
         n
@@ -160,6 +174,15 @@ impl Consumer {
         self.one_piece(self.head, len)
     }
 
+    /// The first `len` bytes, which are more than none, where they lie in one piece; looks at the producer's position.
+    #[inline(always)]
+    fn begin(&self, len: usize) -> Option<Span<'_>> {
+        if len == 0 || len > self.len() {
+            return None;
+        }
+        self.one_piece(self.head, len)
+    }
+
     /// `len` bytes that were published, and are more than none, where they lie in one piece.
     #[inline(always)]
     fn one_piece(&self, position: u64, len: usize) -> Option<Span<'_>> {
@@ -221,11 +244,17 @@ impl Consumer {
             cold_path();
             return;
         }
+        self.pass(n);
+    }
+
+    /// Gives the room of `n` bytes back, which are more than none and no more than were seen.
+    #[inline(always)]
+    fn pass(&mut self, n: usize) {
         // The last moment at which a span of these bytes may have been read.
         #[cfg(loom)]
         self.for_pieces(0, n, |_| true);
         self.head += n as u64;
-        self.seen.set(seen - n as u32);
+        self.seen.set(self.seen.get() - n as u32);
         // Release: our reads come before the producer's next writes there.
         self.header().head.store(self.head, Ordering::Release);
     }
