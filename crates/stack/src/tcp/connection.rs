@@ -45,6 +45,8 @@ pub(crate) struct SendSpace {
     pub wl2: SeqNum,
     /// The shift of the peer's windows.
     pub scale: u8,
+    /// SMSS (RFC 5681 section 2): payload bytes of a full segment with the options that each one carries.
+    pub full: u16,
     /// The end of the last segment that was smaller than a full one; meaningful with `Flags::SMALL_SENT`.
     pub small: SeqNum,
 }
@@ -256,7 +258,17 @@ impl Connection {
             flags: Flags::default(),
             interface,
             mss,
-            snd: SendSpace { una: isn, nxt: isn, wnd: 0, max_wnd: 0, wl1: SeqNum(0), wl2: isn, scale: 0, small: isn },
+            snd: SendSpace {
+                una: isn,
+                nxt: isn,
+                wnd: 0,
+                max_wnd: 0,
+                wl1: SeqNum(0),
+                wl2: isn,
+                scale: 0,
+                full: mss,
+                small: isn,
+            },
             rcv: ReceiveSpace {
                 nxt: SeqNum(0),
                 edge: SeqNum(0),
@@ -291,9 +303,17 @@ impl Connection {
     }
 
     /// Payload bytes of a full segment with the options that each one carries.
+    #[inline]
     pub(crate) fn segment_size(&self) -> u32 {
+        u32::from(self.snd.full)
+    }
+
+    /// The path or the peer takes other segments, or each one carries other options.
+    #[inline]
+    pub(crate) fn resize_segments(&mut self, mss: u16) {
+        self.mss = mss;
         // RFC 6691 section 2: the MSS does not count options, so they come out of the payload.
-        u32::from(self.mss) - self.timestamps.option_len()
+        self.snd.full = mss - self.timestamps.option_len();
     }
 
     /// Bytes that were sent and not acknowledged, SYN and FIN included.

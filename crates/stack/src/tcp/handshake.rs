@@ -137,8 +137,7 @@ impl Connection {
     /// Takes the peer's SYN: its number, its options and its window, which a SYN never scales.
     #[inline(always)]
     pub(crate) fn on_peer_syn(&mut self, now: Instant, syn: &PeerSyn, config: &TcpConfig) {
-        self.mss = self.mss.min(syn.mss);
-        self.bound_path_search(syn.mss);
+        let mss = self.mss.min(syn.mss);
         match syn.scale {
             Some(shift) => {
                 self.flags.set(Flags::SCALED);
@@ -149,6 +148,8 @@ impl Connection {
         if let Some(value) = syn.timestamp {
             self.timestamps.agree(now, TimestampsOption { value, echo: 0 });
         }
+        self.resize_segments(mss);
+        self.bound_path_search(syn.mss);
         if syn.sack {
             self.flags.set(Flags::SACK);
         }

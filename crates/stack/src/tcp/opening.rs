@@ -353,7 +353,8 @@ impl Connection {
         let algorithm = options.congestion.unwrap_or(config.congestion);
         let mss = mss.min(peer_mss);
         // RFC 6691 section 2.
-        let congestion = Congestion::new(algorithm, u32::from(mss) - timestamps.option_len());
+        let full = mss - timestamps.option_len();
+        let congestion = Congestion::new(algorithm, u32::from(full));
         let mut flags = Flags::default();
         if peer_scale.is_some() {
             flags.set(Flags::SCALED);
@@ -383,6 +384,7 @@ impl Connection {
                 wl1: segment.seq,
                 wl2: segment.ack,
                 scale: peer_scale.unwrap_or(0),
+                full,
                 small: isn,
             },
             rcv: ReceiveSpace {

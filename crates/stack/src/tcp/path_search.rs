@@ -101,13 +101,13 @@ impl Connection {
             failures: 0,
             news: false,
         }));
-        self.mss = base;
+        self.resize_segments(base);
     }
 
     /// A router has said that the path carries segments of `mss` and no more.
     pub(crate) fn path_is_told(&mut self, now: Instant, mss: u16) {
         let top = self.aside.path().map_or(self.mss, |path| path.top);
-        self.mss = mss;
+        self.resize_segments(mss);
         // RFC 1191 section 6.3: not before ten minutes have passed is more tried again.
         let search_at = now + RAISE;
         let search =
@@ -127,6 +127,7 @@ impl Connection {
 
     /// `ack` acknowledges something new.
     pub(crate) fn on_path_ack(&mut self, now: Instant, ack: SeqNum) {
+        let mut mss = self.mss;
         let Some(path) = self.aside.path_mut() else { return };
         if path.search_at.is_never() {
             path.search_at = now;
@@ -141,10 +142,11 @@ impl Connection {
             if whole {
                 path.failures = 0;
                 path.news = true;
-                self.mss = path.size;
+                mss = path.size;
             }
         }
-        path.next_size(now, self.mss);
+        path.next_size(now, mss);
+        self.resize_segments(mss);
     }
 
     /// After feedback: whether the probe is what was lost.
@@ -167,7 +169,7 @@ impl Connection {
     /// nothing is lost.
     pub(crate) fn plan_path_probe(&self) -> Option<ProbePlan> {
         let path = self.aside.path().filter(|path| path.due)?;
-        let len = u32::from(path.size) - self.timestamps.option_len();
+        let len = u32::from(path.size - self.timestamps.option_len());
         let calm = self.recovery.as_ref().is_none_or(|recovery| recovery.is_untroubled());
         let window = self.snd.wnd.min(self.congestion.window());
         let enough = self.unsent() >= len + 3 * self.segment_size() && window >= 4 * len;

@@ -11,7 +11,7 @@ use crate::time::Instant;
 const OUTDATED: u32 = 24 * 86_400;
 
 /// Bytes that the option takes in each segment, padding included.
-const OPTION_LEN: u32 = 12;
+const OPTION_LEN: u16 = 12;
 
 /// TSval's clock, TS.Recent and its age.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ impl Timestamps {
     }
 
     /// What the option costs each segment, in bytes.
-    pub(crate) const fn option_len(&self) -> u32 {
+    pub(crate) const fn option_len(&self) -> u16 {
         if self.is_agreed() { OPTION_LEN } else { 0 }
     }
 
