@@ -76,6 +76,8 @@ pub(crate) struct Hosts {
     /// Bytes sent and received over the bulk connection.
     sent: u64,
     received: u64,
+    /// Bytes that each host's application has read since it last told the engine.
+    untold: [usize; 2],
     source: Vec<u8>,
     sink: Vec<u8>,
 }
@@ -96,6 +98,7 @@ impl Hosts {
             sockets: None,
             sent: 0,
             received: 0,
+            untold: [0; 2],
             source: source(),
             sink: vec![0; super::CHUNK as usize],
         }
@@ -168,8 +171,18 @@ impl Hosts {
             }
             read += more;
         }
-        self.hosts[to].stack.tcp_read(self.now, sockets[to].id);
+        self.tell(to, &sockets[to], len);
         assert!(is_of_stream(0, &self.sink[..len]), "Wharf delivered other bytes");
+    }
+
+    /// A host's application has read, and tells its engine once that can matter to the window, as `wharf`'s sockets do.
+    #[inline]
+    fn tell(&mut self, host: usize, socket: &Socket, read: usize) {
+        self.untold[host] += read;
+        if self.untold[host] >= self.setup.buffer / 8 {
+            self.untold[host] = 0;
+            self.hosts[host].stack.tcp_read(self.now, socket.id);
+        }
     }
 
     /// Nothing moves: the clock does, to the next deadline.
@@ -217,7 +230,7 @@ impl Pair for Hosts {
             let read = sockets[1].rings.receive.read(&mut self.sink);
             assert!(is_of_stream(self.received, &self.sink[..read]), "Wharf delivered other bytes");
             self.received += read as u64;
-            self.hosts[1].stack.tcp_read(self.now, sockets[1].id);
+            self.tell(1, &sockets[1], read);
             self.egress(1);
             self.ingress(0);
             if (self.sent, self.received) == (sent, received) {

@@ -194,7 +194,9 @@ impl Stack {
         }
     }
 
-    /// The application has read from its receive ring: the window may open.
+    /// The application has read from its receive ring: the window may open. No window is offered for a few bytes (RFC 9293
+    /// section 3.8.6.2.2): who reads little at a time may say so once it has read an eighth of the ring's limit, or 8 KiB where
+    /// that is less, and when it is to wait, that memory can be given back.
     #[inline]
     pub fn tcp_read(&mut self, now: Instant, connection: ConnectionId) {
         let tcp = &self.tcp;
