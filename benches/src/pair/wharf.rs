@@ -48,11 +48,26 @@ impl Host {
 
     /// Drains the engine: timers that are due, frames, events, the next deadline.
     pub(crate) fn drain(&mut self, now: Instant) {
+        self.drain_by(now, Stack::poll_transmit);
+    }
+
+    /// The application has written to a connection: drains the engine as well.
+    fn push(&mut self, now: Instant, id: ConnectionId) {
+        self.drain_by(now, |stack, now, interface, device| stack.tcp_push(now, id, interface, device));
+    }
+
+    /// [`drain`](Self::drain) where `transmit` hands the device what there is to send; true if it took everything.
+    #[inline(always)]
+    fn drain_by(
+        &mut self,
+        now: Instant,
+        transmit: impl FnOnce(&mut Stack, Instant, InterfaceId, &mut dyn Device) -> bool,
+    ) {
         let Self { stack, interface, device, deadline, happened } = self;
         if *deadline <= now {
             stack.handle_timeout(now);
         }
-        let all = stack.poll_transmit(now, *interface, device);
+        let all = transmit(stack, now, *interface, device);
         debug_assert!(all, "the queue has no end");
         while let Some(event) = stack.poll_event() {
             if matches!(event, Event::Tcp(..)) {
@@ -160,8 +175,7 @@ impl Hosts {
         let to = 1 - from;
         let sent = sockets[from].rings.send.write(&self.source[..len]);
         assert_eq!(sent, len, "an idle connection takes a whole message");
-        self.hosts[from].stack.tcp_wrote(self.now, sockets[from].id);
-        self.egress(from);
+        self.hosts[from].push(self.now, sockets[from].id);
         let mut read = 0;
         while read < len {
             self.ingress(to);

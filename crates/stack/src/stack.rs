@@ -255,7 +255,7 @@ impl Stack {
 
     /// Whether nothing waits to leave or to be carried on but what connections have to send.
     #[inline(always)]
-    fn is_calm_beside_tcp(&self) -> bool {
+    pub(crate) fn is_calm_beside_tcp(&self) -> bool {
         // Asked by every call, of numbers that are all zero then: one question and not five.
         let waiting = self.net.queued | self.net.notices.len() | self.udp.blocked_len() | self.loopback.len();
         waiting == 0 && !self.net.inside && !self.tcp.has_train()

@@ -1,7 +1,10 @@
 //! What the owner of the engine asks of TCP (RFC 9293 section 3.9.1, in the words of POSIX).
 
 use alloc::sync::Arc;
+use core::hint::cold_path;
 use core::net::SocketAddr;
+
+use device::Device;
 
 use crate::entropy::Entropy;
 use crate::event::Readiness;
@@ -134,6 +137,26 @@ impl Stack {
             return;
         }
         self.take_in_what_was_written(now, connection);
+    }
+
+    /// As [`tcp_wrote`](Self::tcp_wrote) and then [`poll_transmit`](Self::poll_transmit), for an owner that has the device at
+    /// hand: a request or a response leaves in this call, without having to be found again. Returns what `poll_transmit` does.
+    #[inline]
+    pub fn tcp_push(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        interface: InterfaceId,
+        device: &mut dyn Device,
+    ) -> bool {
+        let alone = self.is_calm_beside_tcp() && self.tcp.is_silent() && interface != self.net.loopback;
+        if alone && self.tcp.push_message(now, &mut self.net, interface, device, connection) {
+            device.flush();
+            return true;
+        }
+        cold_path();
+        self.tcp_wrote(now, connection);
+        self.poll_transmit(now, interface, device)
     }
 
     #[inline(never)]

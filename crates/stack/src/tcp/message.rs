@@ -17,13 +17,13 @@ use crate::link::InterfaceId;
 use crate::link::flow_headers::Message;
 use crate::link::template::Plainly;
 use crate::network::Network;
-use crate::tcp::Tcp;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::fast_path::Expected;
 use crate::tcp::input::Env;
 use crate::tcp::output::{Kind, OWED, Plan};
 use crate::tcp::phase::Phase;
 use crate::tcp::tuning::Tuning;
+use crate::tcp::{ConnectionId, Tcp};
 
 use crate::time::Instant;
 use crate::timers::Wheel;
@@ -178,6 +178,36 @@ impl Connection {
 }
 
 impl Tcp {
+    /// Sends all that was written to a connection, if it is a message and the connection leaves by `interface`; false, with
+    /// nothing done that [`tcp_wrote`](crate::Stack::tcp_wrote) would not do, if it is not, or the device is full. Nobody else
+    /// has anything to send.
+    #[inline(never)]
+    pub(crate) fn push_message(
+        &mut self,
+        now: Instant,
+        net: &mut Network,
+        interface: InterfaceId,
+        device: &mut dyn Device,
+        id: ConnectionId,
+    ) -> bool {
+        let Some(connection) = self.connections.get_mut(id) else { return false };
+        if connection.interface != interface
+            || connection.flags.has(Flags::RESOLVING)
+            || connection.send.is_producer_finished()
+        {
+            cold_path();
+            return false;
+        }
+        connection.restart_if_idle(now, &self.config);
+        let became = connection.send_lone(now, net, device, id.to_bits(), &self.config);
+        if became != Some(Plainly::Sent) {
+            cold_path();
+            return false;
+        }
+        connection.after_lone_output(now, id.index(), &mut self.wheel);
+        true
+    }
+
     /// Sends all that the connection in slot `index` has to send, which stands in the queue or was just taken out of it, if it
     /// is a message or a signal; [`Plainly::NotSo`], with nothing done, if it is not.
     #[inline(always)]
