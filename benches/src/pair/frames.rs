@@ -39,6 +39,13 @@ struct Queue {
 }
 
 impl Queue {
+    /// One more frame, for as long as the queue lives.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, large: bool) {
+        self.frames.push(Frame::new(large));
+    }
+
     /// The next frame.
     #[inline]
     fn next(&mut self) -> Option<&Frame> {
@@ -163,7 +170,7 @@ impl<'a> Sender<'a> {
     fn next(self) -> &'a mut Frame {
         let Self { large, queue } = self;
         if queue.written == queue.frames.len() {
-            queue.frames.push(Frame::new(large));
+            queue.grow(large);
         }
         let frame = &mut queue.frames[queue.written];
         queue.written += 1;

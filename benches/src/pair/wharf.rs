@@ -190,7 +190,7 @@ impl Hosts {
     }
 
     /// A host's application has read, and tells its engine once that can matter to the window, as `wharf`'s sockets do.
-    #[inline]
+    #[inline(never)]
     fn tell(&mut self, host: usize, socket: &Socket, read: usize) {
         self.untold[host] += read;
         if self.untold[host] >= self.setup.buffer / 8 {

@@ -164,11 +164,12 @@ impl Consumer {
         self.one_piece(self.head + offset as u64, len)
     }
 
-    /// Everything that can be read now, where it lies in one piece, and there is any; looks at the producer's position.
+    /// Everything that can be read now, where that is something, no more than `most` bytes, and lies in one piece; looks at the
+    /// producer's position.
     #[inline(always)]
-    pub fn whole(&self) -> Option<Span<'_>> {
+    pub fn whole_within(&self, most: u32) -> Option<Span<'_>> {
         let len = self.len();
-        if len == 0 {
+        if len == 0 || len > most as usize {
             return None;
         }
         self.one_piece(self.head, len)

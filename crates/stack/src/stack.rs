@@ -110,11 +110,12 @@ impl Stack {
     #[inline(never)]
     fn handle_next(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
         if !self.tcp.join_train(now, &self.net, interface, frame) {
+            self.end_train();
             self.handle_single(now, interface, frame);
         }
     }
 
-    /// A frame that joins no train.
+    /// A frame where there is no train.
     #[inline(never)]
     fn handle_single(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
         let lo = self.net.loopback;
@@ -225,7 +226,7 @@ impl Stack {
     /// interface's queue or for another one.
     #[inline(always)]
     fn end_drain(&mut self, now: Instant, interface: InterfaceId, device: &mut dyn Device, done: bool) -> bool {
-        if done && !(self.tcp.is_silent() && self.is_calm_beside_tcp()) {
+        if done && !self.is_calm() {
             return self.drain(now, interface, device);
         }
         device.flush();
@@ -239,7 +240,7 @@ impl Stack {
         self.settle(now);
         let done = if self.is_for_tcp_alone() {
             let done = self.transmit_tcp(now, interface, device);
-            if done && self.tcp.is_silent() && self.is_calm_beside_tcp() {
+            if done && self.is_calm() {
                 // TCP was the only one that had something to send, and has said it all.
                 device.flush();
                 return true;
@@ -255,10 +256,21 @@ impl Stack {
 
     /// Whether nothing waits to leave or to be carried on but what connections have to send.
     #[inline(always)]
-    pub(crate) fn is_calm_beside_tcp(&self) -> bool {
-        // Asked by every call, of numbers that are all zero then: one question and not five.
-        let waiting = self.net.queued | self.net.notices.len() | self.udp.blocked_len() | self.loopback.len();
-        waiting == 0 && !self.net.inside && !self.tcp.has_train()
+    fn is_calm_beside_tcp(&self) -> bool {
+        self.waiting_beside_tcp() == 0 && !self.net.inside && !self.tcp.has_train()
+    }
+
+    /// Whether nothing waits to leave or to be carried on.
+    #[inline(always)]
+    pub(crate) fn is_calm(&self) -> bool {
+        (self.waiting_beside_tcp() | self.tcp.waiting()) == 0 && !self.net.inside && !self.tcp.has_train()
+    }
+
+    /// No count of anything, but zero where nothing waits. Asked by every call, of numbers that are all zero then: one question
+    /// and not four.
+    #[inline(always)]
+    fn waiting_beside_tcp(&self) -> usize {
+        self.net.queued | self.net.notices.len() | self.udp.blocked_len() | self.loopback.len()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout): [`Instant::NEVER`] when nothing is to come.
@@ -266,10 +278,10 @@ impl Stack {
     pub fn poll_timeout(&self) -> Instant {
         let known = self.net.timers.known_deadline().min(self.tcp.known_deadline());
         // Of what is not known, and of what is due at the clock's origin, more is found out.
-        if known == Instant::ZERO || !self.tcp.is_silent() || !self.is_calm_beside_tcp() {
-            return self.find_timeout();
+        if known != Instant::ZERO && self.is_calm() {
+            return known;
         }
-        known
+        self.find_timeout()
     }
 
     /// [`poll_timeout`](Self::poll_timeout) where something has to be looked at.
@@ -364,6 +376,7 @@ impl Stack {
     }
 
     fn receive(&mut self, now: Instant, interface: InterfaceId, frame: &RxFrame<'_>) {
+        self.end_train();
         let (tcp, mut context) = self.tcp_parts();
         if !tcp.input_short(now, &mut context, interface, frame) {
             self.receive_any(now, interface, frame);

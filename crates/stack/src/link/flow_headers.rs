@@ -45,8 +45,8 @@ struct FlowHeaders {
     tx_checksum: bool,
     /// The largest frame.
     most: usize,
-    /// Everything but numbers, flags, window and TCP's checksum, with room for timestamps. The IPv4 header is that of a packet
-    /// of `total_len` bytes: messages are often as long as the one before.
+    /// Those of the last message, with room for timestamps: numbers, flags, window and TCP's checksum differ from one to the
+    /// next. The IPv4 header is that of a packet of `total_len` bytes, as long as the one before often is.
     bytes: [u8; PLAIN_LEN + OPTIONS_LEN],
     total_len: u16,
     /// The sum of the IPv4 header without its length, and of pseudo-header and ports without the length.
@@ -147,7 +147,8 @@ impl Network {
             cold_path();
             headers.set_total_len(total_len);
         }
-        let mut bytes = headers.bytes;
+        // Over those of the last message, of which nothing that differs is left.
+        let bytes = &mut headers.bytes;
         // RFC 9293 section 3.1, by words: numbers, then length with flags and window.
         let offset = (TCP_LEN + option_len) as u32 / 4;
         let fields = offset << 28 | u32::from(message.flags.0) << 16 | u32::from(message.window);

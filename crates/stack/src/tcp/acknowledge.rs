@@ -118,12 +118,18 @@ impl Connection {
             cold_path();
             return false;
         }
+        self.set_window(seq, ack, window);
+        true
+    }
+
+    /// The same where it is known that nothing newer has come.
+    #[inline(always)]
+    pub(super) fn set_window(&mut self, seq: SeqNum, ack: SeqNum, window: u16) {
         let window = u32::from(window) << self.snd.scale;
         self.snd.wnd = window;
         self.snd.max_wnd = self.snd.max_wnd.max(window);
         self.snd.wl1 = seq;
         self.snd.wl2 = ack;
-        true
     }
 
     /// An acknowledgement at or after SND.UNA while something is outstanding.

@@ -149,7 +149,7 @@ impl Stack {
         interface: InterfaceId,
         device: &mut dyn Device,
     ) -> bool {
-        let alone = self.is_calm_beside_tcp() && self.tcp.is_silent() && interface != self.net.loopback;
+        let alone = self.is_calm() && interface != self.net.loopback;
         if alone && self.tcp.push_message(now, &mut self.net, interface, device, connection) {
             device.flush();
             return true;

@@ -281,7 +281,7 @@ impl Tcp {
         count(context.net, interface, frame);
         self.demux.predictions.confirm(expected.entry, expected.confirmed, now, context.net, connection);
         let env = Env { now, config: &self.config, challenge: &mut self.challenge, budget: &self.memory.budget };
-        let sends = connection.on_answer(&env, &expected, frame.segment_size, index, &mut self.wheel);
+        let sends = connection.on_answer(&env, &expected, frame, index, &mut self.wheel);
         if connection.is_corrupt() {
             cold_path();
             self.settle(now, context, index, Phase::Established);
@@ -453,7 +453,7 @@ impl Connection {
         }
         let ack_was_due = self.deadlines.ack;
         if !payload.is_empty() {
-            self.on_text_in_order(env, payload.len() as u32, frame.segment_size);
+            self.on_text_in_order(env, payload.len() as u32, frame);
             self.measure_arrival(env.now, payload.len(), timestamps);
         }
         Some(if self.is_corrupt() {

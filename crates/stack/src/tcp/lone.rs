@@ -21,6 +21,7 @@ use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::input::Env;
 use crate::tcp::output::{Kind, OWED, Plan};
 use crate::tcp::tail_probe;
+use crate::tcp::tuning::Tuning;
 use crate::time::Instant;
 use crate::timers::Wheel;
 
@@ -78,11 +79,12 @@ impl Connection {
     }
 
     /// Whether the wheel rings early enough for a lone segment that has just gone out, as most often it does: no later than
-    /// its retransmission timer, or any alarm.
+    /// any alarm of it can.
     #[inline(always)]
-    pub(super) fn rings_before_lone_alarm(&self, now: Instant, wheel: &Wheel<u32>) -> bool {
-        let soonest = self.deadlines.retransmit.min(now.after_nanos(tail_probe::LEAST_ALONE));
-        wheel.deadline(self.timer) <= soonest.min(self.deadlines.idle)
+    pub(super) fn rings_before_lone_alarm(&self, now: Instant, config: &Tuning, wheel: &Wheel<u32>) -> bool {
+        let armed = wheel.deadline(self.timer);
+        armed <= now.after_nanos(config.soonest_alone)
+            && armed <= self.deadlines.idle
             && !self.flags.has(Flags::PACE_WAIT)
             && self.options.user_timeout.is_none()
     }
@@ -110,9 +112,10 @@ impl Connection {
         self.on_new_ack(env, ack);
     }
 
-    /// What `Recovery::on_feedback_in_order` comes to for a lone segment that is acknowledged.
+    /// What `Recovery::on_feedback_in_order` comes to for a lone segment that is acknowledged. Returns whether the congestion
+    /// window may have changed.
     #[inline(always)]
-    pub(super) fn measure_lone_ack(&mut self, now: Instant, ack: SeqNum) {
+    pub(super) fn measure_lone_ack(&mut self, now: Instant, ack: SeqNum) -> bool {
         self.flags.clear(Flags::LONE);
         let (sent_at, flight) = (self.last_sent, self.flight());
         let nanos = now.as_nanos().saturating_sub(sent_at.as_nanos());
@@ -130,12 +133,14 @@ impl Connection {
                 self.flags.clear(Flags::CALM);
             }
         }
-        if !self.congestion.has_room_for(flight) {
+        let counts = !self.congestion.has_room_for(flight);
+        if counts {
             cold_path();
             let (mss, srtt) = (self.segment_size(), self.rtt.smoothed().unwrap_or_default());
             let rtt = Some(now.since(sent_at));
             self.congestion.on_ack(&Ack { now, acked: flight, flight, mss, rtt, srtt, una: ack, nxt: ack });
         }
         self.rtt.sample_nanos(nanos);
+        counts
     }
 }

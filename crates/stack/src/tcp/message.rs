@@ -7,11 +7,10 @@
 
 use core::hint::cold_path;
 
-use device::Device;
+use device::{Device, RxFrame};
 use ring::Span;
 use wire::tcp::TcpFlags;
 
-use crate::config::TcpConfig;
 use crate::event::Readiness;
 use crate::link::InterfaceId;
 use crate::link::flow_headers::Message;
@@ -35,7 +34,7 @@ impl Connection {
     /// All that waits, if it goes as a lone segment and nothing else is to be decided: what `plan` and
     /// [`goes_alone`](Self::goes_alone) come to for a request or a response, asked at once.
     #[inline(always)]
-    pub(super) fn lone_text(&self, config: &TcpConfig) -> Option<Span<'_>> {
+    fn lone_text(&self) -> Option<Span<'_>> {
         const UNUSUAL: Flags = Flags::FINISHED
             .and(Flags::FIN_SENT)
             .and(Flags::PROBE_DUE)
@@ -49,7 +48,6 @@ impl Connection {
             && !self.flags.has(UNUSUAL)
             && self.flight() == 0
             && self.phase == Phase::Established
-            && config.fast_path
             && self.duplicate_acks_owed == 0
             && self.aside.is_undisturbed();
         if !undisturbed {
@@ -57,13 +55,13 @@ impl Connection {
             return None;
         }
         let most = self.segment_size().min(self.snd.wnd).min(self.congestion.window());
-        self.send.whole().filter(|text| text.len() <= most as usize)
+        self.send.whole_within(most)
     }
 
     /// What follows where it was all there was to send.
     #[inline(always)]
-    fn after_lone_output(&mut self, now: Instant, index: u32, wheel: &mut Wheel<u32>) {
-        if !self.rings_before_lone_alarm(now, wheel) {
+    fn after_lone_output(&mut self, now: Instant, config: &Tuning, index: u32, wheel: &mut Wheel<u32>) {
+        if !self.rings_before_lone_alarm(now, config, wheel) {
             cold_path();
             self.arm(index, wheel);
         }
@@ -81,7 +79,7 @@ impl Connection {
         name: u64,
         config: &Tuning,
     ) -> Option<Plainly> {
-        let text = self.lone_text(config)?;
+        let text = self.lone_text()?;
         let len = text.len() as u32;
         let (window, edge) = self.offer_window();
         let message = Message {
@@ -98,7 +96,10 @@ impl Connection {
         let became = net.transmit_message(device, &message);
         if became == Plainly::NotSo {
             cold_path();
-            net.learn_flow(name, self.interface, &self.flow, self.tos(false), self.options.hop_limit);
+            // Without short ways none are ever ready.
+            if config.fast_path {
+                net.learn_flow(name, self.interface, &self.flow, self.tos(false), self.options.hop_limit);
+            }
         }
         if became == Plainly::Sent {
             // No block and no duplicate waits to be told.
@@ -143,22 +144,26 @@ impl Connection {
         &mut self,
         env: &Env<'_>,
         expected: &Expected<'_>,
-        segment_size: Option<u16>,
+        frame: &RxFrame<'_>,
         index: u32,
         wheel: &mut Wheel<u32>,
     ) -> bool {
         let &Expected { seq, ack, window, timestamps, payload, .. } = expected;
         let now = env.now;
         self.last_heard = now;
-        self.take_window(seq, ack, window);
-        self.measure_lone_ack(now, ack);
+        // All that was sent is acknowledged, and all that was before the text was taken: nothing newer can have come.
+        self.set_window(seq, ack, window);
+        let grew = self.measure_lone_ack(now, ack);
         // What `on_new_ack` comes to where nothing stays in flight and there is no FIN.
         self.send.consume(self.flight() as usize);
         self.snd.una = ack;
         self.probes = 0;
         self.deadlines.retransmit = Instant::NEVER;
         self.unanswered_since = Instant::NEVER;
-        self.resize_send_buffer(env.budget);
+        if grew {
+            cold_path();
+            self.resize_send_buffer(env.budget);
+        }
         // As `measure_lone_ack` has just found.
         let unsent = self.send.seen_len();
         self.tell(if unsent == 0 { Readiness::WRITABLE | Readiness::DRAINED } else { Readiness::WRITABLE });
@@ -166,7 +171,7 @@ impl Connection {
             // RFC 7323 section 4.3 (2).
             self.timestamps.update(now, option.value, seq, self.rcv.acked);
         }
-        self.on_text_in_order(env, payload.len() as u32, segment_size);
+        self.on_text_in_order(env, payload.len() as u32, frame);
         if unsent != 0 || !self.flags.has(Flags::CALM) || self.flags.has(Flags::ACK_NOW) {
             cold_path();
             return self.prepare_anew(now, index, env.config, wheel);
@@ -181,7 +186,7 @@ impl Tcp {
     /// Sends all that was written to a connection, if it is a message and the connection leaves by `interface`; false, with
     /// nothing done that [`tcp_wrote`](crate::Stack::tcp_wrote) would not do, if it is not, or the device is full. Nobody else
     /// has anything to send.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn push_message(
         &mut self,
         now: Instant,
@@ -191,10 +196,11 @@ impl Tcp {
         id: ConnectionId,
     ) -> bool {
         let Some(connection) = self.connections.get_mut(id) else { return false };
-        if connection.interface != interface
-            || connection.flags.has(Flags::RESOLVING)
-            || connection.send.is_producer_finished()
-        {
+        let may_go = connection.flight() == 0
+            && connection.interface == interface
+            && !connection.flags.has(Flags::RESOLVING)
+            && !connection.send.is_producer_finished();
+        if !may_go {
             cold_path();
             return false;
         }
@@ -204,7 +210,7 @@ impl Tcp {
             cold_path();
             return false;
         }
-        connection.after_lone_output(now, id.index(), &mut self.wheel);
+        connection.after_lone_output(now, &self.config, id.index(), &mut self.wheel);
         true
     }
 
@@ -229,7 +235,7 @@ impl Tcp {
         }
         let became = if let Some(became) = connection.send_lone(now, net, device, id.to_bits(), &self.config) {
             if became == Plainly::Sent {
-                connection.after_lone_output(now, index, &mut self.wheel);
+                connection.after_lone_output(now, &self.config, index, &mut self.wheel);
                 self.ready.forget(index);
             }
             return became;

@@ -243,7 +243,13 @@ impl Tcp {
     /// Whether `transmit` would have nothing to do on any interface.
     #[inline]
     pub(crate) const fn is_silent(&self) -> bool {
-        self.ready.is_silent() && self.syn_queue.is_silent()
+        self.waiting() == 0
+    }
+
+    /// No count of anything, but zero where `transmit` would have nothing to do.
+    #[inline]
+    pub(crate) const fn waiting(&self) -> usize {
+        self.ready.waiting() | self.syn_queue.due_len()
     }
 
     #[inline]

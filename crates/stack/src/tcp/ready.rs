@@ -107,6 +107,12 @@ impl Ready {
         self.waiting == 0
     }
 
+    /// How many there are, on all interfaces.
+    #[inline]
+    pub(crate) const fn waiting(&self) -> usize {
+        self.waiting
+    }
+
     #[inline]
     pub(crate) fn is_empty(&self, interface: InterfaceId) -> bool {
         if self.waiting == 0 {

@@ -3,6 +3,7 @@
 
 use core::hint::cold_path;
 
+use device::RxFrame;
 use ring::Budget;
 use wire::tcp::{SackBlocks, TcpFlags};
 
@@ -70,9 +71,9 @@ impl Connection {
 
     /// Text arrived that is the next in order, stands in the ring already, and closes no gap: the same for the short way.
     #[inline(always)]
-    pub(crate) fn on_text_in_order(&mut self, env: &Env<'_>, len: u32, segment_size: Option<u16>) {
+    pub(crate) fn on_text_in_order(&mut self, env: &Env<'_>, len: u32, frame: &RxFrame<'_>) {
         if len > u32::from(self.rcv.full) {
-            self.note_size(len, super::input::segments_of(len as usize, segment_size));
+            self.note_size(len, super::input::segments_of(len as usize, frame.segment_size));
         }
         self.take_in_text(env, len, false);
     }
@@ -222,7 +223,7 @@ impl Connection {
     #[inline]
     fn holds_most(&self, held: u32) -> bool {
         let limit = self.rcv.limit;
-        limit.saturating_sub(held) < (limit / 2).min(self.segment_size())
+        u64::from(held) + u64::from((limit / 2).min(self.segment_size())) > u64::from(limit)
     }
 
     /// Bytes that can be taken now.

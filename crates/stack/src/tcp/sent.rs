@@ -137,7 +137,7 @@ impl Connection {
         let full = self.segment_size();
         let mut flags = self.flags.and(more);
         // Most often the length alone tells, without a division.
-        if plan.len != full && plan.len != 0 && (plan.len < full || !plan.len.is_multiple_of(full)) {
+        if plan.len != 0 && (plan.len < full || (plan.len > full && !plan.len.is_multiple_of(full))) {
             flags.set(Flags::SMALL_SENT);
             self.snd.small = end;
         }

@@ -104,7 +104,7 @@ impl Connection {
             let plan = Plan { kind: Kind::Text, seq: self.snd.nxt, len: 0, fin: true };
             let rto = self.rtt.rto_between(config.least_rto, config.most_rto);
             self.on_lone_sent(now, plan, Flags::NONE, now.after_nanos(rto));
-            if !self.rings_before_lone_alarm(now, wheel) {
+            if !self.rings_before_lone_alarm(now, config, wheel) {
                 self.arm(index, wheel);
             }
             self.note_waiting(now);

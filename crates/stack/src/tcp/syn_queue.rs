@@ -217,6 +217,12 @@ impl SynQueue {
         self.due_len == 0
     }
 
+    /// How many SYN-ACKs wait to be sent.
+    #[inline]
+    pub(crate) const fn due_len(&self) -> usize {
+        self.due_len
+    }
+
     /// The first whose SYN-ACK waits to be sent by `interface`.
     #[inline]
     pub(crate) fn first_due(&self, interface: InterfaceId) -> Option<u32> {

@@ -231,7 +231,7 @@ impl Tcp {
         })
     }
 
-    /// Takes a frame that joins no train the short way, if that fits it; false, with nothing done, if it must go the whole
+    /// Takes a frame the short way, where there is no train, if that fits it; false, with nothing done, if it must go the whole
     /// way.
     #[inline(always)]
     pub(crate) fn input_short(
@@ -241,9 +241,7 @@ impl Tcp {
         interface: InterfaceId,
         frame: &RxFrame<'_>,
     ) -> bool {
-        if self.train.is_some() {
-            self.end_train(context);
-        }
+        debug_assert!(!self.has_train(), "it has ended before");
         let taken = self.input_expected(now, context, interface, frame);
         if taken && frame.bytes.len() >= PLAIN_LEN + LEAST_TEXT && self.config.receive_coalescing {
             self.set_out(now, context.net, interface, frame);

@@ -4,6 +4,7 @@
 use core::ops::Deref;
 
 use crate::config::TcpConfig;
+use crate::tcp::tail_probe;
 use crate::time::nanos_of;
 
 /// The owner's settings, which do not change as long as the engine lives.
@@ -13,6 +14,8 @@ pub(crate) struct Tuning {
     pub least_rto: u64,
     /// [`TcpConfig::rto_max`] in nanoseconds.
     pub most_rto: u64,
+    /// No alarm of a lone segment rings sooner, in nanoseconds: neither its retransmission timer nor its tail-loss probe.
+    pub soonest_alone: u64,
     /// [`TcpConfig::delayed_ack`] in nanoseconds.
     pub ack_delay: u64,
 }
@@ -20,7 +23,8 @@ pub(crate) struct Tuning {
 impl Tuning {
     pub(crate) fn new(config: TcpConfig) -> Self {
         let (least_rto, most_rto) = (nanos_of(config.rto_min), nanos_of(config.rto_max));
-        Self { least_rto, most_rto, ack_delay: nanos_of(config.delayed_ack), config }
+        let soonest_alone = least_rto.min(most_rto).min(tail_probe::LEAST_ALONE);
+        Self { least_rto, most_rto, soonest_alone, ack_delay: nanos_of(config.delayed_ack), config }
     }
 }
 
