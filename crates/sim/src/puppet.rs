@@ -447,6 +447,16 @@ impl Puppet {
         self.drain();
     }
 
+    /// As [`write`](Self::write), where the engine is told and drained in one call. Returns whether the device took all.
+    ///
+    /// # Panics
+    /// If it does not fit.
+    pub fn push(&mut self, bytes: &[u8]) -> bool {
+        let (id, rings) = (self.id(), self.rings.as_mut().expect("a connection"));
+        assert_eq!(rings.send.write(bytes), bytes.len(), "room in the send ring");
+        self.drain_by(|stack, now, interface, device| stack.tcp_push(now, id, interface, device))
+    }
+
     /// The application writes urgent data; all of it must fit.
     ///
     /// # Panics
@@ -602,8 +612,12 @@ impl Puppet {
 
     /// Lets the engine send what it has to send.
     pub fn drain(&mut self) {
+        self.drain_by(Stack::poll_transmit);
+    }
+
+    fn drain_by(&mut self, transmit: impl FnOnce(&mut Stack, Instant, InterfaceId, &mut dyn Device) -> bool) -> bool {
         let before = self.device.frames.len();
-        self.stack.poll_transmit(self.now, self.interface, &mut self.device);
+        let all = transmit(&mut self.stack, self.now, self.interface, &mut self.device);
         while let Some(event) = self.stack.poll_event() {
             self.events.push_back(event);
         }
@@ -616,6 +630,7 @@ impl Puppet {
                 self.engine_isn = header.seq;
             }
         }
+        all
     }
 
     fn see(&self, at: Instant, frame: &[u8]) -> Option<Seen> {

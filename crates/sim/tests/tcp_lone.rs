@@ -201,13 +201,15 @@ struct Told {
     timestamps: bool,
     full: bool,
     finished: bool,
+    /// Its application tells the engine of what it writes as it drains it.
+    pushes: bool,
     /// Frames, and when they were sent.
     sent: Vec<(Instant, Vec<u8>)>,
 }
 
 impl Told {
     /// A connection that has agreed to what the seed says.
-    fn new(fast_path: bool, seed: u64) -> Self {
+    fn new((fast_path, pushes): (bool, bool), seed: u64) -> Self {
         let mut chance = Chance::new(!seed);
         let timestamps = chance.below(2) > 0;
         let mut config = Config::default();
@@ -235,7 +237,7 @@ impl Told {
         puppet.connect_with(&options, 1 << 20, room);
         puppet.send(&syn.ack(1).flags(flags));
         puppet.take();
-        let mut told = Self { puppet, said: 0, timestamps, full: false, finished: false, sent: Vec::new() };
+        let mut told = Self { puppet, said: 0, timestamps, full: false, finished: false, pushes, sent: Vec::new() };
         told.exchange();
         told
     }
@@ -254,9 +256,17 @@ impl Told {
         self.puppet.send(&segment);
     }
 
+    fn write(&mut self, bytes: &[u8]) {
+        if self.pushes {
+            self.puppet.push(bytes);
+        } else {
+            self.puppet.write(bytes);
+        }
+    }
+
     /// A message and its acknowledgement, after which the next one goes alone.
     fn exchange(&mut self) {
-        self.puppet.write(&[1; 50]);
+        self.write(&[1; 50]);
         self.puppet.run_for(millis(3));
         let (una, nxt) = self.space();
         assert_eq!(nxt - una, 50);
@@ -277,7 +287,7 @@ impl Told {
         match chance.below(22) {
             0..=4 if !self.finished => {
                 let len = [1, 64, 900, 1_460, 4_000][chance.below(5) as usize];
-                self.puppet.write(&vec![2; len]);
+                self.write(&vec![2; len]);
             }
             // All of it, most often with an answer.
             5..=8 | 16 => {
@@ -381,26 +391,27 @@ impl Told {
 const CONVERSATIONS: u64 = 1_000;
 /// Things that happen in each.
 const STEPS: u32 = 40;
+/// Whether there are short ways, and whether what is written is pushed.
+const WAYS: [(&str, (bool, bool)); 3] = [("whole", (false, false)), ("short", (true, false)), ("pushed", (true, true))];
 
 #[test]
 fn no_conversation_shows_whether_the_scoreboard_was_told_at_once_or_later() {
     for seed in chance::seeds(CONVERSATIONS) {
-        let mut told = [true, false].map(|fast_path| Told::new(fast_path, seed));
-        let mut chances = [Chance::new(seed), Chance::new(seed)];
+        let mut told = WAYS.map(|(_, way)| (Told::new(way, seed), Chance::new(seed)));
         for step in 0..STEPS {
-            let [short, whole] = [0, 1].map(|at| {
-                told[at].step(&mut chances[at]);
-                told[at].seen()
+            let seen = told.each_mut().map(|(told, chance)| {
+                told.step(chance);
+                told.seen()
             });
-            if short != whole {
-                for (which, (sent, news, info)) in [("short", &short), ("whole", &whole)] {
+            if seen[1..].iter().any(|other| *other != seen[0]) {
+                for ((which, _), (sent, news, info)) in WAYS.iter().zip(&seen) {
                     println!("{which}: {news:?} {info:?}");
                     sent.iter().for_each(|(at, frame)| println!("  {at} {}", sim::trace::packet(frame)));
                 }
                 println!("replay: WHARF_SEED={seed} cargo test -p wharf-sim tcp_lone");
                 panic!("seed {seed}, step {step}: told later and told at once differ");
             }
-            if short.2.phase == Phase::Closed {
+            if seen[0].2.phase == Phase::Closed {
                 break;
             }
         }

@@ -5,7 +5,7 @@ use sim::Puppet;
 use sim::puppet::seg;
 use stack::tcp::Algorithm;
 
-use crate::tcp_script::{MSS, RTT, block, established, established_by, numbers, sack, twenty_of, write};
+use crate::tcp_script::{MSS, RTT, block, established, established_by, numbers, sack, twenty_of};
 
 /// Twenty segments in flight, from the 11th to the 30th, all that the window of 20 allows.
 fn twenty() -> Puppet {

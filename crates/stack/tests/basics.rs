@@ -95,7 +95,7 @@ fn what_a_connection_sends_to_this_engine_goes_to_no_device_that_is_offered_for_
         assert_eq!(server.rings.receive.read(&mut answer), 8);
         stack.tcp_read(now, server.connection);
         assert_eq!(server.rings.send.write(b"answered"), 8);
-        stack.tcp_wrote(now, server.connection);
+        assert!(stack.tcp_push(now, server.connection, lo, &mut port));
         settle(&mut stack, &mut port, now);
         assert_eq!(client.receive.read(&mut answer), 8);
         stack.tcp_read(now, id);
