@@ -78,6 +78,27 @@ fn turns_that_are_told_of_later_are_seen_at_once() {
 }
 
 #[test]
+fn a_lone_segment_with_more_behind_it_is_not_limited_by_the_application() {
+    // Draft-cheng-iccrg-delivery-rate-estimation section 3.4: what leaves once that one has arrived is limited by the window of
+    // a segment and a half, and the answers of before were limited by the application.
+    let mut puppet = talking();
+    let window = (3 * MSS / 2 / 128) as u16;
+    puppet.write(&[2; 100]);
+    puppet.run_for(RTT);
+    puppet.send(&seg(1).ack(end(1) + 100).window(window));
+    assert!(puppet.info().delivery_rate_app_limited);
+    puppet.write(&[3; 4 * MSS as usize]);
+    let una = end(1) + 100;
+    assert_eq!(puppet.info().in_flight, MSS);
+    puppet.run_for(RTT);
+    puppet.send(&seg(1).ack(una + 1_000).window(window));
+    assert_eq!(puppet.info().in_flight, 2 * MSS - 1_000);
+    puppet.run_for(RTT);
+    puppet.send(&seg(1).ack(una + 2 * MSS).window(window));
+    assert!(!puppet.info().delivery_rate_app_limited);
+}
+
+#[test]
 fn a_lone_message_without_sack_waits_for_the_retransmission_timer_alone() {
     let mut puppet = Puppet::established(Config::default(), seg(0).mss(1460));
     for _ in 0..2 {

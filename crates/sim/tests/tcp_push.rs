@@ -49,6 +49,19 @@ fn what_a_full_device_refuses_leaves_once_when_it_takes_frames_again() {
 }
 
 #[test]
+fn what_arrived_just_before_is_taken_in_first() {
+    // Two full segments in order, which may still stand as one: the message acknowledges both.
+    let mut puppet = talking();
+    for n in 0..2 {
+        let frame = puppet.frame(&seg(1 + n * MSS).ack(201).text(&vec![3; MSS as usize]));
+        puppet.stack.handle_frame(puppet.instant(), puppet.interface, &RxFrame::plain(&frame));
+    }
+    assert!(puppet.push(&[2; 100]));
+    let line = format!("0.102 P. 201:301 ack {}", 1 + 2 * MSS);
+    assert_eq!(puppet.lines(), [line]);
+}
+
+#[test]
 fn what_is_no_message_goes_as_if_it_had_been_written_and_drained() {
     let mut puppet = talking();
     assert!(puppet.push(&vec![2; 2 * MSS as usize]), "a stream");

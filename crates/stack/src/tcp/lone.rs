@@ -39,11 +39,13 @@ impl Connection {
             && self.aside.path().is_none()
     }
 
-    /// It has gone out, which does away with what `done` says, and its retransmission timer rings at `rto_at`.
+    /// It has gone out, which does away with what `done` says, and its retransmission timer rings at `rto_at`. `is_all`: nothing
+    /// that was written waits behind it.
     #[inline(always)]
-    pub(super) fn on_lone_sent(&mut self, now: Instant, plan: Plan, done: Flags, rto_at: Instant) {
-        if plan.fin == self.flags.has(Flags::TURNS) {
-            self.begin_or_end_turns(plan.fin);
+    pub(super) fn on_lone_sent(&mut self, now: Instant, plan: Plan, is_all: bool, done: Flags, rto_at: Instant) {
+        let is_turn = is_all && !plan.fin;
+        if is_turn != self.flags.has(Flags::TURNS) {
+            self.begin_or_end_turns(is_turn);
         }
         self.flags.clear(done);
         self.advance_to(plan, plan.end(), Flags::LONE);

@@ -109,7 +109,7 @@ impl Connection {
             self.rcv.edge = self.rcv.edge.later(edge);
             let plan = Plan { kind: Kind::Text, seq: self.snd.nxt, len, fin: false };
             let rto = self.rtt.rto_between(config.least_rto, config.most_rto);
-            self.on_lone_sent(now, plan, DONE, now.after_nanos(rto));
+            self.on_lone_sent(now, plan, true, DONE, now.after_nanos(rto));
         }
         Some(became)
     }

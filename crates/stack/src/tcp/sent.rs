@@ -19,7 +19,8 @@ impl Connection {
         if plan.kind == Kind::Ack {
             // Nothing that could be lost.
         } else if config.fast_path && self.goes_alone(&plan) {
-            self.on_lone_sent(now, plan, Flags::NONE, self.rtt.rto_at(now, config.rto_min, config.rto_max));
+            let is_all = self.seen_unsent() <= plan.len;
+            self.on_lone_sent(now, plan, is_all, Flags::NONE, self.rtt.rto_at(now, config.rto_min, config.rto_max));
         } else {
             self.on_sent_in_company(now, plan, config);
         }

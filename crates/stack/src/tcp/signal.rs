@@ -103,7 +103,7 @@ impl Connection {
         if signal == Signal::Fin {
             let plan = Plan { kind: Kind::Text, seq: self.snd.nxt, len: 0, fin: true };
             let rto = self.rtt.rto_between(config.least_rto, config.most_rto);
-            self.on_lone_sent(now, plan, Flags::NONE, now.after_nanos(rto));
+            self.on_lone_sent(now, plan, true, Flags::NONE, now.after_nanos(rto));
             if !self.rings_before_lone_alarm(now, config, wheel) {
                 self.arm(index, wheel);
             }

@@ -56,11 +56,12 @@ impl Connection {
         Some(&recovery.turns)
     }
 
-    /// Text goes out alone, and turns are added up from here on; or a FIN does, which nobody will answer.
+    /// Text goes out alone, and turns are added up from here on; or with it a FIN, which nobody will answer, or with more to
+    /// come, for which it is not the application that the sender waits.
     #[cold]
     #[inline(never)]
-    pub(super) fn begin_or_end_turns(&mut self, fin: bool) {
-        if fin {
+    pub(super) fn begin_or_end_turns(&mut self, is_turn: bool) {
+        if !is_turn {
             return self.tell_turns();
         }
         // What it waited for before is told first: the next one may begin turns.
