@@ -166,7 +166,9 @@ impl Producer {
     /// [`Producer::write_at`] for bytes that lie in another ring.
     #[inline(always)]
     pub fn write_span_at(&mut self, offset: usize, span: Span<'_>) -> bool {
-        if let Some(to) = self.next_in_run(offset, span.len()) {
+        if !span.is_empty()
+            && let Some(to) = self.next_in_run(offset, span.len())
+        {
             // SAFETY: as in `place`, for one piece.
             unsafe { copy::copy(span.as_ptr(), to.as_ptr(), span.len()) };
             self.placed_in_piece(offset, span.len());
@@ -221,7 +223,9 @@ impl Producer {
     /// room.
     #[inline(always)]
     pub fn write_at_and_sum(&mut self, offset: usize, bytes: &[u8]) -> Option<Sum> {
-        if let Some(to) = self.next_in_run(offset, bytes.len()) {
+        if !bytes.is_empty()
+            && let Some(to) = self.next_in_run(offset, bytes.len())
+        {
             // SAFETY: as in `place`, for one piece.
             let sum = unsafe { copy::copy_and_sum(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
             self.placed_in_piece(offset, bytes.len());

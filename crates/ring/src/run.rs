@@ -47,12 +47,12 @@ impl Run {
         self.len.set(0);
     }
 
-    /// The memory of the `len` bytes at `position`, if it is known: `len` is not 0 then.
+    /// The memory of the `len` bytes at `position`, if it is known.
     #[inline(always)]
     pub(crate) fn find(&self, position: u64, len: usize, under: u64) -> Option<NonNull<u8>> {
         let into = position.wrapping_sub(self.start.get());
         let run = self.len.get();
-        if into >= run || (len as u64).wrapping_sub(1) >= run - into || self.under.get() != under {
+        if into >= run || len as u64 > run - into || self.under.get() != under {
             cold_path();
             return None;
         }

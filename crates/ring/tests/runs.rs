@@ -32,6 +32,15 @@ fn a_lowered_limit_holds_for_bytes_behind_others() {
 }
 
 #[test]
+#[should_panic(expected = "1201 bytes published, 1200 placed")]
+fn no_bytes_place_nothing() {
+    let (mut producer, _consumer) = with_a_run(65_536);
+    producer.write_at(2_000, b"");
+    producer.write_at_and_sum(2_000, b"");
+    producer.publish(1_201);
+}
+
+#[test]
 fn a_grant_holds_for_bytes_behind_others() {
     let (mut producer, consumer) = with_a_run(65_536);
     consumer.grant(1500);
