@@ -54,6 +54,7 @@ const TRANSMIT_ROUNDS: usize = 16;
 ///    possible if it has passed.
 ///
 /// Frames that arrive go to [`handle_frame`](Self::handle_frame), a batch of them before the engine is drained.
+/// [`tcp_push`](Self::tcp_push) is a command and the first step of draining for its interface.
 ///
 /// **Time** is the `now` of each call: a monotonic clock of the caller's choice. An instant before the last one is taken
 /// as it is and breaks nothing. **Chance** is the seed given to [`new`](Self::new): the same seed and the same calls
