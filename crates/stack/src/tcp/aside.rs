@@ -4,6 +4,7 @@
 //! The parts belong to their mechanisms: `ledger`, `reassembly`, `path_search`, `buffers`, `receive`, `listener`, `urgent`.
 
 use alloc::boxed::Box;
+use core::hint::cold_path;
 use core::time::Duration;
 
 use wire::tcp::SeqNum;
@@ -49,6 +50,24 @@ impl Aside {
     }
 }
 
+/// What was parked, on its way to the connection's owner.
+pub(crate) enum Unparked {
+    /// And nothing else stood beside the connection.
+    Alone(Box<Aside>),
+    OfMore(Box<Parked>),
+}
+
+impl Unparked {
+    /// The application's rings. The memory around them is left for the next connection that comes in.
+    #[inline(always)]
+    pub(crate) fn take_rings(self, spare: &mut Option<Box<Aside>>) -> Option<ApplicationRings> {
+        match self {
+            Self::Alone(aside) => spare.insert(aside).parked.as_mut()?.rings.take(),
+            Self::OfMore(mut parked) => parked.rings.take(),
+        }
+    }
+}
+
 /// The place for them.
 #[derive(Default)]
 pub(crate) struct Shelf(Option<Box<Aside>>);
@@ -60,7 +79,7 @@ impl Shelf {
         self.make().parked = Some(Box::new(parked));
     }
 
-    /// What stands beside a connection that was made to be parked: in the memory that [`unpark`](Self::unpark) left, if there
+    /// What stands beside a connection that was made to be parked: in the memory that [`Unparked`] left, if there
     /// is any.
     #[inline]
     pub(crate) fn of_parked(spare: &mut Option<Box<Aside>>, parked: Parked) -> Self {
@@ -72,17 +91,17 @@ impl Shelf {
         Self(Some(aside))
     }
 
-    /// Takes what was parked, and leaves its memory for the next connection that comes in: nearly all of them have nothing
-    /// else beside them then.
-    pub(crate) fn unpark(&mut self, spare: &mut Option<Box<Aside>>) -> Option<ApplicationRings> {
+    /// Takes what was parked, if there are rings among it: of nearly all connections that come in, all that stands beside them.
+    #[inline(always)]
+    pub(crate) fn unpark(&mut self) -> Option<Unparked> {
         let aside = self.0.as_mut()?;
-        let rings = aside.parked.as_mut()?.rings.take();
+        aside.parked.as_ref()?.rings.as_ref()?;
         if aside.has_parked_alone() && aside.ledger.is_blank() {
-            *spare = self.0.take();
+            self.0.take().map(Unparked::Alone)
         } else {
-            aside.parked = None;
+            cold_path();
+            aside.parked.take().map(Unparked::OfMore)
         }
-        rings
     }
 
     /// All parts, made if there are none.

@@ -469,8 +469,9 @@ impl Tcp {
         loop {
             let id = self.listeners.table.get_mut(listener)?.queue.pop_front()?;
             // One that has gone meanwhile must not hide those behind it.
-            if let Some(accepted) = self.hand_over(now, context, id) {
-                return Some(accepted);
+            let accepted = self.hand_over(now, context, id);
+            if accepted.is_some() {
+                return accepted;
             }
         }
     }
@@ -479,7 +480,7 @@ impl Tcp {
     #[inline(always)]
     fn hand_over(&mut self, now: Instant, context: &mut Context<'_>, id: ConnectionId) -> Option<Accepted> {
         let connection = self.connections.get_mut(id)?;
-        let rings = connection.aside.unpark(&mut self.spare_aside)?;
+        let parked = connection.aside.unpark()?;
         connection.flags.set(Flags::OWNED);
         let (local, remote) = (connection.flow.local_socket(), connection.flow.remote_socket());
         let before = connection.phase;
@@ -491,6 +492,8 @@ impl Tcp {
         Some(Accepted { connection: id, local, remote, rings })
     }
 
+        // The rings last: they are large, and go straight to who takes them over.
+        let rings = parked.take_rings(&mut self.spare_aside)?;
     fn unlisten(&mut self, now: Instant, context: &mut Context<'_>, listener: ListenerId) {
         self.forget_handshakes(now, context.net, true, |half| half.listener == listener && !half.pending);
         if self.listeners.remove(listener).is_none() {

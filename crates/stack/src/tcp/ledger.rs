@@ -56,6 +56,7 @@ impl Ledger {
     }
 
     /// Nothing was counted.
+    #[inline]
     pub(crate) fn is_blank(&self) -> bool {
         self.busy_alone().is_some_and(|busy| busy.is_zero())
     }
