@@ -9,7 +9,6 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::cell::Cell;
 use core::net::IpAddr;
 
 use ring::Span;
@@ -172,7 +171,7 @@ pub(crate) struct Network {
     pub generation: u64,
     pub hot_paths: HotPaths,
     pub flow_headers: FlowHeaderCache,
-    pub known_paths: [Cell<Option<KnownPath>>; 2],
+    pub known_paths: [Option<KnownPath>; 2],
     /// The addresses of the last TCP segment that was taken.
     pub judged: Option<Judged>,
     /// Who passed it on.
@@ -210,7 +209,7 @@ impl Network {
             generation: 1,
             hot_paths: HotPaths::new(),
             flow_headers: FlowHeaderCache::default(),
-            known_paths: [Cell::new(None), Cell::new(None)],
+            known_paths: [None; 2],
             judged: None,
             forwarder: None,
             buffers: BufferPool::new(),

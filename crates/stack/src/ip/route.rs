@@ -29,15 +29,15 @@ pub(crate) struct KnownPath {
 
 impl Network {
     /// The path of unicast packets to `destination`, from `source` if that is given.
-    #[inline]
-    pub(crate) fn route(&self, destination: IpAddr, source: Option<IpAddr>) -> Result<Path, Unroutable> {
+    #[inline(always)]
+    pub(crate) fn route(&mut self, destination: IpAddr, source: Option<IpAddr>) -> Result<Path, Unroutable> {
         if let Some(path) = self.known_path(destination, source) {
             return Ok(path);
         }
         self.route_anew(destination, source)
     }
 
-    fn route_anew(&self, destination: IpAddr, source: Option<IpAddr>) -> Result<Path, Unroutable> {
+    fn route_anew(&mut self, destination: IpAddr, source: Option<IpAddr>) -> Result<Path, Unroutable> {
         match self.cast_of(destination)? {
             Cast::Unicast => self.find_path(destination, source),
             Cast::Broadcast => Err(Unroutable::Broadcast),
@@ -47,7 +47,7 @@ impl Network {
 
     /// As [`route`](Self::route), for senders that may send to many; `interface` restricts the choice.
     pub(crate) fn way(
-        &self,
+        &mut self,
         destination: IpAddr,
         source: Option<IpAddr>,
         interface: Option<InterfaceId>,
@@ -128,16 +128,16 @@ impl Network {
     /// The path that was found last, if it was between the same addresses and nothing has changed since.
     #[inline(always)]
     fn known_path(&self, destination: IpAddr, source: Option<IpAddr>) -> Option<Path> {
-        let known = self.known_paths[usize::from(source.is_some())].get()?;
+        let known = self.known_paths[usize::from(source.is_some())].as_ref()?;
         let holds = known.generation == self.generation && known.destination == destination && known.wanted == source;
         holds.then_some(known.path)
     }
 
     /// The path between addresses of single hosts, remembered.
-    fn find_path(&self, destination: IpAddr, source: Option<IpAddr>) -> Result<Path, Unroutable> {
+    fn find_path(&mut self, destination: IpAddr, source: Option<IpAddr>) -> Result<Path, Unroutable> {
         let path = self.unicast_path(destination, source, None)?;
         let known = KnownPath { generation: self.generation, destination, wanted: source, path };
-        self.known_paths[usize::from(source.is_some())].set(Some(known));
+        self.known_paths[usize::from(source.is_some())] = Some(known);
         Ok(path)
     }
 

@@ -11,7 +11,7 @@ use crate::event::Readiness;
 use crate::ip::icmp::ErrorKind;
 use crate::ip::icmp::output::Report;
 use crate::link::InterfaceId;
-use crate::network::Network;
+use crate::network::{Network, Path};
 use crate::ports::{self, BindError};
 use crate::stack::Stack;
 use crate::tcp::connection::{Birth, Connection, Flags};
@@ -392,8 +392,8 @@ impl Tcp {
         if options.local.is_some_and(|local| local.is_ipv4() != remote.is_ipv4()) {
             return Err(ConnectError::BadSource);
         }
-        let path = context.net.route(remote.ip(), bound)?;
-        let mut flow = Flow { local: path.source, remote: remote.ip(), local_port: 0, remote_port: remote.port() };
+        let Path { interface, source, mtu, .. } = context.net.route(remote.ip(), bound)?;
+        let mut flow = Flow { local: source, remote: remote.ip(), local_port: 0, remote_port: remote.port() };
         let hash = match options.local.map_or(0, |local| local.port()) {
             0 => self.choose_port(context.entropy, &mut flow).ok_or(ConnectError::NoPort)?,
             port => {
@@ -415,9 +415,9 @@ impl Tcp {
         let (isn, timestamp_offset) = self.isn.numbers(now, &flow);
         let birth = Birth {
             flow,
-            interface: path.interface,
+            interface,
             isn,
-            mss: mss_within(path.mtu, &flow, &options.socket),
+            mss: mss_within(mtu, &flow, &options.socket),
             timestamp_offset,
             options: self.shared_options(&options.socket),
             send: rings.send,
@@ -433,7 +433,7 @@ impl Tcp {
         {
             connection.offer_fast_open(now, &mut self.fast_open_cookies);
         }
-        self.ready.push(path.interface, id.index());
+        self.ready.push(interface, id.index());
         Ok(id)
     }
 
@@ -621,8 +621,9 @@ pub(crate) fn share(last: &mut Arc<SocketOptions>, wanted: &SocketOptions) -> Ar
 
 /// The segment size that path, link and socket allow.
 #[inline]
-pub(crate) fn path_mss(net: &Network, interface: InterfaceId, flow: &Flow, socket: &SocketOptions) -> u16 {
-    let mtu = net.route(flow.remote, Some(flow.local)).map_or_else(|_| net.mtu(interface), |path| path.mtu);
+pub(crate) fn path_mss(net: &mut Network, interface: InterfaceId, flow: &Flow, socket: &SocketOptions) -> u16 {
+    let path = net.route(flow.remote, Some(flow.local));
+    let mtu = path.map_or_else(|_| net.mtu(interface), |path| path.mtu);
     mss_within(mtu, flow, socket)
 }
 

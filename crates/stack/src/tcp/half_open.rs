@@ -356,7 +356,7 @@ impl Tcp {
     pub(crate) fn add_connection_of(
         &mut self,
         now: Instant,
-        net: &Network,
+        net: &mut Network,
         half: &HalfOpen,
         waited: Option<u32>,
     ) -> Option<ConnectionId> {

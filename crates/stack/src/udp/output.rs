@@ -168,7 +168,7 @@ impl Stack {
     }
 
     /// Where a datagram goes, and whether it may.
-    fn udp_plan(&self, id: UdpId, record: &Record, len: usize) -> Result<Plan, SendError> {
+    fn udp_plan(&mut self, id: UdpId, record: &Record, len: usize) -> Result<Plan, SendError> {
         let socket = self.udp.sockets.get(id).ok_or(SendError::NoSocket)?;
         let to_peer = record.remote.ip().is_unspecified() && record.remote.port() == 0;
         let remote = if to_peer { socket.remote.ok_or(SendError::NoDestination)? } else { record.remote };
