@@ -17,13 +17,13 @@ use alloc::boxed::Box;
 use core::hint::cold_path;
 use core::time::Duration;
 
-use ring::{Budget, Consumer, Producer};
+use ring::{Budget, Producer};
 use wire::tcp::{SeqNum, Timestamps};
 
 use crate::config::TcpConfig;
-use crate::tcp::connection::Connection;
+use crate::tcp::connection::{Connection, window_scale};
 use crate::tcp::memory;
-use crate::tcp::options::SocketOptions;
+use crate::tcp::options::{SocketOptions, StreamRings};
 use crate::time::Instant;
 
 /// A segment with so much text is one of many: whoever sends less at a time is not held back by a window.
@@ -57,19 +57,27 @@ impl Measurement {
     }
 }
 
-/// Gives the rings of a new connection the sizes that they begin with. Returns how much may wait to be read.
+/// What a connection begins to offer its peer.
+#[derive(Clone, Copy)]
+pub(crate) struct Offering {
+    /// The shift with which the largest window fits its field.
+    pub scale: u8,
+    /// Bytes that may wait to be read.
+    pub limit: u32,
+}
+
+/// Gives the rings of a new connection the sizes that they begin with, where they are: they are large, and go straight to where
+/// they will stand.
 #[inline(always)]
-pub(super) fn begin_buffers(
-    send: &Consumer,
-    receive: &mut Producer,
-    options: &SocketOptions,
-    config: &TcpConfig,
-) -> u32 {
+pub(crate) fn begin_buffers(rings: &mut StreamRings, options: &SocketOptions, config: &TcpConfig) -> Offering {
+    let StreamRings { send, receive } = rings;
+    let scale = window_scale(receive.limit().max(options.receive_buffer.unwrap_or(0) as usize));
     send.grant(options.send_buffer.unwrap_or(config.send_start) as usize);
-    if let Some(size) = options.receive_buffer {
-        return fix(receive, size);
-    }
-    config.receive_start.min(most_of(receive))
+    let limit = match options.receive_buffer {
+        Some(size) => fix(receive, size),
+        None => config.receive_start.min(most_of(receive)),
+    };
+    Offering { scale, limit }
 }
 
 /// A ring's own limit.

@@ -14,6 +14,7 @@ use crate::link::InterfaceId;
 use crate::network::{Network, Path};
 use crate::ports::{self, BindError};
 use crate::stack::Stack;
+use crate::tcp::buffers::begin_buffers;
 use crate::tcp::connection::{Birth, Connection, Flags};
 use crate::tcp::counters::TcpCounters;
 use crate::tcp::demux::{Flow, Holder, short_of};
@@ -383,7 +384,7 @@ impl Tcp {
         context: &mut Context<'_>,
         remote: SocketAddr,
         options: &ConnectOptions,
-        rings: StreamRings,
+        mut rings: StreamRings,
     ) -> Result<ConnectionId, ConnectError> {
         if remote.port() == 0 {
             return Err(ConnectError::BadDestination);
@@ -413,15 +414,17 @@ impl Tcp {
         }
         self.memory.adopt(&rings);
         let (isn, timestamp_offset) = self.isn.numbers(now, &flow);
+        let shared = self.shared_options(&options.socket);
+        let offering = begin_buffers(&mut rings, &shared, &self.config);
         let birth = Birth {
             flow,
             interface,
             isn,
             mss: mss_within(mtu, &flow, &options.socket),
             timestamp_offset,
-            options: self.shared_options(&options.socket),
-            send: rings.send,
-            receive: rings.receive,
+            options: shared,
+            rings,
+            offering,
         };
         let (id, place) = self.connections.vacant();
         let mut connection = Connection::new(now, Phase::SynSent, birth, &self.config);
@@ -489,11 +492,11 @@ impl Tcp {
             // It is answered only now, or what rests beside it may be let go now.
             self.settle(now, context, id.index(), before);
         }
+        // The rings last: they are large, and go straight to who takes them over.
+        let rings = parked.take_rings(&mut self.spare_aside)?;
         Some(Accepted { connection: id, local, remote, rings })
     }
 
-        // The rings last: they are large, and go straight to who takes them over.
-        let rings = parked.take_rings(&mut self.spare_aside)?;
     fn unlisten(&mut self, now: Instant, context: &mut Context<'_>, listener: ListenerId) {
         self.forget_handshakes(now, context.net, true, |half| half.listener == listener && !half.pending);
         if self.listeners.remove(listener).is_none() {

@@ -15,12 +15,12 @@ use crate::event::Readiness;
 use crate::link::InterfaceId;
 use crate::tcp::ListenerId;
 use crate::tcp::aside::Shelf;
-use crate::tcp::buffers::begin_buffers;
+use crate::tcp::buffers::Offering;
 use crate::tcp::congestion::Congestion;
 use crate::tcp::demux::Flow;
 use crate::tcp::error::TcpError;
 use crate::tcp::fast_open::Offer;
-use crate::tcp::options::{ApplicationRings, SocketOptions};
+use crate::tcp::options::{ApplicationRings, SocketOptions, StreamRings};
 use crate::tcp::phase::Phase;
 use crate::tcp::recovery::Recovery;
 use crate::tcp::rtt::RttEstimator;
@@ -240,17 +240,17 @@ pub(crate) struct Birth {
     pub mss: u16,
     pub timestamp_offset: u32,
     pub options: Arc<SocketOptions>,
-    pub send: Consumer,
-    pub receive: Producer,
+    pub rings: StreamRings,
+    /// What [`begin_buffers`](crate::tcp::buffers::begin_buffers) said of them.
+    pub offering: Offering,
 }
 
 impl Connection {
     /// A connection that has sent nothing yet. In place of a call: it is large, and so is made where it will stand.
     #[inline(always)]
     pub(crate) fn new(now: Instant, phase: Phase, birth: Birth, config: &TcpConfig) -> Self {
-        let Birth { flow, interface, isn, mss, timestamp_offset, options, send, mut receive } = birth;
-        let scale = window_scale(receive.limit().max(options.receive_buffer.unwrap_or(0) as usize));
-        let limit = begin_buffers(&send, &mut receive, &options, config);
+        let Birth { flow, interface, isn, mss, timestamp_offset, options, rings, offering } = birth;
+        let (StreamRings { send, receive }, Offering { scale, limit }) = (rings, offering);
         let congestion = Congestion::new(options.congestion.unwrap_or(config.congestion), u32::from(mss));
         let mut connection = Self {
             flow,

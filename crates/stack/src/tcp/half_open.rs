@@ -16,6 +16,7 @@ use crate::link::InterfaceId;
 use crate::link::template::Plainly;
 use crate::network::{Network, Segment, Transmitted};
 use crate::tcp::aside::Shelf;
+use crate::tcp::buffers::begin_buffers;
 use crate::tcp::commands::path_mss;
 use crate::tcp::connection::{Birth, Connection, Flags, Parked};
 use crate::tcp::demux::{Flow, Holder};
@@ -362,13 +363,14 @@ impl Tcp {
     ) -> Option<ConnectionId> {
         let listener = self.listeners.table.get_mut(half.listener)?;
         let (window, scale) = listener.offer;
-        let (engine, application) = match &mut listener.options.rings {
+        let (mut rings, application) = match &mut listener.options.rings {
             Some(source) => source(),
             None => heap_rings(self.config.send_buffer as usize, self.config.receive_buffer as usize),
         };
         let options = Arc::clone(&listener.options.socket);
         let mss = path_mss(net, half.interface, &half.flow, &options);
-        self.memory.adopt(&engine);
+        self.memory.adopt(&rings);
+        let offering = begin_buffers(&mut rings, &options, &self.config);
         let birth = Birth {
             flow: half.flow,
             interface: half.interface,
@@ -377,8 +379,8 @@ impl Tcp {
             // Only a clock that runs needs a beginning.
             timestamp_offset: half.syn.timestamp.map_or(0, |_| self.isn.timestamp_offset(&half.flow)),
             options,
-            send: engine.send,
-            receive: engine.receive,
+            rings,
+            offering,
         };
         let id = self.connections.insert(Connection::new(now, Phase::SynReceived, birth, &self.config));
         match waited {

@@ -21,6 +21,7 @@ use crate::handle::Table;
 use crate::link::InterfaceId;
 use crate::network::Network;
 use crate::ports::{self, BindError};
+use crate::tcp::buffers::begin_buffers;
 use crate::tcp::commands::path_mss;
 use crate::tcp::connection::{Birth, Connection, Flags, Parked, window_scale};
 use crate::tcp::demux::{Flow, Holder};
@@ -399,8 +400,9 @@ impl Tcp {
         }
         self.held += 1;
         let Request { interface, flow, above } = request;
-        let (engine, application) = heap_rings(self.config.send_buffer as usize, self.config.receive_buffer as usize);
-        self.memory.adopt(&engine);
+        let (mut rings, application) =
+            heap_rings(self.config.send_buffer as usize, self.config.receive_buffer as usize);
+        self.memory.adopt(&rings);
         let socket = SocketOptions::default();
         let birth = Birth {
             flow,
@@ -409,8 +411,8 @@ impl Tcp {
             mss: path_mss(context.net, interface, &flow, &socket),
             timestamp_offset: self.isn.timestamp_offset(&flow),
             options: self.shared_options(&socket),
-            send: engine.send,
-            receive: engine.receive,
+            offering: begin_buffers(&mut rings, &socket, &self.config),
+            rings,
         };
         let mut connection = Connection::new(now, Phase::SynReceived, birth, &self.config);
         connection.on_peer_syn(now, &PeerSyn::of(&segment.header, flow.remote, &self.config), &self.config);

@@ -48,16 +48,6 @@ struct Syn {
     options: SynOptions,
 }
 
-/// What a connection has to offer that comes in.
-struct Offered {
-    /// As the SYN-ACK had it.
-    window: u16,
-    /// The shift of all later ones, where both sides have one.
-    scale: u8,
-    /// Bytes that may wait to be read.
-    limit: u32,
-}
-
 impl Syn {
     /// Reads it, and returns its bytes too.
     #[inline(always)]
@@ -291,24 +281,22 @@ impl Tcp {
         }
         self.memory.watch(context.events);
         listener.handshakes -= 1;
-        let ((window, scale), options) = (listener.offer, Arc::clone(&listener.options.socket));
+        let (offer, options) = (listener.offer, Arc::clone(&listener.options.socket));
         // Kept together: they are large, and go straight from here to where they will stand.
         let mut rings = match &mut listener.options.rings {
             Some(source) => source(),
             None => heap_rings(self.config.send_buffer as usize, self.config.receive_buffer as usize),
         };
         self.memory.adopt(&rings.0);
-        let limit = begin_buffers(&rings.0.send, &mut rings.0.receive, &options, &self.config);
-        let offered = Offered { window, scale, limit };
+        let offering = begin_buffers(&mut rings.0, &options, &self.config);
         let mss = path_mss(context.net, half.interface, &half.flow, &options);
         let timestamp_offset = half.syn.timestamp.map_or(0, |_| self.isn.timestamp_offset(&half.flow));
         let parked = Parked { rings: Some(rings.1), origin: Some(half.listener), offer: None };
         let aside = Shelf::of_parked(&mut self.spare_aside, parked);
         let (flow, interface, isn) = (half.flow, half.interface, half.isn);
         let (id, place) = self.connections.vacant();
-        let StreamRings { send, receive } = rings.0;
-        let birth = Birth { flow, interface, isn, mss, timestamp_offset, options, send, receive };
-        let placed = place.fill(Connection::accepted(now, birth, half, offered, segment, aside, &self.config));
+        let birth = Birth { flow, interface, isn, mss, timestamp_offset, options, rings: rings.0, offering };
+        let placed = place.fill(Connection::accepted(now, birth, half, offer, segment, aside, &self.config));
         let number = id.index();
         self.demux.promote(self.syn_queue.hash_at(index), &half.flow, index, number);
         context.net.confirm_reachable(now, half.interface, half.flow.remote);
@@ -325,19 +313,20 @@ impl Tcp {
 }
 
 impl Connection {
-    /// A connection of `half` at the moment when the third segment has come: what [`new`](Self::new),
+    /// A connection of `half`, whose listener offered a window and a shift, at the moment when the third segment has come: what [`new`](Self::new),
     /// [`on_peer_syn`](Self::on_peer_syn) and [`establish`](Self::establish) come to one after the other.
     #[inline(always)]
     fn accepted(
         now: Instant,
         birth: Birth,
         half: &HalfOpen,
-        Offered { window, scale, limit }: Offered,
+        (window, scale): (u16, u8),
         segment: &Textless,
         aside: Shelf,
         config: &TcpConfig,
     ) -> Self {
-        let Birth { flow, interface, isn, mss, timestamp_offset, options, send, receive } = birth;
+        let Birth { flow, interface, isn, mss, timestamp_offset, options, rings, offering } = birth;
+        let StreamRings { send, receive } = rings;
         let PeerSyn { seq, timestamp, window: first_wnd, mss: peer_mss, scale: peer_scale, sack, flags: syn_flags } =
             half.syn;
         let nxt = seq + 1;
@@ -392,7 +381,7 @@ impl Connection {
                 edge: nxt + u32::from(window),
                 // RFC 7323 section 2.2: both sides or neither.
                 scale: if peer_scale.is_some() { scale } else { 0 },
-                limit,
+                limit: offering.limit,
                 acked: nxt,
                 full: 0,
             },

@@ -8,6 +8,7 @@ use wire::tcp::{SeqNum, TcpHeader};
 use super::*;
 use crate::handle::Table;
 use crate::link::InterfaceId;
+use crate::tcp::buffers::begin_buffers;
 use crate::tcp::connection::Birth;
 use crate::tcp::demux::Flow;
 use crate::tcp::options::{SocketOptions, heap_rings};
@@ -16,7 +17,8 @@ use crate::tcp::options::{SocketOptions, heap_rings};
 fn agreed(remote: IpAddr, own: u16, mss: Option<u16>) -> u16 {
     let now = Instant::from_secs(1);
     let config = TcpConfig::default();
-    let (rings, _application) = heap_rings(100, 100);
+    let (mut rings, _application) = heap_rings(100, 100);
+    let options = Arc::new(SocketOptions::default());
     let interface: InterfaceId = Table::new().insert(());
     let birth = Birth {
         flow: Flow { local: remote, remote, local_port: 80, remote_port: 1_025 },
@@ -24,9 +26,9 @@ fn agreed(remote: IpAddr, own: u16, mss: Option<u16>) -> u16 {
         isn: SeqNum(1),
         mss: own,
         timestamp_offset: 0,
-        options: Arc::new(SocketOptions::default()),
-        send: rings.send,
-        receive: rings.receive,
+        offering: begin_buffers(&mut rings, &options, &config),
+        options,
+        rings,
     };
     let mut connection = Connection::new(now, Phase::SynReceived, birth, &config);
     let header = TcpHeader {

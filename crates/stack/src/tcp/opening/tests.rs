@@ -99,14 +99,13 @@ fn what_is_made_at_once_is_what_the_handshakes_steps_come_to() {
         assert!(half.foresees(&third));
         let (own, timestamp_offset) = (1_460, if timestamp.is_some() { 5 } else { 0 });
         let born = || {
-            let (StreamRings { send, receive }, application) = heap_rings(1 << 16, 1 << 17);
+            let (mut rings, application) = heap_rings(1 << 16, 1 << 17);
             let options = Arc::clone(&options);
-            (Birth { flow, interface, isn, mss: own, timestamp_offset, options, send, receive }, application)
+            let offering = begin_buffers(&mut rings, &options, &config);
+            (Birth { flow, interface, isn, mss: own, timestamp_offset, options, rings, offering }, application)
         };
-        let (mut birth, _at_once) = born();
-        let limit = begin_buffers(&birth.send, &mut birth.receive, &birth.options, &config);
-        let offered = Offered { window: offer.0, scale: offer.1, limit };
-        let at_once = Connection::accepted(now, birth, &half, offered, &third, Shelf::EMPTY, &config);
+        let (birth, _at_once) = born();
+        let at_once = Connection::accepted(now, birth, &half, offer, &third, Shelf::EMPTY, &config);
 
         // `Tcp::add_connection_of`, `Tcp::complete_reserved`, and what `Tcp::settle` would do about times.
         let tuning = Tuning::new(config.clone());

@@ -10,6 +10,7 @@ use super::*;
 use crate::entropy::Entropy;
 use crate::handle::Table;
 use crate::link::InterfaceId;
+use crate::tcp::buffers::begin_buffers;
 use crate::tcp::connection::Birth;
 use crate::tcp::demux::Flow;
 use crate::tcp::options::{SocketOptions, heap_rings};
@@ -25,16 +26,17 @@ fn a_window_whose_edge_stays_is_the_one_that_a_whole_look_gives() {
     let (mut rounded_up, mut rounded_down) = (0, 0);
     for case in 0..20_000 {
         let size = 1_000 + chance.below(9_000) as usize;
-        let (rings, mut application) = heap_rings(100, size);
+        let (mut rings, mut application) = heap_rings(100, size);
+        let options = Arc::new(SocketOptions::default());
         let birth = Birth {
             flow: Flow { local, remote: local, local_port: 80, remote_port: 1_025 },
             interface,
             isn: SeqNum(1),
             mss: 1_460,
             timestamp_offset: 0,
-            options: Arc::new(SocketOptions::default()),
-            send: rings.send,
-            receive: rings.receive,
+            offering: begin_buffers(&mut rings, &options, &config),
+            options,
+            rings,
         };
         let mut connection = Connection::new(now, Phase::Established, birth, &config);
         let text = chance.below(size as u64 / 2) as usize;
