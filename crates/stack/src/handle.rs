@@ -197,7 +197,7 @@ impl<T, V> Table<T, V> {
     }
 
     /// Drops an object where it stands.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn discard(&mut self, handle: Handle<T>) {
         self.vacate(handle, |tenant, free| {
             *tenant = free;
@@ -206,7 +206,7 @@ impl<T, V> Table<T, V> {
     }
 
     /// Frees a slot that has a tenant, which `evict` takes out of it.
-    #[inline]
+    #[inline(always)]
     fn vacate<R>(
         &mut self,
         handle: Handle<T>,

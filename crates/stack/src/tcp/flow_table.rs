@@ -63,7 +63,7 @@ impl FlowTable {
     }
 
     /// The number with this hash that is meant.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, hash: u32, mut is_meant: impl FnMut(u32) -> bool) -> Option<u32> {
         if self.len == 0 {
             return None;

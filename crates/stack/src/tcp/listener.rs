@@ -215,7 +215,7 @@ impl Listeners {
 
     /// Who takes a connection of `flow`: the most specific one, and of several with the same address one chosen by the
     /// flow.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, flow: &Flow) -> Option<ListenerId> {
         if let Some((port, id)) = self.sole.get()
             && port == flow.local_port

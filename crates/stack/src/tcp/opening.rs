@@ -244,7 +244,10 @@ impl Tcp {
         }
         // What is left of `settle`, where most often there is an acknowledgement to send, and nothing else.
         let sends = if connection.send.is_empty() && !connection.flags.has(Flags::FINISHED) {
-            connection.arm(index, &mut self.wheel);
+            if !connection.waits_for_nothing() {
+                // The SYN's time is no longer waited for, and most often no other.
+                connection.arm(index, &mut self.wheel);
+            }
             true
         } else {
             connection.prepare(now, index, &self.config, &mut self.wheel)

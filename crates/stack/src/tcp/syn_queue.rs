@@ -175,7 +175,7 @@ impl SynQueue {
     }
 
     /// The same for who needs it no more.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn release(&mut self, index: u32) {
         self.unlink(index);
         self.len -= 1;
@@ -231,7 +231,7 @@ impl SynQueue {
     }
 
     /// The SYN-ACK of a slot has gone out.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn answered(&mut self, now: Instant, index: u32, config: &Tuning) {
         self.unlink(index);
         let entry = self.at_mut(index);

@@ -95,7 +95,7 @@ impl Connection {
     }
 
     /// Whether there is nothing beside the connection itself, or what is parked there, and so no memory to give back.
-    #[inline]
+    #[inline(always)]
     fn is_light(&self) -> bool {
         self.aside.has_parked_at_most()
             && self.recovery.is_none()
