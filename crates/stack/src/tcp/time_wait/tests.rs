@@ -71,6 +71,23 @@ fn what_is_taken_out_of_turn_leaves_the_others_findable() {
 }
 
 #[test]
+fn what_is_taken_out_of_turn_is_not_waited_for() {
+    let hasher = hasher();
+    let mut table = table(100);
+    let at = |port: u16| Instant::from_secs(u64::from(port));
+    for port in 1..=5 {
+        table.insert(&hasher, at(port), &v4(port), remains(u32::from(port)));
+    }
+    // The first of all; and one that comes to be the first when those before it end.
+    table.remove(&hasher, &v4(1));
+    table.remove(&hasher, &v4(3));
+    assert_eq!(table.next_deadline(), at(2) + SPAN);
+    table.expire(&hasher, at(2) + SPAN);
+    assert_eq!(table.next_deadline(), at(4) + SPAN);
+    assert_eq!(table.len(), 2);
+}
+
+#[test]
 fn at_the_limit_the_oldest_goes_also_when_numbers_have_wrapped() {
     let hasher = hasher();
     let mut table = table(3);
