@@ -271,3 +271,6 @@ impl super::Tcp {
         self.demux.find(&self.hasher, &self.connections, &self.syn_queue, &flow).is_some()
     }
 }
+
+#[cfg(test)]
+mod tests;
