@@ -123,7 +123,7 @@ impl Stack {
         let (tcp, mut context) = self.tcp_parts();
         if tcp.input_short(now, &mut context, interface, frame) {
             // Nothing has changed but a connection; only what it sends may stay inside.
-            if tcp.has_output(lo) {
+            if !tcp.is_silent() && tcp.has_output(lo) {
                 cold_path();
                 self.settle(now);
             }

@@ -17,6 +17,10 @@ const INITIAL_RTO: Duration = Duration::from_secs(1);
 /// The same, where the SYN had to be sent again (RFC 6298 section 5.7).
 const CAUTIOUS_RTO: Duration = Duration::from_secs(3);
 
+/// No round trip is taken for longer, in microseconds: four minutes and a half.
+const LONGEST: u32 = 1 << 28;
+const LONGEST_NANOS: u64 = LONGEST as u64 * 1_000;
+
 /// Smoothed round-trip time, its variance, and the time-out that follows from them.
 #[derive(Clone, Debug)]
 pub(crate) struct RttEstimator {
@@ -43,8 +47,13 @@ impl RttEstimator {
     /// The same, in nanoseconds.
     #[inline]
     pub(crate) fn sample_nanos(&mut self, nanos: u64) {
+        let mut rtt = (nanos / 1_000) as u32;
+        if nanos >= LONGEST_NANOS {
+            cold_path();
+            rtt = LONGEST;
+        }
         // A sample of zero would read as "no sample yet".
-        let rtt = (nanos / 1_000).clamp(1, 1 << 28) as u32;
+        rtt = rtt.max(1);
         if self.srtt == 0 {
             cold_path();
             // RFC 6298 section 2.2: SRTT <- R, RTTVAR <- R/2.
