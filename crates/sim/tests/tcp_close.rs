@@ -184,22 +184,28 @@ fn a_fin_on_a_segment_that_was_cut_at_the_window_is_not_taken() {
 #[test]
 fn a_fin_needs_no_window() {
     // A FIN takes no room: where all the text before it fits, it is taken, or a peer that has nothing else to send would
-    // repeat it until it gives up.
-    let mut puppet = Puppet::established_with(
-        Config::default(),
-        seg(0).mss(1460),
-        &stack::tcp::ConnectOptions::default(),
-        1 << 16,
-        1_000,
-    );
-    puppet.send(&seg(1).ack(1).text(&[9; 1_000]));
-    puppet.run_for(Duration::from_millis(100));
-    assert_eq!(puppet.take().last().map(|seen| seen.window), Some(0));
-    puppet.send(&seg(1_001).flags(FIN).ack(1));
-    assert_eq!(puppet.phase(), Phase::CloseWait);
-    puppet.run_for(Duration::from_millis(40));
-    assert_eq!(puppet.lines(), ["0.140 . 1:1 ack 1002"]);
-    assert_eq!(puppet.read(5_000).len(), 1_000);
+    // repeat it until it gives up. So it is acknowledged as any other, alone or with the text that fills the window, on the
+    // short way and on the whole.
+    for (fast_path, with_text) in [(true, false), (true, true), (false, false), (false, true)] {
+        let mut config = Config::default();
+        config.tcp.fast_path = fast_path;
+        let options = stack::tcp::ConnectOptions::default();
+        let mut puppet = Puppet::established_with(config, seg(0).mss(1460), &options, 1 << 16, 1_000);
+        let text = seg(1).ack(1).text(&[9; 1_000]);
+        if with_text {
+            puppet.run_for(Duration::from_millis(100));
+            puppet.send(&text.flags(FIN));
+        } else {
+            puppet.send(&text);
+            puppet.run_for(Duration::from_millis(100));
+            assert_eq!(puppet.take().last().map(|seen| seen.window), Some(0));
+            puppet.send(&seg(1_001).flags(FIN).ack(1));
+        }
+        assert_eq!(puppet.phase(), Phase::CloseWait);
+        puppet.run_for(Duration::from_millis(40));
+        assert_eq!(puppet.lines(), ["0.140 . 1:1 ack 1002"], "{fast_path} {with_text}");
+        assert_eq!(puppet.read(5_000).len(), 1_000);
+    }
 }
 
 #[test]

@@ -343,9 +343,9 @@ impl Connection {
                 // The bytes before the FIN have not all arrived. Where they have, it is taken: it needs no room, and a
                 // peer that waits for a window in vain would repeat it until it gives up.
                 segment.header.flags = segment.header.flags.without(TcpFlags::FIN);
+                self.flags.set(Flags::ACK_NOW);
             }
             segment.payload = &segment.payload[..segment.payload.len().saturating_sub(text_beyond)];
-            self.flags.set(Flags::ACK_NOW);
         }
     }
 
