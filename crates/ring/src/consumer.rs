@@ -70,15 +70,8 @@ impl Consumer {
     /// Bytes that can be read now, counted up to 4 GiB; looks at the producer's position.
     #[inline]
     pub fn len(&self) -> usize {
-        if self.in_region {
-            self.refresh();
-            return self.available();
-        }
-        // On the heap the producer is this program's, and its position true.
-        let ahead = self.header().tail.load(Ordering::Acquire) - self.head;
-        let seen = u32::try_from(ahead).unwrap_or(u32::MAX);
-        self.seen.set(seen);
-        seen as usize
+        self.refresh();
+        self.available()
     }
 
     /// What [`Consumer::len`] said last, less what was consumed since: no look at the producer's position.
@@ -332,14 +325,14 @@ impl Consumer {
         unsafe { self.header.as_ref() }
     }
 
-    /// Looks at the producer's position, once, and takes it if it can be true.
+    /// Looks at the producer's position, once, and takes it if it can be true, as that of a producer of this program always is.
     #[inline]
     fn refresh(&self) {
         // Acquire: the bytes before it, and the epochs they lie in.
         let tail = self.header().tail.load(Ordering::Acquire);
         // One before head wraps around, and is as far beyond any size.
         let ahead = tail.wrapping_sub(self.head);
-        if ahead < u64::from(self.seen.get()) || ahead > 1 << self.max_log2 {
+        if self.in_region && (ahead < u64::from(self.seen.get()) || ahead > 1 << self.max_log2) {
             self.poison();
             return;
         }

@@ -165,19 +165,7 @@ impl Events {
     /// Something has happened to a connection.
     #[inline]
     pub(crate) fn push_tcp(&mut self, id: ConnectionId) {
-        self.waiting += 1;
-        if self.waiting == 1 {
-            self.first = Some(Entry::Tcp(id));
-        } else {
-            self.push_tcp_behind(id);
-        }
-    }
-
-    // By the name, which goes in registers.
-    #[cold]
-    #[inline(never)]
-    fn push_tcp_behind(&mut self, id: ConnectionId) {
-        self.queue.push_back(Entry::Tcp(id));
+        self.enter(Entry::Tcp(id));
     }
 
     /// A connection waits at a listener.

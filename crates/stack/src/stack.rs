@@ -141,9 +141,7 @@ impl Stack {
             cold_path();
             self.handle_whole(now, interface, frame);
         }
-        // Asked of numbers that are all zero most often: one question and not four.
-        let waiting = self.net.notices.len() | self.loopback.len() | usize::from(self.net.inside);
-        if waiting != 0 || self.tcp.may_have_output(self.net.loopback) {
+        if self.waiting_inside() != 0 || self.net.inside || self.tcp.may_have_output(self.net.loopback) {
             cold_path();
             self.settle_inside(now);
         }
@@ -271,7 +269,13 @@ impl Stack {
     /// and not four.
     #[inline(always)]
     fn waiting_beside_tcp(&self) -> usize {
-        self.net.queued | self.net.notices.len() | self.udp.blocked_len() | self.loopback.len()
+        self.net.queued | self.udp.blocked_len() | self.waiting_inside()
+    }
+
+    /// The same of what is to be carried on here, `Network::inside` and what connections have to send apart.
+    #[inline(always)]
+    fn waiting_inside(&self) -> usize {
+        self.net.notices.len() | self.loopback.len()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout): [`Instant::NEVER`] when nothing is to come.

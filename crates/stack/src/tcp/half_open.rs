@@ -30,7 +30,7 @@ use crate::tcp::rtt::RttEstimator;
 use crate::tcp::syn_cookies::CookieJar;
 use crate::tcp::syn_queue::HalfOpen;
 use crate::tcp::timestamps::Timestamps;
-use crate::tcp::{ConnectionId, Context, ListenerId, Tcp, bare, ecn, mss_of};
+use crate::tcp::{ConnectionId, Context, ListenerId, Tcp, announced_mss, bare, ecn};
 use crate::time::Instant;
 
 /// What becomes of a segment of a handshake.
@@ -54,14 +54,14 @@ impl Tcp {
     fn syn_ack(&self, now: Instant, net: &Network, half: &HalfOpen) -> Option<TcpHeader> {
         let listener = self.listeners.table.get(half.listener)?;
         let (window, scale) = listener.offer;
-        let own = mss_of(net.mtu(half.interface), half.flow.remote);
+        let socket = &listener.options.socket;
         let syn = &half.syn;
         let timestamps = syn.timestamp.map(|echo| {
             let clock = Timestamps::new(self.isn.timestamp_offset(&half.flow));
             TimestampsOption { value: clock.value(now), echo }
         });
         let options = TcpOptions {
-            mss: Some(listener.options.socket.max_segment.map_or(own, |most| most.min(own))),
+            mss: Some(announced_mss(net.mtu(half.interface), half.flow.remote, socket)),
             // RFC 7323 sections 2.2 and 3.2, RFC 2018 section 2: only what the SYN offered.
             window_scale: syn.scale.map(|_| scale),
             timestamps,

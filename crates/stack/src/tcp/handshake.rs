@@ -12,11 +12,11 @@ use crate::Discard;
 use crate::config::TcpConfig;
 use crate::event::Readiness;
 use crate::network::Network;
+use crate::tcp::announced_mss;
 use crate::tcp::congestion::Congestion;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::error::TcpError;
 use crate::tcp::input::{Env, Incoming, Stop};
-use crate::tcp::mss_of;
 use crate::tcp::phase::Phase;
 use crate::tcp::reset::Reset;
 use crate::time::Instant;
@@ -110,8 +110,7 @@ impl Connection {
 
     /// What tells our SYN or SYN-ACK from other segments.
     pub(super) fn syn_fields(&self, now: Instant, net: &Network, config: &TcpConfig) -> SynFields {
-        let own = mss_of(net.mtu(self.interface), self.flow.remote);
-        let announced = self.options.max_segment.map_or(own, |most| most.min(own));
+        let announced = announced_mss(net.mtu(self.interface), self.flow.remote, &self.options);
         let kind = if self.phase == Phase::SynReceived { TcpFlags::SYN | TcpFlags::ACK } else { TcpFlags::SYN };
         SynFields {
             flags: kind | self.ecn_of_syn(config),

@@ -487,6 +487,13 @@ fn announce(connection: &mut Connection, events: &mut Events, id: ConnectionId) 
     events.push_tcp(id);
 }
 
+/// The segment size that a socket announces to `remote` over a link of `mtu` bytes: no more than it was set to.
+#[inline]
+fn announced_mss(mtu: u32, remote: IpAddr, socket: &SocketOptions) -> u16 {
+    let own = mss_of(mtu, remote);
+    socket.max_segment.map_or(own, |most| most.min(own))
+}
+
 /// The segment size that a link of `mtu` bytes carries to `remote`: what is left of the IP packet after both headers
 /// (RFC 9293 section 3.7.1).
 fn mss_of(mtu: u32, remote: IpAddr) -> u16 {

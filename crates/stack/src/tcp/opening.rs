@@ -35,7 +35,7 @@ use crate::tcp::syn_cookies::SynCookies;
 use crate::tcp::syn_queue::HalfOpen;
 use crate::tcp::textless::{Fixed, Textless, WIRE, flow_of, is_judged};
 use crate::tcp::timestamps::Timestamps;
-use crate::tcp::{Context, Tcp, announce, ecn, mss_of};
+use crate::tcp::{Context, Tcp, announce, announced_mss, ecn};
 use crate::time::Instant;
 use crate::timers::TimerId;
 
@@ -179,10 +179,7 @@ impl Tcp {
         };
         let socket = &listener.options.socket;
         let (window, shift) = listener.offer;
-        let mss = |mtu| {
-            let own = mss_of(mtu, flow.remote);
-            socket.max_segment.map_or(own, |most| most.min(own))
-        };
+        let mss = |mtu| announced_mss(mtu, flow.remote, socket);
         let ecn = socket.ecn.unwrap_or(self.config.ecn);
         let flags = TcpFlags::SYN | TcpFlags::ACK | ecn.answer(syn.flags);
         let segment = TextlessSegment {
@@ -316,8 +313,8 @@ impl Tcp {
 }
 
 impl Connection {
-    /// A connection of `half`, whose listener offered a window and a shift, at the moment when the third segment has come: what [`new`](Self::new),
-    /// [`on_peer_syn`](Self::on_peer_syn) and [`establish`](Self::establish) come to one after the other.
+    /// A connection of `half`, whose listener offered a window and a shift, at the moment when the third segment has come: what
+    /// [`new`](Self::new), [`on_peer_syn`](Self::on_peer_syn) and [`establish`](Self::establish) come to one after the other.
     #[inline(always)]
     fn accepted(
         now: Instant,

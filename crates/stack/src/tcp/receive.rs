@@ -69,17 +69,13 @@ impl Connection {
         Ok(())
     }
 
-    /// Text arrived that is the next in order, stands in the ring already, closes no gap, and will be read: the same for the
-    /// short way.
+    /// Text arrived that is the next in order, stands in the ring already, and closes no gap: the same for the short way.
     #[inline(always)]
     pub(crate) fn on_text_in_order(&mut self, env: &Env<'_>, len: u32, frame: &RxFrame<'_>) {
         if len > u32::from(self.rcv.full) {
             self.note_size(len, super::input::segments_of(len as usize, frame.segment_size));
         }
-        self.receive.publish(len as usize);
-        self.tell(Readiness::READABLE);
-        self.rcv.nxt += len;
-        self.schedule_ack(env, false);
+        self.take_in_text(env, len, false);
     }
 
     /// Takes note of what the peer fills a segment with.

@@ -14,8 +14,8 @@ use crate::config::TcpConfig;
 use crate::link::template::Plainly;
 use crate::link::textless::TextlessSegment;
 use crate::network::Network;
+use crate::tcp::announced_mss;
 use crate::tcp::connection::{Connection, Flags};
-use crate::tcp::mss_of;
 use crate::tcp::output::{Kind, Plan};
 use crate::tcp::phase::Phase;
 use crate::tcp::tuning::Tuning;
@@ -154,10 +154,7 @@ impl Connection {
             cold_path();
             return Plainly::NotSo;
         }
-        let mss = |mtu| {
-            let own = mss_of(mtu, self.flow.remote);
-            self.options.max_segment.map_or(own, |most| most.min(own))
-        };
+        let mss = |mtu| announced_mss(mtu, self.flow.remote, &self.options);
         let flags = TcpFlags::SYN | self.ecn_of_syn(config);
         // RFC 7323 section 2.2: unscaled.
         let window = u16::try_from(self.room()).unwrap_or(u16::MAX);

@@ -3,13 +3,15 @@
 //!
 //! An entry has a number by which it is found as long as it is in the queue.
 
-use super::Remains;
-use crate::tcp::demux::Flow;
-use crate::time::Instant;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::hint::cold_path;
+
 use wire::tcp::SeqNum;
+
+use super::Remains;
+use crate::tcp::demux::Flow;
+use crate::time::Instant;
 
 /// Entries of a chunk, as a power of two.
 const CHUNK_BITS: u32 = 6;
