@@ -67,7 +67,7 @@ impl Connection {
     }
 
     /// Sends it, takes note of it, and puts the timers right.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn send_signal(
         &mut self,
         now: Instant,
@@ -139,7 +139,7 @@ impl Connection {
 
     /// Sends the first SYN of a connection that is being opened, without text and with the options that are agreed on by
     /// nearly all; [`Plainly::NotSo`], with nothing done, for any other.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn send_opening(
         &mut self,
         now: Instant,
