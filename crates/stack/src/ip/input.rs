@@ -37,6 +37,8 @@ pub(crate) struct Judged {
     pub link: u128,
     /// The sum of the pseudo-header between them without the length, which follows from them.
     pub address_sum: Sum,
+    /// Until when nobody need be told that the sender is reachable: it has just been.
+    pub confirmed_until: Instant,
 }
 
 impl Judged {
@@ -148,7 +150,9 @@ impl Network {
             let address_sum = pseudo_header(source.into(), destination.into(), Protocol::TCP, 0);
             let link = self.interfaces.get(interface).filter(|link| link.vlan.is_none());
             let link = link.map_or(0, |link| link_of(link.capabilities.mac));
-            self.judged = Some(Judged { generation, interface, source, destination, link, address_sum });
+            let confirmed_until = Instant::ZERO;
+            self.judged =
+                Some(Judged { generation, interface, source, destination, link, address_sum, confirmed_until });
         }
         let whole = Delivery {
             interface,

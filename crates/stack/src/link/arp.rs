@@ -318,6 +318,30 @@ impl Network {
         self.confirm_forwarder(now, interface, remote);
     }
 
+    /// [`confirm_reachable`](Self::confirm_reachable) of the sender of a segment between the addresses that were judged last.
+    #[inline(always)]
+    pub(crate) fn confirm_judged(&mut self, now: Instant, interface: InterfaceId, remote: IpAddr) {
+        if let Some(judged) = &self.judged
+            && now < judged.confirmed_until
+            && judged.interface == interface
+        {
+            // It has just been told.
+            return;
+        }
+        self.confirm_sender(now, interface, remote);
+    }
+
+    #[inline(never)]
+    fn confirm_sender(&mut self, now: Instant, interface: InterfaceId, remote: IpAddr) {
+        self.confirm_forwarder(now, interface, remote);
+        if let Some(judged) = &mut self.judged
+            && judged.source == remote
+            && judged.interface == interface
+        {
+            judged.confirmed_until = now.after_nanos(CONFIRMED_FOR);
+        }
+    }
+
     #[inline(never)]
     fn confirm_forwarder(&mut self, now: Instant, interface: InterfaceId, remote: IpAddr) {
         let known = self

@@ -234,7 +234,7 @@ impl Tcp {
         connection.establish(now, seq, ack, u32::from(window), options.timestamps);
         connection.flags.set(Flags::ACK_NOW);
         connection.open_window();
-        context.net.confirm_reachable(now, connection.interface, connection.flow.remote);
+        context.net.confirm_judged(now, connection.interface, connection.flow.remote);
         if connection.is_corrupt() {
             self.settle(now, context, index, Phase::SynSent);
             return true;
@@ -299,7 +299,7 @@ impl Tcp {
         let placed = place.fill(Connection::accepted(now, birth, half, offer, segment, aside, &self.config));
         let number = id.index();
         self.demux.promote(self.syn_queue.hash_at(index), &half.flow, index, number);
-        context.net.confirm_reachable(now, half.interface, half.flow.remote);
+        context.net.confirm_judged(now, half.interface, half.flow.remote);
         listener.line_up(context.events, id, half.listener);
         self.syn_queue.release(index);
         let Some(connection) = placed else { return true };

@@ -172,7 +172,7 @@ impl Tcp {
             return false;
         }
         count(context.net, interface, frame);
-        context.net.confirm_reachable(now, connection.interface, connection.flow.remote);
+        context.net.confirm_judged(now, connection.interface, connection.flow.remote);
         if connection.is_corrupt() {
             self.settle(now, context, index, before);
             return true;
