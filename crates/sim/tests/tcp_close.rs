@@ -109,6 +109,46 @@ fn the_last_acknowledgement_leaves_also_when_the_owner_lets_go_before_it_could()
     }
 }
 
+/// A connection whose application is gone, and whose peer's end has come while the device was full.
+fn at_its_last_word(fast_path: bool) -> Puppet {
+    let mut config = Config::default();
+    config.tcp.fast_path = fast_path;
+    let mut puppet = Puppet::established(config, seg(0).mss(1460));
+    puppet.close();
+    puppet.send(&seg(1).ack(2));
+    puppet.take();
+    puppet.set_device_full(true);
+    puppet.send(&seg(1).flags(FIN).ack(2));
+    assert_eq!(puppet.lines(), [""; 0]);
+    puppet
+}
+
+#[test]
+fn an_orphan_goes_when_its_last_acknowledgement_has_gone() {
+    for fast_path in [true, false] {
+        let mut puppet = at_its_last_word(fast_path);
+        puppet.set_device_full(false);
+        assert_eq!((puppet.lines(), puppet.stack.tcp_counts()), (vec!["0.000 . 2:2 ack 2".to_owned()], (0, 1)));
+        // The peer's end may come again; there is one answer to it each time.
+        puppet.send(&seg(1).flags(FIN).ack(2));
+        assert_eq!((puppet.lines(), puppet.stack.tcp_counts()), (vec!["0.000 . 2:2 ack 2".to_owned()], (0, 1)));
+        puppet.run_for(Duration::from_secs(120));
+        assert_eq!((puppet.lines().len(), puppet.stack.tcp_counts()), (0, (0, 0)));
+        assert!(puppet.stack.poll_timeout().is_never());
+    }
+}
+
+#[test]
+fn an_orphan_goes_with_the_interface_that_would_not_take_its_last_acknowledgement() {
+    for fast_path in [true, false] {
+        let mut puppet = at_its_last_word(fast_path);
+        let interface = puppet.stack.interfaces().last().unwrap().id;
+        let now = puppet.instant();
+        puppet.stack.remove_interface(now, interface);
+        assert_eq!(puppet.stack.tcp_counts().0, 0);
+    }
+}
+
 #[test]
 fn an_end_that_was_damaged_on_its_way_is_counted_and_nothing_else() {
     for timed in [false, true] {

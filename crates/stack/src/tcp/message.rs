@@ -247,8 +247,12 @@ impl Tcp {
             return Plainly::NotSo;
         };
         if became == Plainly::Sent {
+            let was_the_last_word = connection.has_a_last_word();
             connection.flags.clear(Flags::QUEUED);
             self.ready.forget(index);
+            if was_the_last_word {
+                self.connections.discard(id);
+            }
         }
         became
     }

@@ -423,13 +423,13 @@ impl Tcp {
         let hash = self.hasher.of(&connection.flow);
         if connection.phase == Phase::TimeWait {
             self.time_wait.insert_hashed(&self.hasher, hash, now, &connection.flow, connection.remains());
-            const GOES_BEFORE: Flags = Flags::ORPHANED.and(Flags::RESOLVING);
-            if connection.flags.has(GOES_BEFORE) {
+            if connection.flags.has(Flags::RESOLVING) {
                 connection.acknowledge_end(now, context.net);
             } else if connection.flags.has(Flags::ACK_NOW) {
                 self.ready.enter(connection, index);
             }
         }
+        let has_a_last_word = connection.has_a_last_word();
         // A stream ends by the peer's FIN alone: what a reset cut off must not look whole.
         connection.send.close();
         connection.aside.end_reassembly();
@@ -448,7 +448,7 @@ impl Tcp {
             let flow = connection.flow;
             self.fast_open_ended(now, &flow, reset);
         }
-        if abandoned {
+        if abandoned && !has_a_last_word {
             self.connections.discard(id);
         }
     }

@@ -17,7 +17,7 @@ use crate::tcp::handshake::SynFields;
 use crate::tcp::pacing;
 use crate::tcp::path_search::ProbePlan;
 use crate::tcp::phase::Phase;
-use crate::tcp::{Context, Tcp};
+use crate::tcp::{ConnectionId, Context, Tcp};
 use crate::time::Instant;
 use crate::timers::Wheel;
 
@@ -592,7 +592,10 @@ impl Tcp {
         device: &mut dyn Device,
         index: u32,
     ) -> bool {
-        let Some(connection) = self.connections.at_mut(index) else { return true };
+        let Some((id, connection)) = self.connections.named_at(index) else { return true };
+        if connection.has_a_last_word() {
+            return self.transmit_last_word(now, context.net, interface, device, id);
+        }
         connection.flags.clear(Flags::QUEUED);
         if connection.interface != interface || connection.flags.has(Flags::RESOLVING) {
             return true;
@@ -643,6 +646,39 @@ impl Tcp {
             }
             Transmitted::Unreachable => self.on_unreachable(now, context, index, plan),
         }
+        true
+    }
+
+    /// Sends the acknowledgement that is all there is left of a connection, and forgets it; false when the device is full.
+    #[cold]
+    fn transmit_last_word(
+        &mut self,
+        now: Instant,
+        net: &mut Network,
+        interface: InterfaceId,
+        device: &mut dyn Device,
+        id: ConnectionId,
+    ) -> bool {
+        let Some(connection) = self.connections.get_mut(id) else { return true };
+        let goes_here = connection.interface == interface && !connection.flags.has(Flags::RESOLVING);
+        let became = match connection.plan().filter(|_| goes_here) {
+            Some(plan) => match connection.send_plain(now, net, device, plan, &self.config) {
+                Plainly::Sent => Transmitted::Sent,
+                Plainly::DeviceFull => Transmitted::DeviceFull,
+                Plainly::NotSo => connection.send_segment(now, net, device, plan, &self.config),
+            },
+            None => Transmitted::Unreachable,
+        };
+        match became {
+            Transmitted::DeviceFull => {
+                self.ready.push_front(interface, id.index());
+                return false;
+            }
+            Transmitted::Sent | Transmitted::Partly(_) => {}
+            // It goes by whatever way there is, once that is known, and needs the connection no more.
+            Transmitted::Resolving(_) | Transmitted::Unreachable => connection.acknowledge_end(now, net),
+        }
+        self.connections.discard(id);
         true
     }
 

@@ -198,6 +198,13 @@ impl Connection {
         }
     }
 
+    /// Whether nothing is left of it but the acknowledgement of the peer's FIN, for which it stands in the queue of those that
+    /// have something to send: nobody owns it, and it goes when that has gone.
+    #[inline]
+    pub(super) fn has_a_last_word(&self) -> bool {
+        self.flags.has(Flags::ORPHANED) && self.phase == Phase::TimeWait && self.flags.has(Flags::QUEUED)
+    }
+
     /// The acknowledgement of the peer's FIN, where it is owed still and the connection will not be there to send it.
     #[cold]
     pub(super) fn acknowledge_end(&mut self, now: Instant, net: &mut Network) {
