@@ -210,15 +210,6 @@ impl Hosts {
         }
     }
 
-    /// Ends one end's stream, and waits until the other has seen it.
-    fn finish(&mut self, sockets: &mut [Socket; 2], from: usize) {
-        sockets[from].rings.send.finish();
-        self.hosts[from].stack.tcp_wrote(self.now, sockets[from].id);
-        self.egress(from);
-        let to = &mut sockets[1 - from];
-        self.pass_until(|_| to.rings.receive.is_finished().then_some(()));
-    }
-
     /// An application lets go of its end.
     fn close(&mut self, host: usize, socket: Socket) {
         self.hosts[host].stack.tcp_close(self.now, socket.id);
@@ -266,13 +257,12 @@ impl Pair for Hosts {
 
     fn connections(&mut self, count: u64) {
         for _ in 0..count {
-            let mut sockets = self.connect();
-            self.finish(&mut sockets, 0);
-            let [client, server] = sockets;
+            let [client, server] = self.connect();
+            self.close(0, client);
+            self.pass_until(|_| server.rings.receive.is_finished().then_some(()));
             // Who has read the end, and has nothing more to say, lets go: that ends the other direction.
             self.close(1, server);
-            self.pass_until(|_| client.rings.receive.is_finished().then_some(()));
-            self.close(0, client);
+            self.pass_until(|hosts| (hosts.hosts[1].stack.tcp_counts().0 == 0).then_some(()));
         }
     }
 }
