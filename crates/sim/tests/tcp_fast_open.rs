@@ -153,6 +153,30 @@ fn a_repeated_syn_gets_the_answer_again_and_its_text_once() {
 }
 
 #[test]
+fn after_an_answer_that_was_repeated_by_time_the_timer_begins_at_three_seconds() {
+    // RFC 6298 section 5.7; not where the peer was the one that asked again.
+    for (by_time, repeated_at) in [(true, "7.000 P. 1:5 ack 6"), (false, "2.000 P. 1:5 ack 6")] {
+        let (mut puppet, listener) = serving(10);
+        let option = granted(&mut puppet);
+        open(&mut puppet, option, b"GET /");
+        puppet.accept(listener);
+        puppet.read(50);
+        if by_time {
+            puppet.run_for(secs(4));
+        } else {
+            open(&mut puppet, option, b"GET /");
+            puppet.run_for(Duration::from_millis(999));
+        }
+        puppet.send(&seg(6).ack(1));
+        puppet.run_for(if by_time { secs(0) } else { Duration::from_millis(1) });
+        puppet.take();
+        puppet.write(b"late");
+        puppet.run_for(secs(3));
+        assert_eq!(puppet.lines().get(1).map(String::as_str), Some(repeated_at));
+    }
+}
+
+#[test]
 fn an_answer_that_nobody_acknowledges_ends_the_connection_in_time() {
     let (mut puppet, listener) = serving(10);
     let option = granted(&mut puppet);

@@ -372,6 +372,9 @@ impl Tcp {
             if !half.repeated {
                 connection.rtt.sample(now.since(half.answered_at));
             }
+            if half.retries > 0 {
+                connection.rtt.on_handshake_repeated();
+            }
             self.forget_half_open(at);
         }
         None

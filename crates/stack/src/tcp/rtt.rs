@@ -125,6 +125,12 @@ impl RttEstimator {
         self.backoff = 0;
     }
 
+    /// The answer to a SYN was repeated by time while the application talked already: until something is measured, the RTO is what
+    /// it begins with after such a handshake (RFC 6298 section 5.7).
+    pub(crate) fn on_handshake_repeated(&mut self) {
+        self.cautious = true;
+    }
+
     /// How often in a row the timer has expired.
     pub(crate) const fn backoff(&self) -> u8 {
         self.backoff
