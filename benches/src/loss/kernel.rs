@@ -2,7 +2,8 @@
 //!
 //! The receiver is the kernel in a namespace of its own, behind a TAP device; the kernel that sends is in another, behind
 //! another. One thread is the link between them, and the host of Wharf's engine. Many flows run at once, so that one run is
-//! many samples: nothing but a delay and loss by chance is on the way, and no flow feels the others.
+//! many samples: nothing but a delay and loss by chance is on the way, and no flow feels the others. BBR looks for a rate and
+//! takes no loss for one, so that each of its flows has a bottleneck of its own.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -41,6 +42,11 @@ const WARM_UP: Duration = Duration::from_secs(3);
 const SAMPLE: Duration = Duration::from_secs(20);
 /// What a read or write may take.
 const HUNG: Duration = Duration::from_secs(30);
+/// The bottleneck of a flow of BBR's, in bit/s, and the bytes that wait there at most: those of one round trip.
+const BOTTLENECK: u64 = 8_000_000;
+const BOTTLENECK_QUEUE: usize = 50_000;
+/// Where the destination's port stands in a frame of either sender's.
+const DESTINATION_PORT: usize = 36;
 /// Wharf may be so far behind.
 const ALLOWANCE: f64 = 0.9;
 
@@ -66,7 +72,7 @@ enum From {
     Wharf,
 }
 
-/// Measures CUBIC and Reno.
+/// Measures CUBIC, Reno and BBR.
 ///
 /// # Errors
 /// When no namespace can be made, a run fails, or Wharf is too far behind.
@@ -76,7 +82,7 @@ pub(super) fn run(report: &mut Report) -> Result<()> {
     }
     let mut field = Field::new()?;
     let mut behind = Vec::new();
-    for algorithm in [Algorithm::Cubic, Algorithm::NewReno] {
+    for algorithm in [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Bbr] {
         let (mut own, mut peer) = (Series::default(), Series::default());
         for turn in 0..TURNS {
             peer.extend(field.turn(From::Kernel, algorithm, turn).context("the kernel's turn")?);
@@ -148,7 +154,8 @@ impl Field {
                     })
                 })
                 .collect();
-            let carried = carry(&mut self.up, &mut self.down, wharf.as_mut(), &self.receiver.counts, seed);
+            let mut way = Way::new(algorithm, seed);
+            let carried = carry(&mut self.up, &mut self.down, wharf.as_mut(), &self.receiver.counts, &mut way);
             stops.store(true, Ordering::Relaxed);
             // The kernel's senders may wait for room that only the link makes.
             let mut left = senders;
@@ -277,17 +284,48 @@ fn send(flow: usize, algorithm: Algorithm, stops: &AtomicBool) -> Result<()> {
     sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).context("giving up what is unsent")
 }
 
+/// What lies between a sender and the receiver.
+struct Way {
+    /// To the receiver: a link for each flow.
+    forth: Vec<Link>,
+    back: Link,
+    chance: Chance,
+}
+
+impl Way {
+    fn new(algorithm: Algorithm, seed: u64) -> Self {
+        let model = LinkModel::delay(ROUND_TRIP / 2);
+        let mut forth = LinkModel { loss: Loss::Random(LOSS), ..model };
+        if algorithm == Algorithm::Bbr {
+            forth.rate = Some(BOTTLENECK);
+            forth.queue = Some(BOTTLENECK_QUEUE);
+        }
+        let forth = (0..FLOWS).map(|_| Link::new(forth)).collect();
+        Self { forth, back: Link::new(model), chance: Chance::new(seed) }
+    }
+
+    /// A sender's frame enters the link of its flow; one of no flow, the first.
+    fn send(&mut self, now: stack::Instant, bytes: Vec<u8>) {
+        let port = bytes.get(DESTINATION_PORT..DESTINATION_PORT + 2).map(|port| u16::from_be_bytes([port[0], port[1]]));
+        let flow = port.map_or(0, |port| usize::from(port.wrapping_sub(FIRST_PORT)));
+        let link = if flow < FLOWS { flow } else { 0 };
+        self.forth[link].send(now, plain(bytes), &mut self.chance);
+    }
+
+    fn next_arrival(&self) -> stack::Instant {
+        let forth = self.forth.iter().map(Link::next_arrival);
+        forth.fold(self.back.next_arrival(), std::cmp::min)
+    }
+}
+
 /// Is the link, for one turn; returns the goodput of each flow in Mbit/s.
 fn carry(
     up: &mut Tap,
     down: &mut Tap,
     mut wharf: Option<&mut Wharf>,
     counts: &[AtomicU64],
-    seed: u64,
+    way: &mut Way,
 ) -> Result<Vec<f64>> {
-    let model = LinkModel::delay(ROUND_TRIP / 2);
-    let mut chance = Chance::new(seed);
-    let (mut forth, mut back) = (Link::new(LinkModel { loss: Loss::Random(LOSS), ..model }), Link::new(model));
     let origin = std::time::Instant::now();
     let clock = || super::network::BEGINNING + origin.elapsed();
     let read = || -> Vec<u64> { counts.iter().map(|count| count.load(Ordering::Relaxed)).collect() };
@@ -295,19 +333,22 @@ fn carry(
     loop {
         let now = clock();
         if let Some(wharf) = wharf.as_deref_mut() {
-            while let Some(frame) = back.receive(now) {
+            while let Some(frame) = way.back.receive(now) {
                 wharf.take(now, &frame);
             }
-            wharf.turn(now, &mut |bytes| forth.send(now, plain(bytes), &mut chance));
+            wharf.turn(now, &mut |bytes| way.send(now, bytes));
         } else {
-            up.receive(1_000, &mut |frame| forth.send(now, plain(frame.bytes.to_vec()), &mut chance));
-            while let Some(frame) = back.receive(now) {
+            up.receive(1_000, &mut |frame| way.send(now, frame.bytes.to_vec()));
+            while let Some(frame) = way.back.receive(now) {
                 transmit(up, &frame.bytes)?;
             }
         }
-        down.receive(1_000, &mut |frame| back.send(now, plain(frame.bytes.to_vec()), &mut chance));
-        while let Some(frame) = forth.receive(now) {
-            transmit(down, &frame.bytes)?;
+        let Way { forth, back, chance } = way;
+        down.receive(1_000, &mut |frame| back.send(now, plain(frame.bytes.to_vec()), chance));
+        for link in forth {
+            while let Some(frame) = link.receive(now) {
+                transmit(down, &frame.bytes)?;
+            }
         }
 
         let elapsed = origin.elapsed();
@@ -317,7 +358,7 @@ fn carry(
         if elapsed >= WARM_UP + SAMPLE {
             break;
         }
-        let mut due = forth.next_arrival().min(back.next_arrival()).min(now + Duration::from_millis(20));
+        let mut due = way.next_arrival().min(now + Duration::from_millis(20));
         if let Some(wharf) = wharf.as_deref_mut() {
             due = due.min(wharf.due(now));
         }
