@@ -10,6 +10,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::hint::cold_path;
 use core::ptr::NonNull;
 
 use crate::budget::Budget;
@@ -33,12 +34,10 @@ pub(crate) const MARKED: u32 = 16;
 const FIRST: u32 = 32;
 /// The second.
 const SECOND: u32 = 64;
-/// In the flags of a pair's first ring: both halves of the first are gone.
-const FIRST_OVER: u32 = 128;
-/// Both halves of the second are.
-const SECOND_OVER: u32 = 256;
+/// In the flags of a pair's first ring: both halves of one of the two are gone.
+const ONE_OVER: u32 = 128;
 /// The ring's memory is on an account, and something was reserved for it there.
-const ADOPTED: u32 = 512;
+const ADOPTED: u32 = 256;
 
 /// "WhR2": the layout below, in a shared region. A change of layout changes the digit.
 pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"WhR2");
@@ -195,16 +194,16 @@ pub(crate) unsafe fn entries<'a>(header: NonNull<Header>, is_on_heap: bool) -> &
     }
 }
 
-/// The account of a heap ring, or of the pair that it is one of.
+/// The account of a heap ring with these flags, or of the pair that it is one of.
 ///
 /// # Safety
 /// As for [`on_heap`].
-unsafe fn account<'a>(header: NonNull<Header>) -> &'a AtomicPtr<Budget> {
-    // SAFETY: the caller's promise. It lies behind the one ring, or behind the second of two, and the pointer is that of all.
-    unsafe {
-        let first = header.as_ref().flags.load(Ordering::Relaxed) & FIRST != 0;
-        header.cast::<HeapHeader>().add(if first { 2 } else { 1 }).cast().as_ref()
-    }
+#[inline(always)]
+unsafe fn account<'a>(header: NonNull<Header>, flags: u32) -> &'a AtomicPtr<Budget> {
+    // It lies behind the one ring, or behind the second of two.
+    let behind = 1 + ((flags / FIRST) & 1);
+    // SAFETY: the caller's promise. The pointer is that of all.
+    unsafe { header.cast::<HeapHeader>().add(behind as usize).cast().as_ref() }
 }
 
 /// Who is asked before a heap ring takes memory.
@@ -215,8 +214,8 @@ pub(crate) unsafe fn budget<'a>(header: NonNull<Header>) -> Option<&'a Budget> {
     // SAFETY: the caller's promise. What is set stays as long as the ring.
     unsafe {
         // Acquire: whoever sees the flag sees the pointer that was set before, and the budget behind it.
-        let is_adopted = header.as_ref().flags.load(Ordering::Acquire) & ADOPTED != 0;
-        if is_adopted { account(header).load(Ordering::Acquire).as_ref() } else { None }
+        let flags = header.as_ref().flags.load(Ordering::Acquire);
+        if flags & ADOPTED != 0 { account(header, flags).load(Ordering::Acquire).as_ref() } else { None }
     }
 }
 
@@ -228,7 +227,9 @@ pub(crate) unsafe fn budget<'a>(header: NonNull<Header>) -> Option<&'a Budget> {
 #[inline(always)]
 pub(crate) unsafe fn set_budget(header: NonNull<Header>, budget: &Arc<Budget>) -> bool {
     // SAFETY: the caller's promise.
-    let (account, flags) = unsafe { (account(header), &header.as_ref().flags) };
+    let flags = unsafe { &header.as_ref().flags };
+    // SAFETY: the caller's promise.
+    let account = unsafe { account(header, flags.load(Ordering::Relaxed)) };
     let mut known = account.load(Ordering::Acquire);
     if known.is_null() {
         let raw = Arc::into_raw(Arc::clone(budget)).cast_mut();
@@ -273,40 +274,43 @@ pub(crate) unsafe fn leave(header: NonNull<Header>, is_on_heap: bool, mine: u32,
 /// Called once, by the last half of a ring that [`allocate`] or [`allocate_pair`] made, whose flags were `flags`.
 #[inline(never)]
 unsafe fn end(header: NonNull<Header>, flags: u32) {
-    // SAFETY: the ring is this caller's alone, and the account's pointer, if it is not null, stays until the last ring is over.
+    // SAFETY: the ring is this caller's alone, and of a pair the first lies before the second and lives until both are over.
+    // `ADOPTED` was set by one of the halves, when the account's pointer was, which stays until the last ring is over. Whoever
+    // finds that the other ring is over is the last.
     unsafe {
-        if !on_heap(header).table.load(Ordering::Relaxed).is_null() {
-            free_memory(header);
+        if !on_heap(header).table.load(Ordering::Relaxed).is_null() || flags & (FIRST | SECOND) == 0 {
+            cold_path();
+            return end_apart(header, flags);
         }
-        if let Some(budget) = budget(header) {
-            budget.give_back(Budget::RESERVED);
+        if flags & ADOPTED != 0 {
+            (*account(header, flags).load(Ordering::Relaxed)).give_back(Budget::RESERVED);
         }
-    }
-    let heap = header.cast::<HeapHeader>();
-    // SAFETY: the ring came from a Box, and nobody else is left of it. Of a pair the first lies before the second, lives until
-    // both are over, and whoever finds that the other ring is over is the last.
-    unsafe {
-        let (first, mine, other) = match flags & (FIRST | SECOND) {
-            0 => return free::<1>(heap),
-            FIRST => (heap, FIRST_OVER, SECOND_OVER),
-            _ => (heap.sub(1), SECOND_OVER, FIRST_OVER),
-        };
+        let first = header.cast::<HeapHeader>().sub(((flags / SECOND) & 1) as usize);
         // As for a ring's halves.
-        if first.as_ref().words.flags.fetch_add(mine, Ordering::AcqRel) & other != 0 {
+        if first.as_ref().words.flags.fetch_or(ONE_OVER, Ordering::AcqRel) & ONE_OVER != 0 {
             free::<2>(first);
         }
     }
 }
 
-/// Frees a heap ring's chunks. A function of its own: a ring that was read to its end has none most often.
+/// [`end`] of a ring that has memory still, which one that was read to its end has not most often, or is none of a pair.
 ///
 /// # Safety
-/// As for [`end`]; the ring has memory.
+/// As for [`end`].
 #[cold]
 #[inline(never)]
-unsafe fn free_memory(header: NonNull<Header>) {
-    // SAFETY: the caller's promise.
-    unsafe { memory::free(&on_heap(header).table, budget(header)) };
+unsafe fn end_apart(header: NonNull<Header>, flags: u32) {
+    // SAFETY: the caller's promise. One that is none of a pair came from a Box, and nobody else is left of it.
+    unsafe {
+        memory::free(&on_heap(header).table, budget(header));
+        if flags & (FIRST | SECOND) != 0 {
+            return end(header, flags);
+        }
+        if let Some(budget) = budget(header) {
+            budget.give_back(Budget::RESERVED);
+        }
+        free::<1>(header.cast());
+    }
 }
 
 /// Frees heap rings that are over.
