@@ -32,7 +32,7 @@ impl Network {
     #[inline(always)]
     pub(crate) fn route(&mut self, destination: IpAddr, source: Option<IpAddr>) -> Result<Path, Unroutable> {
         if let Some(path) = self.known_path(destination, source) {
-            return Ok(path);
+            return Ok(*path);
         }
         self.route_anew(destination, source)
     }
@@ -42,6 +42,15 @@ impl Network {
             Cast::Unicast => self.find_path(destination, source),
             Cast::Broadcast => Err(Unroutable::Broadcast),
             Cast::Multicast => Err(Unroutable::Multicast),
+        }
+    }
+
+    /// The MTU of the path of unicast packets between two addresses, if there is one.
+    #[inline(always)]
+    pub(crate) fn mtu_between(&mut self, destination: IpAddr, source: IpAddr) -> Option<u32> {
+        match self.known_path(destination, Some(source)) {
+            Some(path) => Some(path.mtu),
+            None => self.route_anew(destination, Some(source)).ok().map(|path| path.mtu),
         }
     }
 
@@ -59,7 +68,7 @@ impl Network {
         if interface.is_none()
             && let Some(path) = self.known_path(destination, source)
         {
-            return unicast(path);
+            return unicast(*path);
         }
         let hop = match self.cast_of(destination)? {
             Cast::Unicast if interface.is_none() => return unicast(self.find_path(destination, source)?),
@@ -127,10 +136,10 @@ impl Network {
 
     /// The path that was found last, if it was between the same addresses and nothing has changed since.
     #[inline(always)]
-    fn known_path(&self, destination: IpAddr, source: Option<IpAddr>) -> Option<Path> {
+    fn known_path(&self, destination: IpAddr, source: Option<IpAddr>) -> Option<&Path> {
         let known = self.known_paths[usize::from(source.is_some())].as_ref()?;
         let holds = known.generation == self.generation && known.destination == destination && known.wanted == source;
-        holds.then_some(known.path)
+        holds.then_some(&known.path)
     }
 
     /// The path between addresses of single hosts, remembered.

@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use wire::tcp::SeqNum;
 
+use crate::tcp::ListenerId;
 use crate::tcp::buffers::Measurement;
 use crate::tcp::connection::{Connection, Parked};
 use crate::tcp::ledger::Ledger;
@@ -81,14 +82,26 @@ impl Shelf {
 
     /// What stands beside a connection that was made to be parked: in the memory that [`Unparked`] left, if there
     /// is any.
-    #[inline]
-    pub(crate) fn of_parked(spare: &mut Option<Box<Aside>>, parked: Parked) -> Self {
-        let mut aside = spare.take().unwrap_or_default();
-        match &mut aside.parked {
-            Some(room) => **room = parked,
-            none => *none = Some(Box::new(parked)),
+    #[inline(always)]
+    pub(crate) fn of_parked(spare: &mut Option<Box<Aside>>, rings: ApplicationRings, origin: ListenerId) -> Self {
+        let mut aside = match spare.take() {
+            Some(aside) => aside,
+            None => Self::room_to_park(),
+        };
+        if let Some(parked) = &mut aside.parked {
+            // One by one, since they are large, and go straight from where they are to where they will stand.
+            parked.rings.get_or_insert_with(|| rings);
+            parked.origin = Some(origin);
+            parked.offer = None;
         }
         Self(Some(aside))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn room_to_park() -> Box<Aside> {
+        let parked = Parked { rings: None, origin: None, offer: None };
+        Box::new(Aside { parked: Some(Box::new(parked)), ..Aside::default() })
     }
 
     /// Takes what was parked, if there are rings among it: of nearly all connections that come in, all that stands beside them.

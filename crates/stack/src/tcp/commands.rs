@@ -14,6 +14,7 @@ use crate::link::InterfaceId;
 use crate::network::{Network, Path};
 use crate::ports::{self, BindError};
 use crate::stack::Stack;
+use crate::tcp::aside::Shelf;
 use crate::tcp::buffers::begin_buffers;
 use crate::tcp::connection::{Birth, Connection, Flags};
 use crate::tcp::counters::TcpCounters;
@@ -417,17 +418,17 @@ impl Tcp {
         let shared = self.shared_options(&options.socket);
         let offering = begin_buffers(&mut rings, &shared, &self.config);
         let birth = Birth {
-            flow,
+            flow: &flow,
             interface,
             isn,
             mss: mss_within(mtu, &flow, &options.socket),
             timestamp_offset,
             options: shared,
-            rings,
             offering,
+            aside: Shelf::EMPTY,
         };
         let (id, place) = self.connections.vacant();
-        let mut connection = Connection::new(now, Phase::SynSent, birth, &self.config);
+        let mut connection = Connection::new(now, Phase::SynSent, birth, rings, &self.config);
         connection.flags.set(Flags::OWNED.and(Flags::SYN_DUE).and(Flags::QUEUED));
         let placed = place.fill(connection);
         self.demux.insert_hashed(short_of(hash), &flow, Holder::Connection(id.index()));
@@ -623,10 +624,9 @@ pub(crate) fn share(last: &mut Arc<SocketOptions>, wanted: &SocketOptions) -> Ar
 }
 
 /// The segment size that path, link and socket allow.
-#[inline]
+#[inline(always)]
 pub(crate) fn path_mss(net: &mut Network, interface: InterfaceId, flow: &Flow, socket: &SocketOptions) -> u16 {
-    let path = net.route(flow.remote, Some(flow.local));
-    let mtu = path.map_or_else(|_| net.mtu(interface), |path| path.mtu);
+    let mtu = net.mtu_between(flow.remote, flow.local).unwrap_or_else(|| net.mtu(interface));
     mss_within(mtu, flow, socket)
 }
 

@@ -232,28 +232,30 @@ pub(crate) struct Parked {
     pub offer: Option<Offer>,
 }
 
-/// What a connection is born with.
-pub(crate) struct Birth {
-    pub flow: Flow,
+/// What a connection is born with, besides its rings: they are large, and go by themselves, from where they are to where they
+/// will stand.
+pub(crate) struct Birth<'a> {
+    pub flow: &'a Flow,
     pub interface: InterfaceId,
     pub isn: SeqNum,
     pub mss: u16,
     pub timestamp_offset: u32,
     pub options: Arc<SocketOptions>,
-    pub rings: StreamRings,
-    /// What [`begin_buffers`](crate::tcp::buffers::begin_buffers) said of them.
+    /// What [`begin_buffers`](crate::tcp::buffers::begin_buffers) said of its rings.
     pub offering: Offering,
+    /// What stands beside it from the beginning.
+    pub aside: Shelf,
 }
 
 impl Connection {
     /// A connection that has sent nothing yet. In place of a call: it is large, and so is made where it will stand.
     #[inline(always)]
-    pub(crate) fn new(now: Instant, phase: Phase, birth: Birth, config: &TcpConfig) -> Self {
-        let Birth { flow, interface, isn, mss, timestamp_offset, options, rings, offering } = birth;
+    pub(crate) fn new(now: Instant, phase: Phase, birth: Birth<'_>, rings: StreamRings, config: &TcpConfig) -> Self {
+        let Birth { flow, interface, isn, mss, timestamp_offset, options, offering, aside } = birth;
         let (StreamRings { send, receive }, Offering { scale, limit }) = (rings, offering);
         let congestion = Congestion::new(options.congestion.unwrap_or(config.congestion), u32::from(mss));
         let mut connection = Self {
-            flow,
+            flow: *flow,
             phase,
             flags: Flags::default(),
             interface,
@@ -291,7 +293,7 @@ impl Connection {
             unanswered_probes: 0,
             send,
             receive,
-            aside: Shelf::EMPTY,
+            aside,
             rested: 0,
             options,
             news: Readiness::NONE,

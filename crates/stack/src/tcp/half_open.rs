@@ -18,7 +18,7 @@ use crate::network::{Network, Segment, Transmitted};
 use crate::tcp::aside::Shelf;
 use crate::tcp::buffers::begin_buffers;
 use crate::tcp::commands::path_mss;
-use crate::tcp::connection::{Birth, Connection, Flags, Parked};
+use crate::tcp::connection::{Birth, Connection, Flags};
 use crate::tcp::demux::{Flow, Holder};
 use crate::tcp::handshake::PeerSyn;
 use crate::tcp::input::{Env, Incoming, Stop};
@@ -372,17 +372,17 @@ impl Tcp {
         self.memory.adopt(&rings);
         let offering = begin_buffers(&mut rings, &options, &self.config);
         let birth = Birth {
-            flow: half.flow,
+            flow: &half.flow,
             interface: half.interface,
             isn: half.isn,
             mss,
             // Only a clock that runs needs a beginning.
             timestamp_offset: half.syn.timestamp.map_or(0, |_| self.isn.timestamp_offset(&half.flow)),
             options,
-            rings,
             offering,
+            aside: Shelf::EMPTY,
         };
-        let id = self.connections.insert(Connection::new(now, Phase::SynReceived, birth, &self.config));
+        let id = self.connections.insert(Connection::new(now, Phase::SynReceived, birth, rings, &self.config));
         match waited {
             Some(handshake) => self.demux.promote(self.hasher.short(&half.flow), &half.flow, handshake, id.index()),
             None => self.demux.insert(&self.hasher, &half.flow, Holder::Connection(id.index())),
@@ -396,8 +396,7 @@ impl Tcp {
         }
         connection.on_peer_syn(now, &half.syn, &self.config);
         connection.rcv.edge = connection.rcv.nxt + u32::from(window);
-        let parked = Parked { rings: Some(application), origin: Some(half.listener), offer: None };
-        connection.aside = Shelf::of_parked(&mut self.spare_aside, parked);
+        connection.aside = Shelf::of_parked(&mut self.spare_aside, application, half.listener);
         Some(id)
     }
 

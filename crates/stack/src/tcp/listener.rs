@@ -21,6 +21,7 @@ use crate::handle::Table;
 use crate::link::InterfaceId;
 use crate::network::Network;
 use crate::ports::{self, BindError};
+use crate::tcp::aside::Shelf;
 use crate::tcp::buffers::begin_buffers;
 use crate::tcp::commands::path_mss;
 use crate::tcp::connection::{Birth, Connection, Flags, Parked, window_scale};
@@ -405,16 +406,16 @@ impl Tcp {
         self.memory.adopt(&rings);
         let socket = SocketOptions::default();
         let birth = Birth {
-            flow,
+            flow: &flow,
             interface,
             isn: self.isn_above(now, &flow, above),
             mss: path_mss(context.net, interface, &flow, &socket),
             timestamp_offset: self.isn.timestamp_offset(&flow),
             options: self.shared_options(&socket),
             offering: begin_buffers(&mut rings, &socket, &self.config),
-            rings,
+            aside: Shelf::EMPTY,
         };
-        let mut connection = Connection::new(now, Phase::SynReceived, birth, &self.config);
+        let mut connection = Connection::new(now, Phase::SynReceived, birth, rings, &self.config);
         connection.on_peer_syn(now, &PeerSyn::of(&segment.header, flow.remote, &self.config), &self.config);
         connection.aside.park(Parked { rings: Some(application), origin: None, offer: None });
         connection.flags.set(Flags::HELD);

@@ -24,7 +24,7 @@ use crate::tcp::aside::Shelf;
 use crate::tcp::buffers::begin_buffers;
 use crate::tcp::commands::path_mss;
 use crate::tcp::congestion::Congestion;
-use crate::tcp::connection::{Birth, Connection, Deadlines, Flags, Parked, ReceiveSpace, SendSpace};
+use crate::tcp::connection::{Birth, Connection, Deadlines, Flags, ReceiveSpace, SendSpace};
 use crate::tcp::demux::{Flow, Holder, Wire, short_of};
 use crate::tcp::fast_path::{IP, TCP, array, count};
 use crate::tcp::handshake::PeerSyn;
@@ -291,12 +291,11 @@ impl Tcp {
         let offering = begin_buffers(&mut rings.0, &options, &self.config);
         let mss = path_mss(context.net, half.interface, &half.flow, &options);
         let timestamp_offset = half.syn.timestamp.map_or(0, |_| self.isn.timestamp_offset(&half.flow));
-        let parked = Parked { rings: Some(rings.1), origin: Some(half.listener), offer: None };
-        let aside = Shelf::of_parked(&mut self.spare_aside, parked);
-        let (flow, interface, isn) = (half.flow, half.interface, half.isn);
+        let aside = Shelf::of_parked(&mut self.spare_aside, rings.1, half.listener);
+        let (flow, interface, isn) = (&half.flow, half.interface, half.isn);
         let (id, place) = self.connections.vacant();
-        let birth = Birth { flow, interface, isn, mss, timestamp_offset, options, rings: rings.0, offering };
-        let placed = place.fill(Connection::accepted(now, birth, half, offer, segment, aside, &self.config));
+        let birth = Birth { flow, interface, isn, mss, timestamp_offset, options, offering, aside };
+        let placed = place.fill(Connection::accepted(now, birth, rings.0, half, offer, segment, &self.config));
         let number = id.index();
         self.demux.promote(self.syn_queue.hash_at(index), &half.flow, index, number);
         context.net.confirm_judged(now, half.interface, half.flow.remote);
@@ -318,15 +317,14 @@ impl Connection {
     #[inline(always)]
     fn accepted(
         now: Instant,
-        birth: Birth,
+        birth: Birth<'_>,
+        StreamRings { send, receive }: StreamRings,
         half: &HalfOpen,
         (window, scale): (u16, u8),
         segment: &Textless,
-        aside: Shelf,
         config: &TcpConfig,
     ) -> Self {
-        let Birth { flow, interface, isn, mss, timestamp_offset, options, rings, offering } = birth;
-        let StreamRings { send, receive } = rings;
+        let Birth { flow, interface, isn, mss, timestamp_offset, options, offering, aside } = birth;
         let PeerSyn { seq, timestamp, window: first_wnd, mss: peer_mss, scale: peer_scale, sack, flags: syn_flags } =
             half.syn;
         let nxt = seq + 1;
@@ -360,7 +358,7 @@ impl Connection {
         let idle = options.keep_alive.map_or(Instant::NEVER, |keep_alive| now + keep_alive.idle);
         let wnd = u32::from(segment.window) << peer_scale.unwrap_or(0);
         Self {
-            flow,
+            flow: *flow,
             phase: Phase::Established,
             flags,
             interface,

@@ -9,6 +9,7 @@ use super::*;
 use crate::handle::Table;
 use crate::link::InterfaceId;
 use crate::tcp::buffers::begin_buffers;
+use crate::tcp::aside::Shelf;
 use crate::tcp::connection::Birth;
 use crate::tcp::demux::Flow;
 use crate::tcp::options::{SocketOptions, heap_rings};
@@ -21,16 +22,16 @@ fn agreed(remote: IpAddr, own: u16, mss: Option<u16>) -> u16 {
     let options = Arc::new(SocketOptions::default());
     let interface: InterfaceId = Table::new().insert(());
     let birth = Birth {
-        flow: Flow { local: remote, remote, local_port: 80, remote_port: 1_025 },
+        flow: &Flow { local: remote, remote, local_port: 80, remote_port: 1_025 },
         interface,
         isn: SeqNum(1),
         mss: own,
         timestamp_offset: 0,
         offering: begin_buffers(&mut rings, &options, &config),
         options,
-        rings,
+        aside: Shelf::EMPTY,
     };
-    let mut connection = Connection::new(now, Phase::SynReceived, birth, &config);
+    let mut connection = Connection::new(now, Phase::SynReceived, birth, rings, &config);
     let header = TcpHeader {
         src_port: 1_025,
         dst_port: 80,

@@ -102,15 +102,17 @@ fn what_is_made_at_once_is_what_the_handshakes_steps_come_to() {
             let (mut rings, application) = heap_rings(1 << 16, 1 << 17);
             let options = Arc::clone(&options);
             let offering = begin_buffers(&mut rings, &options, &config);
-            (Birth { flow, interface, isn, mss: own, timestamp_offset, options, rings, offering }, application)
+            let aside = Shelf::EMPTY;
+            let birth = Birth { flow: &flow, interface, isn, mss: own, timestamp_offset, options, offering, aside };
+            (birth, rings, application)
         };
-        let (birth, _at_once) = born();
-        let at_once = Connection::accepted(now, birth, &half, offer, &third, Shelf::EMPTY, &config);
+        let (birth, rings, _at_once) = born();
+        let at_once = Connection::accepted(now, birth, rings, &half, offer, &third, &config);
 
         // `Tcp::add_connection_of`, `Tcp::complete_reserved`, and what `Tcp::settle` would do about times.
         let tuning = Tuning::new(config.clone());
-        let (birth, _by_steps) = born();
-        let mut by_steps = Connection::new(now, Phase::SynReceived, birth, &config);
+        let (birth, rings, _by_steps) = born();
+        let mut by_steps = Connection::new(now, Phase::SynReceived, birth, rings, &config);
         by_steps.rcv.scale = offer.1;
         by_steps.on_peer_syn(now, &syn, &config);
         by_steps.rcv.edge = by_steps.rcv.nxt + u32::from(offer.0);

@@ -11,6 +11,7 @@ use crate::entropy::Entropy;
 use crate::handle::Table;
 use crate::link::InterfaceId;
 use crate::tcp::buffers::begin_buffers;
+use crate::tcp::aside::Shelf;
 use crate::tcp::connection::Birth;
 use crate::tcp::demux::Flow;
 use crate::tcp::options::{SocketOptions, heap_rings};
@@ -29,16 +30,16 @@ fn a_window_whose_edge_stays_is_the_one_that_a_whole_look_gives() {
         let (mut rings, mut application) = heap_rings(100, size);
         let options = Arc::new(SocketOptions::default());
         let birth = Birth {
-            flow: Flow { local, remote: local, local_port: 80, remote_port: 1_025 },
+            flow: &Flow { local, remote: local, local_port: 80, remote_port: 1_025 },
             interface,
             isn: SeqNum(1),
             mss: 1_460,
             timestamp_offset: 0,
             offering: begin_buffers(&mut rings, &options, &config),
             options,
-            rings,
+            aside: Shelf::EMPTY,
         };
-        let mut connection = Connection::new(now, Phase::Established, birth, &config);
+        let mut connection = Connection::new(now, Phase::Established, birth, rings, &config);
         let text = chance.below(size as u64 / 2) as usize;
         assert_eq!(connection.receive.write(&vec![1; text]), text);
         let read = chance.below(text as u64 + 1) as usize;
