@@ -32,10 +32,17 @@ impl fmt::Display for BindError {
 impl core::error::Error for BindError {}
 
 /// A port that `is_free` agrees to; `None` if there is none.
-// RFC 6056 section 3.3.1 (algorithm 1): a random start, then the next free one.
 pub(crate) fn choose(entropy: &mut Entropy, mut is_free: impl FnMut(u16) -> bool) -> Option<u16> {
+    let (first, mut others) = candidates(entropy);
+    if is_free(first) { Some(first) } else { others.find(|&port| is_free(port)) }
+}
+
+/// The port to try first, which is free most often, and the others in their order.
+// RFC 6056 section 3.3.1 (algorithm 1): a random start, then the next free one.
+#[inline(always)]
+pub(crate) fn candidates(entropy: &mut Entropy) -> (u16, impl Iterator<Item = u16> + use<>) {
     let start = entropy.below(COUNT);
-    (0..COUNT).map(|step| FIRST + ((start + step) % COUNT) as u16).find(|&port| is_free(port))
+    (FIRST + start as u16, (1..COUNT).map(move |step| FIRST + ((start + step) % COUNT) as u16))
 }
 
 /// How well a member of a group that shares a port (SO_REUSEPORT) suits a flow: the best of them takes it. `flow` is a keyed

@@ -47,11 +47,15 @@ impl Network {
 
     /// The MTU of the path of unicast packets between two addresses, if there is one.
     #[inline(always)]
-    pub(crate) fn mtu_between(&mut self, destination: IpAddr, source: IpAddr) -> Option<u32> {
-        match self.known_path(destination, Some(source)) {
-            Some(path) => Some(path.mtu),
-            None => self.route_anew(destination, Some(source)).ok().map(|path| path.mtu),
+    pub(crate) fn mtu_between(&mut self, destination: &IpAddr, source: &IpAddr) -> Option<u32> {
+        if let Some(KnownPath { generation, destination: to, wanted: Some(from), path }) = &self.known_paths[1]
+            && *generation == self.generation
+            && to == destination
+            && from == source
+        {
+            return Some(path.mtu);
         }
+        self.route_anew(*destination, Some(*source)).ok().map(|path| path.mtu)
     }
 
     /// As [`route`](Self::route), for senders that may send to many; `interface` restricts the choice.

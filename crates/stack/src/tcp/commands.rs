@@ -442,6 +442,7 @@ impl Tcp {
     }
 
     /// Whether no new connection may have this four-tuple: it exists, is remembered, or would be its own peer.
+    #[inline(always)]
     fn is_taken(&self, hash: u64, flow: &Flow) -> bool {
         self.has_flow(hash, flow) || (flow.local == flow.remote && flow.local_port == flow.remote_port)
     }
@@ -453,14 +454,25 @@ impl Tcp {
     }
 
     /// Gives `flow` a local port that is free for it. Returns its hash.
+    #[inline(always)]
     fn choose_port(&self, entropy: &mut Entropy, flow: &mut Flow) -> Option<u64> {
-        let mut hash = 0;
-        ports::choose(entropy, |port| {
-            flow.local_port = port;
-            hash = self.hasher.of(flow);
-            !self.listeners.has_port(port) && !self.is_taken(hash, flow) && self.lives_here(flow)
-        })?;
-        Some(hash)
+        let (first, others) = ports::candidates(entropy);
+        self.try_port(flow, first).or_else(|| self.choose_among(flow, others))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn choose_among(&self, flow: &mut Flow, mut ports: impl Iterator<Item = u16>) -> Option<u64> {
+        ports.find_map(|port| self.try_port(flow, port))
+    }
+
+    /// Gives `flow` this local port. Returns its hash if the port is free for it.
+    #[inline(always)]
+    fn try_port(&self, flow: &mut Flow, port: u16) -> Option<u64> {
+        flow.local_port = port;
+        let hash = self.hasher.of(flow);
+        let is_free = !self.listeners.has_port(port) && !self.is_taken(hash, flow) && self.lives_here(flow);
+        is_free.then_some(hash)
     }
 
     /// A port that nobody listens on.
@@ -626,7 +638,7 @@ pub(crate) fn share(last: &mut Arc<SocketOptions>, wanted: &SocketOptions) -> Ar
 /// The segment size that path, link and socket allow.
 #[inline(always)]
 pub(crate) fn path_mss(net: &mut Network, interface: InterfaceId, flow: &Flow, socket: &SocketOptions) -> u16 {
-    let mtu = net.mtu_between(flow.remote, flow.local).unwrap_or_else(|| net.mtu(interface));
+    let mtu = net.mtu_between(&flow.remote, &flow.local).unwrap_or_else(|| net.mtu(interface));
     mss_within(mtu, flow, socket)
 }
 

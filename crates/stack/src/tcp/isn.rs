@@ -24,18 +24,30 @@ impl IsnGenerator {
     }
 
     /// F of RFC 6528 section 3.
+    // In place of a call, which would have the flow written to memory.
+    #[inline(always)]
     fn secret(&self, flow: &Flow) -> u64 {
-        let (IpAddr::V4(local), IpAddr::V4(remote)) = (flow.local, flow.remote) else { return flow.prf(self.key) };
+        match (flow.local, flow.remote) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => {
+                self.secret_between(local, flow.local_port, remote, flow.remote_port)
+            }
+            _ => flow.prf(self.key),
+        }
+    }
+
+    #[inline(never)]
+    fn secret_between(&self, local: Ipv4Addr, local_port: u16, remote: Ipv4Addr, remote_port: u16) -> u64 {
         let (last_local, last_remote, mut absorbed) = self.absorbed.get();
         if (last_local, last_remote) != (local, remote) {
             absorbed = self.key.absorb(local, remote);
             self.absorbed.set((local, remote, absorbed));
         }
-        absorbed.prf(flow.local_port, flow.remote_port)
+        absorbed.prf(local_port, remote_port)
     }
 
     /// RFC 6528 section 3: ISN = M + F(localip, localport, remoteip, remoteport, secretkey), where M counts every 4
     /// microseconds, so that a new incarnation of a connection starts above the old one.
+    #[inline(always)]
     pub(crate) fn isn(&self, now: Instant, flow: &Flow) -> SeqNum {
         self.numbers(now, flow).0
     }
@@ -48,6 +60,7 @@ impl IsnGenerator {
 
     /// The initial sequence number and the timestamp clock's start. The two halves of F's value tell nothing of each
     /// other.
+    #[inline(always)]
     pub(crate) fn numbers(&self, now: Instant, flow: &Flow) -> (SeqNum, u32) {
         let secret = self.secret(flow);
         let clock = (now.as_nanos() / 4_000) as u32;

@@ -127,15 +127,11 @@ impl Tcp {
         flow: &Flow,
         syn: &Syn,
     ) -> bool {
-        let Some(id) = self.listeners.find(flow) else {
+        let Some((id, listener)) = self.listeners.find_mut(flow) else {
             cold_path();
             return false;
         };
         let has_memory = self.memory.could_reserve(self.connections.len());
-        let Some(listener) = self.listeners.table.get_mut(id) else {
-            cold_path();
-            return false;
-        };
         let has_room = !listener.is_full()
             && listener.handshakes < listener.options.handshakes
             && self.syn_queue.len() < self.config.half_open_limit

@@ -114,14 +114,23 @@ impl TimeWait {
     /// Whether `flow`, which has this hash, is remembered.
     #[inline]
     pub(crate) fn has_hashed(&self, hash: u64, flow: &Flow) -> bool {
-        self.len() > 0 && self.find_hashed(hash, flow).is_some()
+        self.len() > 0 && self.look_up(hash, flow)
+    }
+
+    #[inline(never)]
+    fn look_up(&self, hash: u64, flow: &Flow) -> bool {
+        match (flow.local, flow.remote) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => self.v4.find(hash, local, remote, flow).is_some(),
+            (IpAddr::V6(local), IpAddr::V6(remote)) => self.v6.find(hash, local, remote, flow).is_some(),
+            _ => false,
+        }
     }
 
     /// The same where the hash is known.
     pub(crate) fn find_hashed(&self, hash: u64, flow: &Flow) -> Option<Remains> {
         match (flow.local, flow.remote) {
-            (IpAddr::V4(local), IpAddr::V4(remote)) => self.v4.find(hash, local, remote, flow),
-            (IpAddr::V6(local), IpAddr::V6(remote)) => self.v6.find(hash, local, remote, flow),
+            (IpAddr::V4(local), IpAddr::V4(remote)) => self.v4.find(hash, local, remote, flow).map(Entry::remains),
+            (IpAddr::V6(local), IpAddr::V6(remote)) => self.v6.find(hash, local, remote, flow).map(Entry::remains),
             _ => None,
         }
     }
@@ -250,13 +259,14 @@ impl<A: Address> Family<A> {
         self.table.insert_unique(hash, number, rehash);
     }
 
-    fn find(&self, hash: u64, local: A, remote: A, flow: &Flow) -> Option<Remains> {
+    #[inline(always)]
+    fn find(&self, hash: u64, local: A, remote: A, flow: &Flow) -> Option<&Entry<A>> {
         if self.alive == 0 {
             return None;
         }
         let is_it = |number: &u32| self.queue.at(*number).is_some_and(|entry| entry.is(local, remote, flow));
         let number = self.table.find(hash, is_it)?;
-        self.queue.at(*number).map(Entry::remains)
+        self.queue.at(*number)
     }
 
     fn remove(&mut self, hasher: &FlowHasher, local: A, remote: A, flow: &Flow) {
