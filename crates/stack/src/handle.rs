@@ -75,6 +75,8 @@ impl<T> fmt::Debug for Handle<T> {
 
 struct Slot<V> {
     generation: u32,
+    /// What the table's owner wants to know of the object without asking it; it takes no room, beside the generation.
+    note: u32,
     tenant: Tenant<V>,
 }
 
@@ -116,7 +118,7 @@ impl<V> Chunk<V> {
             self.slots.reserve_exact(CHUNK);
         }
         self.free = self.slots.len() as u32;
-        self.slots.push(Slot { generation: self.floor, tenant: Tenant::Free(END) });
+        self.slots.push(Slot { generation: self.floor, note: 0, tenant: Tenant::Free(END) });
     }
 
     fn give_memory_back(&mut self) {
@@ -147,8 +149,13 @@ impl<T, V> Table<T, V> {
     }
 
     pub(crate) fn insert(&mut self, value: V) -> Handle<T> {
+        self.insert_noted(value, 0)
+    }
+
+    /// Adds an object with a note, which [`noted_at`](Self::noted_at) tells.
+    pub(crate) fn insert_noted(&mut self, value: V, note: u32) -> Handle<T> {
         let (handle, place) = self.vacant();
-        place.fill(value);
+        place.fill(value, note);
         handle
     }
 
@@ -177,7 +184,7 @@ impl<T, V> Table<T, V> {
             chunk.free = next;
         }
         let handle = Handle { index: number << CHUNK_BITS | index, generation: slot.generation, kind: PhantomData };
-        (handle, Vacant(&mut slot.tenant))
+        (handle, Vacant(slot))
     }
 
     #[inline(never)]
@@ -249,7 +256,7 @@ impl<T, V> Table<T, V> {
     #[inline]
     pub(crate) fn get(&self, handle: Handle<T>) -> Option<&V> {
         match self.slot(handle.index)? {
-            Slot { generation, tenant: Tenant::Present(value) } if *generation == handle.generation => Some(value),
+            Slot { generation, tenant: Tenant::Present(value), .. } if *generation == handle.generation => Some(value),
             _ => None,
         }
     }
@@ -257,7 +264,7 @@ impl<T, V> Table<T, V> {
     #[inline]
     pub(crate) fn get_mut(&mut self, handle: Handle<T>) -> Option<&mut V> {
         match self.slot_mut(handle.index)? {
-            Slot { generation, tenant: Tenant::Present(value) } if *generation == handle.generation => Some(value),
+            Slot { generation, tenant: Tenant::Present(value), .. } if *generation == handle.generation => Some(value),
             _ => None,
         }
     }
@@ -291,6 +298,18 @@ impl<T, V> Table<T, V> {
         }
     }
 
+    /// As [`named_at`](Self::named_at), with the object's note.
+    #[inline]
+    pub(crate) fn noted_at(&mut self, index: u32) -> Option<(Handle<T>, u32, &mut V)> {
+        let slot = self.slot_mut(index)?;
+        match &mut slot.tenant {
+            Tenant::Present(value) => {
+                Some((Handle { index, generation: slot.generation, kind: PhantomData }, slot.note, value))
+            }
+            Tenant::Free(_) => None,
+        }
+    }
+
     /// The full handle of the object in slot `index`.
     #[inline]
     pub(crate) fn handle_at(&self, index: u32) -> Option<Handle<T>> {
@@ -317,20 +336,22 @@ impl<T, V> Table<T, V> {
 
 /// A place in a table that waits for its object.
 #[must_use]
-pub(crate) struct Vacant<'a, V>(&'a mut Tenant<V>);
+pub(crate) struct Vacant<'a, V>(&'a mut Slot<V>);
 
 impl<'a, V> Vacant<'a, V> {
-    /// Puts the object there, and returns it.
+    /// Puts the object there with its note, and returns it.
     #[inline(always)]
-    pub(crate) fn fill(self, value: V) -> Option<&'a mut V> {
+    pub(crate) fn fill(self, value: V, note: u32) -> Option<&'a mut V> {
+        let Slot { note: noted, tenant, .. } = self.0;
+        *noted = note;
         // Said so that the compiler sees that nothing is dropped here, and writes the object where it will stand.
-        if matches!(self.0, Tenant::Free(_)) {
-            *self.0 = Tenant::Present(value);
+        if matches!(tenant, Tenant::Free(_)) {
+            *tenant = Tenant::Present(value);
         } else {
             core::mem::forget(value);
             debug_assert!(false, "who stands among the free slots has no tenant");
         }
-        match self.0 {
+        match tenant {
             Tenant::Present(value) => Some(value),
             Tenant::Free(_) => None,
         }

@@ -108,12 +108,29 @@ impl<K: Copy> Wheel<K> {
     }
 
     /// Disarms `id`, which must be armed in this wheel or be `NONE`.
+    #[inline]
     pub(crate) fn cancel(&mut self, id: TimerId) {
-        if id.is_none() || self.entries[id.0 as usize].place == NONE {
+        if id.is_none() {
             return;
         }
-        self.unlink(id.0);
-        self.release(id.0);
+        if self.last == id.0 {
+            // It stands in no slot.
+            self.last = NONE;
+            if self.earliest.get() == self.entries[id.0 as usize].deadline {
+                self.earliest.set(UNKNOWN);
+            }
+            self.release(id.0);
+            return;
+        }
+        self.cancel_in_slot(id.0);
+    }
+
+    #[inline(never)]
+    fn cancel_in_slot(&mut self, index: u32) {
+        if self.entries[index as usize].place != NONE {
+            self.unlink(index);
+            self.release(index);
+        }
     }
 
     /// Moves the armed timer `id` to another deadline.

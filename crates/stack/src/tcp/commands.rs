@@ -18,7 +18,7 @@ use crate::tcp::aside::Shelf;
 use crate::tcp::buffers::begin_buffers;
 use crate::tcp::connection::{Birth, Connection, Flags};
 use crate::tcp::counters::TcpCounters;
-use crate::tcp::demux::{Flow, Holder, short_of};
+use crate::tcp::demux::{Flow, Holder};
 use crate::tcp::error::{ConnectError, TcpError};
 use crate::tcp::info::TcpInfo;
 use crate::tcp::listener::{Accepted, ListenOptions};
@@ -430,8 +430,8 @@ impl Tcp {
         let (id, place) = self.connections.vacant();
         let mut connection = Connection::new(now, Phase::SynSent, birth, rings, &self.config);
         connection.flags.set(Flags::OWNED.and(Flags::SYN_DUE).and(Flags::QUEUED));
-        let placed = place.fill(connection);
-        self.demux.insert_hashed(short_of(hash), &flow, Holder::Connection(id.index()));
+        let placed = place.fill(connection, hash);
+        self.demux.insert_hashed(hash, &flow, Holder::Connection(id.index()));
         if options.fast_open
             && let Some(connection) = placed
         {
@@ -443,7 +443,7 @@ impl Tcp {
 
     /// Whether no new connection may have this four-tuple: it exists, is remembered, or would be its own peer.
     #[inline(always)]
-    fn is_taken(&self, hash: u64, flow: &Flow) -> bool {
+    fn is_taken(&self, hash: u32, flow: &Flow) -> bool {
         self.has_flow(hash, flow) || (flow.local == flow.remote && flow.local_port == flow.remote_port)
     }
 
@@ -455,20 +455,20 @@ impl Tcp {
 
     /// Gives `flow` a local port that is free for it. Returns its hash.
     #[inline(always)]
-    fn choose_port(&self, entropy: &mut Entropy, flow: &mut Flow) -> Option<u64> {
+    fn choose_port(&self, entropy: &mut Entropy, flow: &mut Flow) -> Option<u32> {
         let (first, others) = ports::candidates(entropy);
         self.try_port(flow, first).or_else(|| self.choose_among(flow, others))
     }
 
     #[cold]
     #[inline(never)]
-    fn choose_among(&self, flow: &mut Flow, mut ports: impl Iterator<Item = u16>) -> Option<u64> {
+    fn choose_among(&self, flow: &mut Flow, mut ports: impl Iterator<Item = u16>) -> Option<u32> {
         ports.find_map(|port| self.try_port(flow, port))
     }
 
     /// Gives `flow` this local port. Returns its hash if the port is free for it.
     #[inline(always)]
-    fn try_port(&self, flow: &mut Flow, port: u16) -> Option<u64> {
+    fn try_port(&self, flow: &mut Flow, port: u16) -> Option<u32> {
         flow.local_port = port;
         let hash = self.hasher.of(flow);
         let is_free = !self.listeners.has_port(port) && !self.is_taken(hash, flow) && self.lives_here(flow);

@@ -53,23 +53,11 @@ impl FlowHasher {
         Self { key }
     }
 
-    /// The hash of `flow`.
+    /// The hash of `flow`: as much of it as the tables keep.
     #[inline]
-    pub(crate) fn of(&self, flow: &Flow) -> u64 {
-        self.key.hash(&flow.local, flow.local_port, &flow.remote, flow.remote_port)
+    pub(crate) fn of(&self, flow: &Flow) -> u32 {
+        (self.key.hash(&flow.local, flow.local_port, &flow.remote, flow.remote_port) >> 32) as u32
     }
-
-    /// As much of it as the table of flows keeps.
-    #[inline]
-    pub(crate) fn short(&self, flow: &Flow) -> u32 {
-        short_of(self.of(flow))
-    }
-}
-
-/// As much of a flow's hash as the table of flows keeps.
-#[inline]
-pub(crate) const fn short_of(hash: u64) -> u32 {
-    (hash >> 32) as u32
 }
 
 /// Whose a flow is.
@@ -175,7 +163,7 @@ impl Demux {
             // Spares the hash.
             return None;
         }
-        self.peek_hashed(hasher.short(flow), connections, handshakes, flow)
+        self.peek_hashed(hasher.of(flow), connections, handshakes, flow)
     }
 
     /// The same where the hash is known.
@@ -200,19 +188,13 @@ impl Demux {
     /// The handshake of `flow`, also where the connection exists already.
     pub(crate) fn half_open(&self, hasher: &FlowHasher, handshakes: &SynQueue, flow: &Flow) -> Option<u32> {
         let found = self.table.find(
-            hasher.short(flow),
+            hasher.of(flow),
             |name| matches!(Holder::of(name), Holder::HalfOpen(index) if handshakes.at(index).flow == *flow),
         )?;
         Some(found & !HALF_OPEN)
     }
 
-    /// Adds whose a flow is that was nobody's.
-    #[inline]
-    pub(crate) fn insert(&mut self, hasher: &FlowHasher, flow: &Flow, holder: Holder) {
-        self.insert_hashed(hasher.short(flow), flow, holder);
-    }
-
-    /// The same where the hash is known.
+    /// Adds whose a flow with this hash is that was nobody's.
     #[inline]
     pub(crate) fn insert_hashed(&mut self, hash: u32, flow: &Flow, holder: Holder) {
         self.table.insert(hash, holder.name());
@@ -242,7 +224,7 @@ impl Demux {
 
     /// A handshake is over, and nothing came of it.
     pub(crate) fn remove_half_open(&mut self, hasher: &FlowHasher, flow: &Flow, handshake: u32) {
-        self.remove_name(hasher.short(flow), Holder::HalfOpen(handshake));
+        self.remove_name(hasher.of(flow), Holder::HalfOpen(handshake));
     }
 
     /// A connection is over, whose flow has this hash.
@@ -254,7 +236,7 @@ impl Demux {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn remove_name(&mut self, hash: u32, holder: Holder) {
         self.table.remove(hash, holder.name());
         if self.last.as_ref().is_some_and(|last| last.holder == holder) {

@@ -158,7 +158,7 @@ impl FlowTable {
     }
 
     /// Takes out a number that was added with this hash.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn remove(&mut self, hash: u32, name: u32) {
         let Some(mut at) = self.place_of(hash, name) else { return };
         // Those behind it move up, to the first that stands at home.

@@ -382,10 +382,12 @@ impl Tcp {
             offering,
             aside: Shelf::EMPTY,
         };
-        let id = self.connections.insert(Connection::new(now, Phase::SynReceived, birth, rings, &self.config));
+        let hash = self.hasher.of(&half.flow);
+        let connection = Connection::new(now, Phase::SynReceived, birth, rings, &self.config);
+        let id = self.connections.insert_noted(connection, hash);
         match waited {
-            Some(handshake) => self.demux.promote(self.hasher.short(&half.flow), &half.flow, handshake, id.index()),
-            None => self.demux.insert(&self.hasher, &half.flow, Holder::Connection(id.index())),
+            Some(handshake) => self.demux.promote(hash, &half.flow, handshake, id.index()),
+            None => self.demux.insert_hashed(hash, &half.flow, Holder::Connection(id.index())),
         }
         let connection = self.connections.get_mut(id)?;
         connection.rcv.scale = scale;
@@ -420,7 +422,7 @@ impl Tcp {
             listener.handshakes += 1;
             listener.pending += usize::from(half.pending);
         }
-        let hash = self.hasher.short(&half.flow);
+        let hash = self.hasher.of(&half.flow);
         let index = self.syn_queue.insert(half.interface, hash, || half);
         if half.pending {
             self.demux.insert_beside(hash, index);

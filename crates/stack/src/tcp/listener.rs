@@ -436,8 +436,9 @@ impl Tcp {
         connection.aside.park(Parked { rings: Some(application), origin: None, offer: None });
         connection.flags.set(Flags::HELD);
         connection.flags.set(Flags::OWNED);
-        let id = self.connections.insert(connection);
-        self.demux.insert(&self.hasher, &flow, Holder::Connection(id.index()));
+        let hash = self.hasher.of(&flow);
+        let id = self.connections.insert_noted(connection, hash);
+        self.demux.insert_hashed(hash, &flow, Holder::Connection(id.index()));
         context.events.push(Event::TcpIncoming {
             connection: id,
             local: flow.local_socket(),

@@ -125,7 +125,7 @@ use crate::tcp::aside::Aside;
 use crate::tcp::challenge::ChallengeLimit;
 use crate::tcp::connection::{Connection, Flags};
 pub(crate) use crate::tcp::demux::Flow;
-use crate::tcp::demux::{Demux, FlowHasher, short_of};
+use crate::tcp::demux::{Demux, FlowHasher};
 use crate::tcp::fast_open::{Baker, Cookies};
 use crate::tcp::isn::IsnGenerator;
 use crate::tcp::listener::Listeners;
@@ -418,9 +418,8 @@ impl Tcp {
     /// can still leave; the rest goes.
     #[inline(never)]
     fn retire(&mut self, now: Instant, context: &mut Context<'_>, index: u32, before: Phase) {
-        let Some((id, connection)) = self.connections.named_at(index) else { return };
+        let Some((id, hash, connection)) = self.connections.noted_at(index) else { return };
         connection.disarm(&mut self.wheel);
-        let hash = self.hasher.of(&connection.flow);
         if connection.phase == Phase::TimeWait {
             self.time_wait.insert_hashed(&self.hasher, hash, now, &connection.flow, connection.remains());
             if connection.flags.has(Flags::RESOLVING) {
@@ -443,7 +442,7 @@ impl Tcp {
         let unproven = connection.flags.has(Flags::FAST_OPEN);
         let abandoned = connection.flags.has(Flags::ORPHANED)
             || (before == Phase::SynReceived && !connection.flags.has(Flags::OWNED));
-        self.demux.remove(short_of(hash), index, &connection.flow);
+        self.demux.remove(hash, index, &connection.flow);
         if unproven {
             let flow = connection.flow;
             self.fast_open_ended(now, &flow, reset);
@@ -455,8 +454,8 @@ impl Tcp {
 
     /// Whether a connection of this four-tuple, which has this hash, exists or is remembered.
     #[inline]
-    pub(crate) fn has_flow(&self, hash: u64, flow: &Flow) -> bool {
-        self.demux.peek_hashed(short_of(hash), &self.connections, &self.syn_queue, flow).is_some()
+    pub(crate) fn has_flow(&self, hash: u32, flow: &Flow) -> bool {
+        self.demux.peek_hashed(hash, &self.connections, &self.syn_queue, flow).is_some()
             || self.time_wait.has_hashed(hash, flow)
     }
 

@@ -25,7 +25,7 @@ use crate::tcp::buffers::begin_buffers;
 use crate::tcp::commands::path_mss;
 use crate::tcp::congestion::Congestion;
 use crate::tcp::connection::{Birth, Connection, Deadlines, Flags, ReceiveSpace, SendSpace};
-use crate::tcp::demux::{Flow, Holder, Wire, short_of};
+use crate::tcp::demux::{Flow, Holder, Wire};
 use crate::tcp::fast_path::{IP, TCP, array, count};
 use crate::tcp::handshake::PeerSyn;
 use crate::tcp::options::{StreamRings, heap_rings};
@@ -142,7 +142,7 @@ impl Tcp {
             return false;
         }
         let hash = self.hasher.of(flow);
-        let is_known = self.demux.peek_hashed(short_of(hash), &self.connections, &self.syn_queue, flow).is_some()
+        let is_known = self.demux.peek_hashed(hash, &self.connections, &self.syn_queue, flow).is_some()
             || self.time_wait.has_hashed(hash, flow);
         if is_known {
             cold_path();
@@ -154,8 +154,8 @@ impl Tcp {
         let syn = PeerSyn::usual(seq, window, flags, options, &self.config);
         let isn = self.isn.isn(now, flow);
         let half = || Self::half_open(now, *flow, interface, id, syn, isn);
-        let index = self.syn_queue.insert(interface, short_of(hash), half);
-        self.demux.insert_hashed(short_of(hash), flow, Holder::HalfOpen(index));
+        let index = self.syn_queue.insert(interface, hash, half);
+        self.demux.insert_hashed(hash, flow, Holder::HalfOpen(index));
         self.memory.watch(context.events);
         true
     }
@@ -291,9 +291,11 @@ impl Tcp {
         let (flow, interface, isn) = (&half.flow, half.interface, half.isn);
         let (id, place) = self.connections.vacant();
         let birth = Birth { flow, interface, isn, mss, timestamp_offset, options, offering, aside };
-        let placed = place.fill(Connection::accepted(now, birth, rings.0, half, offer, segment, &self.config));
+        let hash = self.syn_queue.hash_at(index);
+        let connection = Connection::accepted(now, birth, rings.0, half, offer, segment, &self.config);
+        let placed = place.fill(connection, hash);
         let number = id.index();
-        self.demux.promote(self.syn_queue.hash_at(index), &half.flow, index, number);
+        self.demux.promote(hash, &half.flow, index, number);
         context.net.confirm_judged(now, half.interface, half.flow.remote);
         listener.line_up(context.events, id, half.listener);
         self.syn_queue.release(index);

@@ -79,10 +79,11 @@ impl TimeWait {
     }
 
     /// The same where the hash is known.
+    #[inline(always)]
     pub(crate) fn insert_hashed(
         &mut self,
         hasher: &FlowHasher,
-        hash: u64,
+        hash: u32,
         now: Instant,
         flow: &Flow,
         remains: Remains,
@@ -113,12 +114,12 @@ impl TimeWait {
 
     /// Whether `flow`, which has this hash, is remembered.
     #[inline]
-    pub(crate) fn has_hashed(&self, hash: u64, flow: &Flow) -> bool {
+    pub(crate) fn has_hashed(&self, hash: u32, flow: &Flow) -> bool {
         self.len() > 0 && self.look_up(hash, flow)
     }
 
     #[inline(never)]
-    fn look_up(&self, hash: u64, flow: &Flow) -> bool {
+    fn look_up(&self, hash: u32, flow: &Flow) -> bool {
         match (flow.local, flow.remote) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => self.v4.find(hash, local, remote, flow).is_some(),
             (IpAddr::V6(local), IpAddr::V6(remote)) => self.v6.find(hash, local, remote, flow).is_some(),
@@ -127,7 +128,7 @@ impl TimeWait {
     }
 
     /// The same where the hash is known.
-    pub(crate) fn find_hashed(&self, hash: u64, flow: &Flow) -> Option<Remains> {
+    pub(crate) fn find_hashed(&self, hash: u32, flow: &Flow) -> Option<Remains> {
         match (flow.local, flow.remote) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => self.v4.find(hash, local, remote, flow).map(Entry::remains),
             (IpAddr::V6(local), IpAddr::V6(remote)) => self.v6.find(hash, local, remote, flow).map(Entry::remains),
@@ -244,6 +245,12 @@ impl<A: Address> Entry<A> {
     }
 }
 
+/// A flow's hash for the table, which looks for a place by the lower bits, and tells what stands there apart by the upper ones.
+#[inline]
+const fn spread(hash: u32) -> u64 {
+    (hash as u64) << 32 | hash as u64
+}
+
 impl<A: Address> Family<A> {
     const fn new() -> Self {
         Self { queue: Queue::new(), table: HashTable::new(), alive: 0 }
@@ -251,28 +258,28 @@ impl<A: Address> Family<A> {
 
     /// Adds an entry whose flow has the hash `hash`.
     #[inline]
-    fn insert(&mut self, hasher: &FlowHasher, hash: u64, ends: Instant, entry: Entry<A>) {
+    fn insert(&mut self, hasher: &FlowHasher, hash: u32, ends: Instant, entry: Entry<A>) {
         let number = self.queue.push(ends, entry);
         self.alive += 1;
         let queue = &self.queue;
-        let rehash = |&other: &u32| queue.at(other).map_or(0, |entry| hasher.of(&entry.flow()));
-        self.table.insert_unique(hash, number, rehash);
+        let rehash = |&other: &u32| queue.at(other).map_or(0, |entry| spread(hasher.of(&entry.flow())));
+        self.table.insert_unique(spread(hash), number, rehash);
     }
 
     #[inline(always)]
-    fn find(&self, hash: u64, local: A, remote: A, flow: &Flow) -> Option<&Entry<A>> {
+    fn find(&self, hash: u32, local: A, remote: A, flow: &Flow) -> Option<&Entry<A>> {
         if self.alive == 0 {
             return None;
         }
         let is_it = |number: &u32| self.queue.at(*number).is_some_and(|entry| entry.is(local, remote, flow));
-        let number = self.table.find(hash, is_it)?;
+        let number = self.table.find(spread(hash), is_it)?;
         self.queue.at(*number)
     }
 
     fn remove(&mut self, hasher: &FlowHasher, local: A, remote: A, flow: &Flow) {
         let queue = &mut self.queue;
         let is_it = |&number: &u32| queue.at(number).is_some_and(|entry| entry.is(local, remote, flow));
-        let found = self.table.find_entry(hasher.of(flow), is_it);
+        let found = self.table.find_entry(spread(hasher.of(flow)), is_it);
         if let Ok(found) = found {
             let (number, _) = found.remove();
             if let Some(entry) = queue.at_mut(number) {
@@ -301,7 +308,7 @@ impl<A: Address> Family<A> {
 
     fn drop_oldest(&mut self, hasher: &FlowHasher) {
         let Some((number, entry)) = self.queue.pop() else { return };
-        if let Ok(found) = self.table.find_entry(hasher.of(&entry.flow()), |&other| other == number) {
+        if let Ok(found) = self.table.find_entry(spread(hasher.of(&entry.flow())), |&other| other == number) {
             found.remove();
             self.alive -= 1;
         }
