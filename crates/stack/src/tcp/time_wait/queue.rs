@@ -77,6 +77,12 @@ impl<A> Chunk<A> {
     fn offset(&self, at: Instant) -> Option<u32> {
         u32::try_from(at.nanos_since(self.begins).saturating_add(999) / 1_000).ok()
     }
+
+    /// When an entry ends.
+    #[inline]
+    fn end(&self, entry: &Entry<A>) -> Instant {
+        self.begins.after_nanos(u64::from(entry.ends) * 1_000)
+    }
 }
 
 /// The queue.
@@ -148,17 +154,32 @@ impl<A: Copy> Queue<A> {
     pub(super) fn front(&self) -> Option<(Instant, &Entry<A>)> {
         let chunk = self.chunks.front()?;
         let entry = chunk.entries.get(self.gone)?;
-        Some((chunk.begins.after_nanos(u64::from(entry.ends) * 1_000), entry))
+        Some((chunk.end(entry), entry))
     }
 
     /// Takes the first entry out, and those behind it that were taken out of turn; returns its number.
     #[inline(always)]
     pub(super) fn pop(&mut self) -> Option<(u32, Entry<A>)> {
-        let entry = *self.chunks.front()?.entries.get(self.gone)?;
+        let chunk = self.chunks.front()?;
+        let entry = *chunk.entries.get(self.gone)?;
         let number = self.first << CHUNK_BITS | self.gone as u32;
-        self.advance();
-        self.trim();
+        self.gone += 1;
+        self.len -= 1;
+        match chunk.entries.get(self.gone) {
+            Some(next) if next.alive => self.first_end = chunk.end(next),
+            _ => {
+                cold_path();
+                self.look_for_next();
+            }
+        }
         Some((number, entry))
+    }
+
+    /// The next one stands in another chunk, or behind some that were taken out of turn.
+    #[inline(never)]
+    fn look_for_next(&mut self) {
+        self.end_chunk_if_over();
+        self.trim();
     }
 
     /// Drops entries at the front that were taken out of turn.
@@ -179,6 +200,11 @@ impl<A: Copy> Queue<A> {
     fn advance(&mut self) {
         self.gone += 1;
         self.len -= 1;
+        self.end_chunk_if_over();
+    }
+
+    #[inline]
+    fn end_chunk_if_over(&mut self) {
         if self.chunks.front().is_some_and(|chunk| self.gone == chunk.entries.len()) {
             cold_path();
             self.end_chunk();
