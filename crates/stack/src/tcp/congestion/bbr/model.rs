@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-use super::{LIFETIME, LOSS_THRESHOLD, Update};
+use super::{LIFETIME, Update, is_beyond_chance};
 use crate::time::Instant;
 
 /// Not known, or without a bound.
@@ -146,7 +146,7 @@ impl Model {
         if sample.rate > 0 && (sample.rate >= self.max_bw() || !sample.app_limited) {
             self.bw_cycles[1] = self.bw_cycles[1].max(sample.rate);
         }
-        if self.loss_round_start && self.is_congested() && !probing {
+        if self.loss_round_start && self.is_congested(update.mss) && !probing {
             self.lower_bounds(cwnd);
         }
     }
@@ -154,8 +154,8 @@ impl Model {
     /// Whether this round saw congestion: a mark, or more losses than BBR.LossThresh. The draft takes any loss for it here, in
     /// contrast to all other places; a path that loses one segment in a hundred by chance then has its rate lowered nearly
     /// every round until the next probe, to two thirds of what it carries.
-    fn is_congested(&self) -> bool {
-        self.marked || self.lost * 100 > (self.lost + self.arrived) * LOSS_THRESHOLD
+    fn is_congested(&self, mss: u32) -> bool {
+        self.marked || is_beyond_chance(self.lost, self.lost + self.arrived, mss)
     }
 
     /// Section 5.5.10.3: a round with losses, or with marks, lowers the short-term bounds to what was delivered, and by

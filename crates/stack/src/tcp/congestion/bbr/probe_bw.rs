@@ -146,7 +146,7 @@ impl Bbr {
             self.probe.acks = Acks::ProbeFeedback;
         }
         if self.probe.samples {
-            if let Some(sample) = update.lost_sample.filter(is_too_much) {
+            if let Some(sample) = update.lost_sample.filter(|sample| is_too_much(sample, update.mss)) {
                 self.on_too_much(update, cwnd, sample.app_limited, crossing(&sample, update.lost));
                 return;
             }
@@ -158,7 +158,7 @@ impl Bbr {
             }
         }
         let Some(sample) = update.sample else { return };
-        if is_too_much(&sample) {
+        if is_too_much(&sample, update.mss) {
             if self.probe.samples {
                 self.on_too_much(update, cwnd, sample.app_limited, u64::from(sample.in_flight));
             }

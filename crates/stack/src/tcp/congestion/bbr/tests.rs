@@ -185,6 +185,38 @@ fn a_probe_that_loses_too_much_bounds_the_flight_and_ends() {
 }
 
 #[test]
+fn of_a_small_flight_two_segments_may_be_lost_by_chance() {
+    // BBR section 5.5.10.2 asks for more than two in a hundred alone; see docs/decisions.md.
+    let probe_loses = |lost: u32| {
+        let mut path = Path::known();
+        while path.bbr.state != State::Up {
+            path.round(20_000, 1_000_000);
+        }
+        path.round_with(20_000, 1_000_000, |update| {
+            update.lost = lost;
+            update.lost_sample = Some(RateSample {
+                rate: 0,
+                delivered: 0,
+                prior_delivered: 0,
+                in_flight: 25_000,
+                lost: u64::from(lost),
+                app_limited: false,
+            });
+        });
+        path.bbr.state
+    };
+    assert_eq!(probe_loses(2 * MSS), State::Up);
+    assert_ne!(probe_loses(3 * MSS), State::Up);
+
+    let mut path = Path::known();
+    path.round(20_000, 500_000);
+    path.round_with(20_000, 500_000, |update| update.lost = 2 * MSS);
+    assert_eq!(path.bbr.model.bw(), 1_000_000);
+    path.round_with(20_000, 500_000, |update| update.lost = 3 * MSS);
+    assert!(path.bbr.model.bw() < 1_000_000);
+}
+
+#[test]
 fn a_round_with_few_losses_lowers_nothing_and_one_with_many_lowers_to_what_was_delivered() {
     // BBR section 5.5.10.3, from BBR.LossThresh on.
     let mut path = Path::known();
