@@ -96,7 +96,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "MILLISECONDS", requires = "cell", value_parser = clap::value_parser!(u64).range(1..))]
     trace: Option<u64>,
     /// Instead of the matrix: over one emulated link of 50 ms and 1 % loss, in real time, the kernel's TCP and Wharf send to the
-    /// kernel in turns, with the same congestion control. Fails where Wharf is more than 10 % behind. Takes some four minutes
+    /// kernel in turns, with the same congestion control. Fails where Wharf is more than 10 % behind. Takes some nine minutes
     #[arg(long, conflicts_with_all = ["check", "write", "cell"])]
     kernel: bool,
 }

@@ -90,7 +90,7 @@ impl Shelf {
         };
         if let Some(parked) = &mut aside.parked {
             // One by one, since they are large, and go straight from where they are to where they will stand.
-            parked.rings.get_or_insert_with(|| rings);
+            parked.rings.get_or_insert(rings);
             parked.origin = Some(origin);
             parked.offer = None;
         }

@@ -23,8 +23,7 @@ impl IsnGenerator {
         Self { key, absorbed: Cell::new((local, remote, key.absorb(local, remote))) }
     }
 
-    /// F of RFC 6528 section 3.
-    // In place of a call, which would have the flow written to memory.
+    /// F of RFC 6528 section 3. In place of a call, which would have the flow written to memory.
     #[inline(always)]
     fn secret(&self, flow: &Flow) -> u64 {
         match (flow.local, flow.remote) {

@@ -45,6 +45,20 @@ fn a_cancelled_timer_never_fires_and_its_entry_is_used_again() {
 }
 
 #[test]
+fn a_timer_that_is_taken_away_at_once_is_not_waited_for() {
+    let mut wheel = Wheel::new();
+    wheel.insert(Instant::from_nanos(90_000), 1);
+    let last = wheel.insert(Instant::from_nanos(80_000), 2);
+    assert_eq!(wheel.next_deadline(), Instant::from_nanos(80_000));
+    wheel.cancel(last);
+    assert_eq!(wheel.next_deadline(), Instant::from_nanos(90_000));
+    // Nor does one that came first hide that another comes first now.
+    let later = wheel.insert(Instant::from_nanos(95_000), 3);
+    wheel.cancel(later);
+    assert_eq!(wheel.next_deadline(), Instant::from_nanos(90_000));
+}
+
+#[test]
 fn a_timer_that_was_taken_away_rings_in_vain_once_at_most() {
     let mut wheel = Wheel::new();
     let first = wheel.insert(Instant::from_secs(1), 1);
