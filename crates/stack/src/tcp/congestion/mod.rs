@@ -101,8 +101,17 @@ struct Working {
     avoidance: Avoidance,
     /// Everything as it was before the last reduction, should that prove to have been for nothing.
     prior: Option<Prior>,
-    /// SND.NXT when an acknowledgement last found the window full.
-    full_until: Option<SeqNum>,
+    /// How the window was last used.
+    full: Option<Full>,
+}
+
+/// A window that acknowledgements found full.
+#[derive(Clone, Copy, Debug)]
+struct Full {
+    /// SND.NXT at the last of them.
+    until: SeqNum,
+    /// The most that was in flight at any of them, in bytes.
+    flight: u32,
 }
 
 /// What a reduction changes.
@@ -121,7 +130,7 @@ impl Working {
             Algorithm::NewReno => Avoidance::NewReno(NewReno::new()),
             Algorithm::Bbr => Avoidance::Bbr(Box::new(Bbr::new())),
         };
-        Self { hystart: Hystart::new(), avoidance, prior: None, full_until: None }
+        Self { hystart: Hystart::new(), avoidance, prior: None, full: None }
     }
 }
 
@@ -248,11 +257,13 @@ impl Congestion {
         if used < *cwnd && working.is_none() {
             return;
         }
-        let Working { hystart, avoidance, full_until, .. } =
+        let Working { hystart, avoidance, full, .. } =
             &mut **working.get_or_insert_with(|| Box::new(Working::new(*algorithm)));
+        let before = full.filter(|full| !ack.una.after(full.until));
+        let flight = before.map_or(0, |full| full.flight).max(ack.flight);
         if used >= *cwnd {
-            *full_until = Some(ack.nxt);
-        } else if full_until.is_none_or(|end| ack.una.after(end)) {
+            *full = Some(Full { until: ack.nxt, flight });
+        } else if before.is_none() {
             if let Avoidance::Cubic(cubic) = avoidance {
                 cubic.on_unused(ack.now);
             }
@@ -260,10 +271,13 @@ impl Congestion {
         }
         if in_slow_start {
             // RFC 5681 section 3.1: cwnd += min (N, SMSS) for each ACK; an ACK here may stand for a train of segments, whose
-            // bytes are all counted (RFC 3465), as RFC 9406 section 4.3 does for senders that do not burst.
+            // bytes are all counted (RFC 3465), as RFC 9406 section 4.3 does for senders that do not burst. None counts where
+            // the window is twice of what was in flight already: of more, nothing is known of the path (RFC 7661).
             let searching = !hystart.is_over();
             let growth = hystart.on_ack(ack);
-            *cwnd = cwnd.saturating_add(growth).min((*ssthresh).max(cwnd.saturating_add(ack.mss)));
+            if *cwnd < flight.saturating_mul(2) {
+                *cwnd = cwnd.saturating_add(growth).min((*ssthresh).max(cwnd.saturating_add(ack.mss)));
+            }
             if searching && hystart.is_over() {
                 *ssthresh = *cwnd;
             }

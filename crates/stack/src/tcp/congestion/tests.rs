@@ -220,3 +220,23 @@ fn acknowledgements_that_are_taken_in_together_all_count() {
     }
     assert_eq!(reno.window(), 11_000);
 }
+
+#[test]
+fn slow_start_goes_no_further_than_twice_of_what_was_in_flight() {
+    // RFC 7661: a window of which less than half was used is not validated.
+    let window_after = |flight: u32| {
+        let mut reno = Congestion::new(Algorithm::NewReno, MSS);
+        assert_eq!(reno.window(), 10_000);
+        for n in 0..flight {
+            let (una, nxt) = (SeqNum(MSS * (n + 1)), SeqNum(MSS * flight));
+            reno.on_ack(&Ack { una, nxt, ..ack(Instant::from_secs(1), MSS, MSS * (flight - n)) });
+        }
+        reno.window()
+    };
+    assert_eq!([4, 5, 6, 8, 10].map(window_after), [10_000, 10_000, 12_000, 16_000, 20_000]);
+    // One acknowledgement of all is asked once, as Linux does.
+    let mut reno = Congestion::new(Algorithm::NewReno, MSS);
+    reno.set_window(20_000);
+    reno.on_ack(&Ack { una: SeqNum(16_000), nxt: SeqNum(16_000), ..ack(Instant::from_secs(1), 16_000, 16_000) });
+    assert_eq!(reno.window(), 36_000);
+}
