@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sim::world::{A, B, Setup};
 use sim::{Chance, Stream, World};
+use stack::link::neighbors::NeighborState;
 
 use crate::random_networks::{play, random_link, random_settings};
 
@@ -131,5 +132,34 @@ fn the_short_way_sends_the_same_frames_at_the_same_times_as_the_whole_way() {
 fn connections_that_come_and_go_send_the_same_frames_by_the_short_ways_as_by_the_whole_ones() {
     for seed in 0..NETWORKS {
         assert_same(seed, &mut short_lives(seed, true), &mut short_lives(seed, false));
+    }
+}
+
+#[test]
+fn segments_that_take_the_short_way_keep_the_neighbour_known() {
+    // RFC 4861 section 7.3.1, for ARP's entries as well: who answers all the time is not doubted.
+    let mut world = World::new(Setup::new(1));
+    let listener = world.listen(B, 7).expect("a free port");
+    let remote = world.socket(B, 7);
+    for host in [A, B] {
+        // Those of a world are set by hand.
+        let now = world.now();
+        let host = world.host_mut(host);
+        host.stack.clear_neighbors(now, host.interface);
+    }
+    for turn in 0..120 {
+        let client = world.connect(A, remote).expect("a route");
+        world.run_for(Duration::from_millis(500));
+        let server = world.accept(B, listener).expect("complete");
+        client.close(&mut world);
+        world.run_for(Duration::from_millis(500));
+        server.close(&mut world);
+        world.run_for(Duration::from_millis(500));
+        for host in [A, B] {
+            let host = world.host(host);
+            let states: Vec<_> = host.stack.neighbors(host.interface).iter().map(|known| known.state).collect();
+            // Who made itself known unasked is watched for five seconds first.
+            assert!(turn < 4 || states == [NeighborState::Reachable], "turn {turn}: {states:?}");
+        }
     }
 }
