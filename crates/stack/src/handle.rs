@@ -291,11 +291,7 @@ impl<T, V> Table<T, V> {
     /// As [`at_mut`](Self::at_mut), with the object's full handle.
     #[inline]
     pub(crate) fn named_at(&mut self, index: u32) -> Option<(Handle<T>, &mut V)> {
-        let slot = self.slot_mut(index)?;
-        match &mut slot.tenant {
-            Tenant::Present(value) => Some((Handle { index, generation: slot.generation, kind: PhantomData }, value)),
-            Tenant::Free(_) => None,
-        }
+        self.noted_at(index).map(|(handle, _, value)| (handle, value))
     }
 
     /// As [`named_at`](Self::named_at), with the object's note.

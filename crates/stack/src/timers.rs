@@ -85,35 +85,26 @@ impl<K: Copy> Wheel<K> {
     }
 
     /// Arms a timer.
-    #[inline]
     pub(crate) fn insert(&mut self, deadline: Instant, key: K) -> TimerId {
-        let before = core::mem::replace(&mut self.last, self.free);
-        if before == NONE
-            && let Some(entry) = self.entries.get_mut(self.free as usize)
-        {
-            self.free = entry.next;
-            *entry = Entry { deadline, key, next: NONE, prev: NONE, place: APART };
-            self.armed += 1;
-            if deadline < self.earliest.get() {
-                self.earliest.set(deadline);
-            }
-            return TimerId(self.last);
-        }
-        self.insert_after(before, deadline, key)
-    }
-
-    /// Arms a timer where there is no free entry, or another stands apart, which comes to stand in its slot.
-    #[inline(never)]
-    fn insert_after(&mut self, before: u32, deadline: Instant, key: K) -> TimerId {
-        if self.free == NONE {
-            self.free = self.entries.len() as u32;
-            self.entries.push(Entry { deadline, key, next: NONE, prev: NONE, place: NONE });
-        }
+        let entry = Entry { deadline, key, next: NONE, prev: NONE, place: APART };
+        let index = if self.free == NONE {
+            self.entries.push(entry);
+            self.entries.len() as u32 - 1
+        } else {
+            let index = self.free;
+            self.free = self.entries[index as usize].next;
+            self.entries[index as usize] = entry;
+            index
+        };
+        self.armed += 1;
+        let before = core::mem::replace(&mut self.last, index);
         if before != NONE {
             self.link(before);
         }
-        self.last = NONE;
-        self.insert(deadline, key)
+        if deadline < self.earliest.get() {
+            self.earliest.set(deadline);
+        }
+        TimerId(index)
     }
 
     /// Disarms `id`, which must be armed in this wheel or be `NONE`.
@@ -143,10 +134,11 @@ impl<K: Copy> Wheel<K> {
     }
 
     /// Moves the armed timer `id` to another deadline.
-    #[inline]
     pub(crate) fn reschedule(&mut self, id: TimerId, deadline: Instant) {
         if self.last != id.0 {
-            self.reschedule_in_slots(id.0, deadline);
+            self.unlink(id.0);
+            self.entries[id.0 as usize].deadline = deadline;
+            self.link(id.0);
             return;
         }
         let before = core::mem::replace(&mut self.entries[id.0 as usize].deadline, deadline);
@@ -156,13 +148,6 @@ impl<K: Copy> Wheel<K> {
         } else if before == earliest {
             self.earliest.set(UNKNOWN);
         }
-    }
-
-    #[inline(never)]
-    fn reschedule_in_slots(&mut self, index: u32, deadline: Instant) {
-        self.unlink(index);
-        self.entries[index as usize].deadline = deadline;
-        self.link(index);
     }
 
     /// The deadline that `id` is armed for.

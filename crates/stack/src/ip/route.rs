@@ -31,7 +31,7 @@ impl Network {
     /// The path of unicast packets to `destination`, from `source` if that is given.
     #[inline(always)]
     pub(crate) fn route(&mut self, destination: IpAddr, source: Option<IpAddr>) -> Result<Path, Unroutable> {
-        if let Some(path) = self.known_path(destination, source) {
+        if let Some(path) = self.known_path(&destination, source.as_ref()) {
             return Ok(*path);
         }
         self.route_anew(destination, source)
@@ -48,11 +48,7 @@ impl Network {
     /// The MTU of the path of unicast packets between two addresses, if there is one.
     #[inline(always)]
     pub(crate) fn mtu_between(&mut self, destination: &IpAddr, source: &IpAddr) -> Option<u32> {
-        if let Some(KnownPath { generation, destination: to, wanted: Some(from), path }) = &self.known_paths[1]
-            && *generation == self.generation
-            && to == destination
-            && from == source
-        {
+        if let Some(path) = self.known_path(destination, Some(source)) {
             return Some(path.mtu);
         }
         self.route_anew(*destination, Some(*source)).ok().map(|path| path.mtu)
@@ -70,7 +66,7 @@ impl Network {
             Ok(Way { interface, source, hop: Hop::Neighbor(next_hop), mtu })
         };
         if interface.is_none()
-            && let Some(path) = self.known_path(destination, source)
+            && let Some(path) = self.known_path(&destination, source.as_ref())
         {
             return unicast(*path);
         }
@@ -140,9 +136,10 @@ impl Network {
 
     /// The path that was found last, if it was between the same addresses and nothing has changed since.
     #[inline(always)]
-    fn known_path(&self, destination: IpAddr, source: Option<IpAddr>) -> Option<&Path> {
+    fn known_path(&self, destination: &IpAddr, source: Option<&IpAddr>) -> Option<&Path> {
         let known = self.known_paths[usize::from(source.is_some())].as_ref()?;
-        let holds = known.generation == self.generation && known.destination == destination && known.wanted == source;
+        let holds =
+            known.generation == self.generation && known.destination == *destination && known.wanted.as_ref() == source;
         holds.then_some(&known.path)
     }
 

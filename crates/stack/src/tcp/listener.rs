@@ -9,7 +9,6 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use core::hint::cold_path;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use wire::tcp::{SeqNum, TcpFlags};
@@ -230,15 +229,8 @@ impl Listeners {
     /// The same, to change it.
     #[inline(always)]
     pub(super) fn find_mut(&mut self, flow: &Flow) -> Option<(ListenerId, &mut Listener)> {
-        let id = match self.sole.get() {
-            Some((port, id)) if port == flow.local_port => id,
-            _ => {
-                cold_path();
-                let flow = *flow;
-                self.find_anew(&flow)?
-            }
-        };
-        let listener = self.table.get_mut(id).filter(|listener| covers(listener.local.ip(), flow.local))?;
+        let id = self.find(flow)?;
+        let listener = self.table.get_mut(id)?;
         Some((id, listener))
     }
 

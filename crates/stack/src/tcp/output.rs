@@ -662,11 +662,7 @@ impl Tcp {
         let Some(connection) = self.connections.get_mut(id) else { return true };
         let goes_here = connection.interface == interface && !connection.flags.has(Flags::RESOLVING);
         let became = match connection.plan().filter(|_| goes_here) {
-            Some(plan) => match connection.send_plain(now, net, device, plan, &self.config) {
-                Plainly::Sent => Transmitted::Sent,
-                Plainly::DeviceFull => Transmitted::DeviceFull,
-                Plainly::NotSo => connection.send_segment(now, net, device, plan, &self.config),
-            },
+            Some(plan) => connection.send_segment(now, net, device, plan, &self.config),
             None => Transmitted::Unreachable,
         };
         match became {

@@ -115,23 +115,14 @@ impl TimeWait {
     /// Whether `flow`, which has this hash, is remembered.
     #[inline]
     pub(crate) fn has_hashed(&self, hash: u32, flow: &Flow) -> bool {
-        self.len() > 0 && self.look_up(hash, flow)
-    }
-
-    #[inline(never)]
-    fn look_up(&self, hash: u32, flow: &Flow) -> bool {
-        match (flow.local, flow.remote) {
-            (IpAddr::V4(local), IpAddr::V4(remote)) => self.v4.find(hash, local, remote, flow).is_some(),
-            (IpAddr::V6(local), IpAddr::V6(remote)) => self.v6.find(hash, local, remote, flow).is_some(),
-            _ => false,
-        }
+        self.len() > 0 && self.find_hashed(hash, flow).is_some()
     }
 
     /// The same where the hash is known.
     pub(crate) fn find_hashed(&self, hash: u32, flow: &Flow) -> Option<Remains> {
         match (flow.local, flow.remote) {
-            (IpAddr::V4(local), IpAddr::V4(remote)) => self.v4.find(hash, local, remote, flow).map(Entry::remains),
-            (IpAddr::V6(local), IpAddr::V6(remote)) => self.v6.find(hash, local, remote, flow).map(Entry::remains),
+            (IpAddr::V4(local), IpAddr::V4(remote)) => self.v4.find(hash, local, remote, flow),
+            (IpAddr::V6(local), IpAddr::V6(remote)) => self.v6.find(hash, local, remote, flow),
             _ => None,
         }
     }
@@ -266,14 +257,13 @@ impl<A: Address> Family<A> {
         self.table.insert_unique(spread(hash), number, rehash);
     }
 
-    #[inline(always)]
-    fn find(&self, hash: u32, local: A, remote: A, flow: &Flow) -> Option<&Entry<A>> {
+    fn find(&self, hash: u32, local: A, remote: A, flow: &Flow) -> Option<Remains> {
         if self.alive == 0 {
             return None;
         }
         let is_it = |number: &u32| self.queue.at(*number).is_some_and(|entry| entry.is(local, remote, flow));
         let number = self.table.find(spread(hash), is_it)?;
-        self.queue.at(*number)
+        self.queue.at(*number).map(Entry::remains)
     }
 
     fn remove(&mut self, hasher: &FlowHasher, local: A, remote: A, flow: &Flow) {

@@ -48,9 +48,14 @@ impl Connection {
     #[cold]
     #[inline(never)]
     fn arm_anew(&mut self, index: u32, wheel: &mut Wheel<u32>, busy: Instant, armed: Instant) {
-        let is_plain = !busy.is_never() && !self.flags.has(Flags::PACE_WAIT) && self.options.user_timeout.is_none();
-        let others = if is_plain { Instant::NEVER } else { self.earliest_of_others(busy) };
-        let earliest = busy.min(self.deadlines.idle).min(others).min(armed);
+        let mut earliest = busy.min(self.deadlines.idle).min(self.earliest_seldom()).min(armed);
+        if busy.is_never() && !self.is_light() {
+            // Nothing is under way; then there may be memory to give back, in a while.
+            let rest = self.rest_at();
+            if rest < earliest && self.send.is_empty() && self.holds_spare_memory() {
+                earliest = rest;
+            }
+        }
         if earliest == armed {
             return;
         }
@@ -59,17 +64,6 @@ impl Connection {
         } else {
             wheel.reschedule(self.timer, earliest);
         }
-    }
-
-    /// The earliest deadline that few connections have, and of those on which nothing moves.
-    #[inline(never)]
-    fn earliest_of_others(&self, busy: Instant) -> Instant {
-        let seldom = self.earliest_seldom();
-        if busy.is_never() && !self.is_light() && self.send.is_empty() && self.holds_spare_memory() {
-            // Nothing is under way; then there is memory to give back, in a while.
-            return seldom.min(self.rest_at());
-        }
-        seldom
     }
 
     /// Whether there is nothing to wait for, and nothing that would be given back after a while.
