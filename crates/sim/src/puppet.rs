@@ -13,8 +13,8 @@ use device::{Capabilities, Device, RxFrame, TransmitError, TxFrame};
 use stack::event::Readiness;
 use stack::link::{AddressCheck, InterfaceConfig, InterfaceId};
 use stack::tcp::{
-    Accepted, ApplicationRings, ConnectOptions, ConnectionId, ListenOptions, ListenerId, Phase, TcpError, TcpInfo,
-    heap_rings,
+    Accepted, ApplicationRings, ConnectOptions, ConnectionId, ListenOptions, ListenerId, Phase, SocketOption, TcpError,
+    TcpInfo, heap_rings,
 };
 use stack::{Config, Event, Instant, Stack};
 use wire::cidr::Cidr;
@@ -338,6 +338,15 @@ impl Puppet {
         let rings = self.rings.as_mut().expect("a connection");
         assert_eq!(rings.send.write(bytes), bytes.len(), "room in the send ring");
         self.stack.tcp_wrote(self.now, self.id());
+        self.drain();
+    }
+
+    /// The application has more to write, or no longer.
+    ///
+    /// # Panics
+    /// If there is no connection.
+    pub fn cork(&mut self, on: bool) {
+        self.stack.tcp_set_option(self.now, self.id(), SocketOption::Cork(on));
         self.drain();
     }
 

@@ -14,6 +14,7 @@ mod tcp_bounds;
 mod tcp_buffers;
 mod tcp_close;
 mod tcp_coalescing;
+mod tcp_cork;
 mod tcp_cubic;
 mod tcp_delayed_ack;
 mod tcp_ecn;

@@ -37,6 +37,16 @@ fn a_message_leaves_in_the_call_that_says_it_was_written() {
 }
 
 #[test]
+fn a_message_that_has_more_to_come_does_not() {
+    let mut puppet = talking();
+    puppet.cork(true);
+    assert!(puppet.push(&[2; 100]));
+    assert_eq!(puppet.lines(), [""; 0]);
+    puppet.cork(false);
+    assert_eq!(puppet.lines(), ["0.102 P. 201:301 ack 1"]);
+}
+
+#[test]
 fn what_a_full_device_refuses_leaves_once_when_it_takes_frames_again() {
     let mut puppet = talking();
     puppet.set_device_full(true);

@@ -215,6 +215,7 @@ impl Default for UdpOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TcpOption {
     NoDelay(bool),
+    Cork(bool),
     KeepAlive(Option<KeepAlive>),
     UserTimeout(Option<Duration>),
     HopLimit(u8),

@@ -463,6 +463,28 @@ fn options_are_kept_and_shared_by_clones() {
 }
 
 #[test]
+fn what_is_written_in_pieces_waits_where_it_is_corked() {
+    const PIECES: [&[u8]; 3] = [b"HTTP/1.1 200 OK\r\n", b"\r\n", b"hello"];
+    let (left, right) = pair();
+    let (mut near, mut far) = connected(&left, &right);
+    near.set_nodelay(true).unwrap();
+    // A machine that stalls for longer than anything is held back shows nothing: then once more.
+    let waited = (0..20).any(|_| {
+        near.set_cork(true).unwrap();
+        assert!(near.cork().unwrap());
+        let before = near.info().unwrap().bytes_sent;
+        PIECES.iter().for_each(|piece| near.write_all(piece).unwrap());
+        let waits = near.info().unwrap().bytes_sent == before;
+        near.set_cork(false).unwrap();
+        let mut text = vec![0; PIECES.concat().len()];
+        far.read_exact(&mut text).unwrap();
+        assert_eq!(text, PIECES.concat());
+        waits
+    });
+    assert!(waited);
+}
+
+#[test]
 fn congestion_control_and_pacing_are_chosen_by_socket_and_tcp_info_tells() {
     let (left, right) = pair();
     let listener = TcpListener::bind(&right, (RIGHT, 0)).unwrap();

@@ -5,9 +5,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use stack::config::TcpConfig;
-use stack::tcp::{ApplicationRings, ConnectionId, KeepAlive, ListenerId, SocketOptions, TcpError, UrgentReader};
+use stack::tcp::{
+    ApplicationRings, ConnectionId, KeepAlive, ListenerId, SocketOption, SocketOptions, TcpError, UrgentReader,
+};
 
 use crate::errno::Errno;
+use crate::machine::Machine;
 
 /// What a socket is.
 pub(crate) enum Role {
@@ -31,13 +34,15 @@ pub(crate) struct Stream {
     pub shut_read: bool,
     /// `shutdown(SHUT_WR)`.
     pub shut_write: bool,
+    /// What the engine was last told of TCP_CORK and MSG_MORE.
+    pub corked: bool,
 }
 
 impl Stream {
     pub(crate) fn new(id: ConnectionId, rings: ApplicationRings, opening: bool, urgent_inline: bool) -> Self {
         let mut urgent = UrgentReader::default();
         urgent.set_out_of_band(!urgent_inline);
-        Self { id, rings, urgent, opening, shut_read: false, shut_write: false }
+        Self { id, rings, urgent, opening, shut_read: false, shut_write: false, corked: false }
     }
 
     /// Bytes that a read would find: what has arrived, up to the urgent mark.
@@ -59,6 +64,8 @@ pub(crate) struct Socket {
     /// SO_KEEPALIVE, apart from its times, which can be set while it is off.
     pub keep_alive: bool,
     pub keep_alive_times: KeepAlive,
+    /// TCP_CORK.
+    pub cork: bool,
     /// SO_OOBINLINE.
     pub urgent_inline: bool,
     /// TCP_FASTOPEN: connections of this listener that may have brought text on their SYN and are not proven; zero is off.
@@ -94,6 +101,7 @@ impl Socket {
             options: SocketOptions::default(),
             keep_alive: false,
             keep_alive_times: KeepAlive::default(),
+            cork: false,
             urgent_inline: false,
             fast_open: 0,
             fast_open_connect: false,
@@ -129,6 +137,16 @@ impl Socket {
         match &self.role {
             Role::Stream(stream) => Some(stream),
             _ => None,
+        }
+    }
+
+    /// What does not fill a segment waits for more, or goes.
+    pub(crate) fn set_corked(&mut self, machine: &mut Machine, on: bool) {
+        if let Role::Stream(stream) = &mut self.role
+            && stream.corked != on
+        {
+            stream.corked = on;
+            machine.stack.tcp_set_option(machine.now, stream.id, SocketOption::Cork(on));
         }
     }
 

@@ -204,6 +204,7 @@ fn tcp_number(socket: &Socket, machine: &Machine, name: c_int) -> Sys<c_int> {
     let connected = socket.stream().map(|stream| stream.id);
     Ok(match name {
         libc::TCP_NODELAY => c_int::from(socket.options.no_delay),
+        libc::TCP_CORK => c_int::from(socket.cork),
         libc::TCP_MAXSEG => match connected.and_then(|id| machine.stack.tcp_info(id)) {
             Some(info) if info.phase.is_synchronized() => c_int::try_from(info.mss).unwrap_or(c_int::MAX),
             // RFC 9293 section 3.7.1: what holds while nothing was said.
@@ -231,6 +232,14 @@ fn set_tcp_number(socket: &mut Socket, machine: &mut Machine, name: c_int, numbe
         libc::TCP_NODELAY => {
             socket.options.no_delay = number != 0;
             change(socket, machine, SocketOption::NoDelay(number != 0));
+            if number != 0 {
+                // Linux: what waits goes now, cork or not. What is written next waits again.
+                socket.set_corked(machine, false);
+            }
+        }
+        libc::TCP_CORK => {
+            socket.cork = number != 0;
+            socket.set_corked(machine, number != 0);
         }
         libc::TCP_MAXSEG => match number {
             // Linux's TCP_MIN_MSS and MAX_TCP_WINDOW.

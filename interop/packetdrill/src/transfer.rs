@@ -79,7 +79,7 @@ impl State {
 
     /// `send(2)`: how much there was room for; EAGAIN when there was none.
     pub(crate) fn send(&mut self, fd: c_int, bytes: &[u8], flags: c_int) -> Sys<usize> {
-        const KNOWN: c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | libc::MSG_OOB;
+        const KNOWN: c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | libc::MSG_OOB | libc::MSG_MORE;
         let (socket, machine) = self.socket(fd)?;
         if flags & !KNOWN != 0 {
             return Err(Errno(libc::EOPNOTSUPP));
@@ -102,10 +102,13 @@ impl State {
         if written == 0 {
             return Err(Errno(libc::EAGAIN));
         }
+        let (id, end) = (stream.id, stream.rings.send.position());
+        // Only now: what waited for this goes with it.
+        socket.set_corked(machine, socket.cork || flags & libc::MSG_MORE != 0);
         if flags & libc::MSG_OOB != 0 {
-            machine.stack.tcp_wrote_urgent(machine.now, stream.id, stream.rings.send.position());
+            machine.stack.tcp_wrote_urgent(machine.now, id, end);
         } else {
-            machine.stack.tcp_wrote(machine.now, stream.id);
+            machine.stack.tcp_wrote(machine.now, id);
         }
         Ok(written)
     }

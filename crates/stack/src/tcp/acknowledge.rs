@@ -102,9 +102,8 @@ impl Connection {
         }
         if self.snd.wnd > 0 {
             self.probes = 0;
-            if self.flags.has(Flags::PERSISTING) {
-                self.deadlines.retransmit = Instant::NEVER;
-                self.flags.clear(Flags::PERSISTING.and(Flags::PROBE_DUE));
+            if before == 0 || !self.flags.has(Flags::CORKED) {
+                self.end_persisting();
             }
         }
         self.snd.wnd != before

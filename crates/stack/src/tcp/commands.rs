@@ -306,6 +306,9 @@ impl Stack {
 
     /// Changes one setting.
     pub fn tcp_set_option(&mut self, now: Instant, connection: ConnectionId, option: SocketOption) {
+        if let SocketOption::Cork(on) = option {
+            return self.cork(now, connection, on);
+        }
         let Some(entry) = self.tcp.connections.get(connection) else { return };
         let mut wanted = SocketOptions::clone(&entry.options);
         wanted.change(option);
@@ -356,7 +359,7 @@ impl Stack {
         })
     }
 
-    fn change_connection(
+    pub(super) fn change_connection(
         &mut self,
         now: Instant,
         id: ConnectionId,

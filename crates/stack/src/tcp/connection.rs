@@ -135,6 +135,8 @@ impl Flags {
     pub(crate) const LONE: Self = Self(1 << 28);
     /// Turns have been taken of which RACK, the delivery rate and the ledger have not been told (`turns`).
     pub(crate) const TURNS: Self = Self(1 << 29);
+    /// The application has more to write: what does not fill a segment waits for it (`cork`).
+    pub(crate) const CORKED: Self = Self(1 << 30);
 
     /// Both sets together.
     pub(crate) const fn and(self, other: Self) -> Self {

@@ -43,7 +43,8 @@ impl Connection {
             .and(Flags::PERSISTING)
             .and(Flags::PACED)
             .and(Flags::URGENT)
-            .and(Flags::ECN);
+            .and(Flags::ECN)
+            .and(Flags::CORKED);
         let undisturbed = self.flags.has(Flags::CALM)
             && !self.flags.has(UNUSUAL)
             && self.flight() == 0

@@ -39,6 +39,7 @@ mod challenge;
 mod commands;
 mod congestion;
 mod connection;
+mod cork;
 mod counters;
 mod delivery_rate;
 mod demux;

@@ -102,6 +102,10 @@ pub enum SocketOption {
     ReceiveBuffer(u32),
     /// [`SocketOptions::send_buffer`], fixed from now on. It is no more than the application's ring takes.
     SendBuffer(u32),
+    /// TCP_CORK, and MSG_MORE for what is written from now on: the application has more to write, so that what does not fill
+    /// a segment waits, whatever [`SocketOptions::no_delay`] says. Off at first; once it is off again, all that waits goes.
+    /// Nothing waits for longer than a retransmission time-out, at least 200 ms, once nothing is in flight.
+    Cork(bool),
 }
 
 impl SocketOptions {
@@ -119,6 +123,8 @@ impl SocketOptions {
             SocketOption::MaxPacingRate(value) => self.max_pacing_rate = value,
             SocketOption::ReceiveBuffer(value) => self.receive_buffer = Some(value),
             SocketOption::SendBuffer(value) => self.send_buffer = Some(value),
+            // No setting, but a state.
+            SocketOption::Cork(_) => {}
         }
     }
 }

@@ -185,7 +185,7 @@ impl Connection {
         let mss = self.segment_size();
         let offered = self.snd.wnd.saturating_sub(self.snd.nxt - self.snd.una);
         let new = if self.flags.has(Flags::FIN_SENT) { 0 } else { self.unsent().min(mss).min(offered) };
-        if new > 0 {
+        if new > 0 && !(new < mss && self.is_corked()) {
             return Some(Plan { kind: Kind::TailProbe, seq: self.snd.nxt, len: new, fin: false });
         }
         let (start, end) = self.recovery.as_ref()?.tail()?;
@@ -255,7 +255,11 @@ impl Connection {
             // The window is too small for a full segment: only for at least half of the largest window seen.
             return len >= self.snd.max_wnd / 2;
         }
-        // Everything that waits. Nagle's rule, in Minshall's form: not while a small segment is unacknowledged.
+        // Everything that waits: not if the application has said that there is more to come.
+        if self.is_corked() {
+            return false;
+        }
+        // Nagle's rule, in Minshall's form: not while a small segment is unacknowledged.
         let small_outstanding = self.flags.has(Flags::SMALL_SENT) && self.snd.small.after(self.snd.una);
         self.options.no_delay || finished || !small_outstanding || self.has_unsent_urgent_text()
     }
@@ -291,7 +295,7 @@ impl Connection {
     /// holds them back then, and none has to be asked. The usual case of a request or a response.
     #[inline]
     fn is_free(&self, left: u32) -> bool {
-        const UNUSUAL: Flags = Flags::PACED.and(Flags::URGENT).and(Flags::FIN_SENT);
+        const UNUSUAL: Flags = Flags::PACED.and(Flags::URGENT).and(Flags::FIN_SENT).and(Flags::CORKED);
         if self.flight() != 0 || self.flags.has(UNUSUAL) {
             return false;
         }

@@ -28,6 +28,14 @@ impl Connection {
         self.deadlines.retransmit = now + self.rtt.rto(config.rto_min, config.rto_max).min(LONGEST);
     }
 
+    /// There is a window, or nothing that would need one: probing ends, and its timer.
+    pub(crate) fn end_persisting(&mut self) {
+        if self.flags.has(Flags::PERSISTING) {
+            self.deadlines.retransmit = Instant::NEVER;
+            self.flags.clear(Flags::PERSISTING.and(Flags::PROBE_DUE));
+        }
+    }
+
     /// The time for a probe has come.
     pub(crate) fn on_persist_timeout(&mut self, now: Instant, config: &TcpConfig) {
         // RFC 1122 section 4.2.2.17: a peer that answers may keep its window closed for ever; one that does not is gone.

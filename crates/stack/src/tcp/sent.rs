@@ -44,7 +44,13 @@ impl Connection {
                     self.ledger_mut().retransmissions += 1;
                 }
             }
-            Kind::Text => self.on_text_sent(now, plan, end),
+            Kind::Text => {
+                if plan.len > 0 {
+                    // The window is open: only a cork had held the text back, which is under way now.
+                    self.end_persisting();
+                }
+                self.on_text_sent(now, plan, end);
+            }
             Kind::PathProbe => {
                 self.on_text_sent(now, plan, end);
                 self.on_path_probe_sent(plan.seq, end);
@@ -77,9 +83,8 @@ impl Connection {
             Kind::Probe => {
                 self.flags.clear(Flags::PROBE_DUE);
                 if end.at_or_before(self.snd.una + self.snd.wnd) && end.after(self.snd.nxt) {
-                    // The window holds it: only the rule against small segments had kept it back.
-                    self.flags.clear(Flags::PERSISTING);
-                    self.deadlines.retransmit = Instant::NEVER;
+                    // The window holds it: only a rule against small segments had kept it back.
+                    self.end_persisting();
                     self.on_text_sent(now, plan, end);
                 } else if end.after(self.snd.nxt) {
                     // What the closed window did not take is sent again when it opens.

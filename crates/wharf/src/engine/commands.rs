@@ -321,6 +321,7 @@ fn socket_options(options: &TcpOptions) -> SocketOptions {
 fn tcp_option(option: TcpOption) -> SocketOption {
     match option {
         TcpOption::NoDelay(on) => SocketOption::NoDelay(on),
+        TcpOption::Cork(on) => SocketOption::Cork(on),
         TcpOption::KeepAlive(times) => SocketOption::KeepAlive(times.map(keep_alive)),
         TcpOption::UserTimeout(time) => SocketOption::UserTimeout(time),
         TcpOption::HopLimit(hops) => SocketOption::HopLimit(hops),

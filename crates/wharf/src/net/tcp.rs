@@ -244,6 +244,23 @@ impl TcpStream {
         Ok(self.stream.no_delay())
     }
 
+    /// Holds back what does not fill a segment, until it is off again, the stream is finished, or nothing has happened for
+    /// some 200 ms (TCP_CORK of Linux): for a response that is written in pieces.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn set_cork(&self, on: bool) -> io::Result<()> {
+        Ok(self.stream.set(TcpOption::Cork(on))?)
+    }
+
+    /// What [`set_cork`](Self::set_cork) set.
+    ///
+    /// # Errors
+    /// Never; a `Result` as the others.
+    pub fn cork(&self) -> io::Result<bool> {
+        Ok(self.stream.cork())
+    }
+
     /// The TTL or hop limit of what is sent.
     ///
     /// # Errors

@@ -69,6 +69,7 @@ pub(super) struct WriteSide {
 #[derive(Clone, Copy)]
 struct Settings {
     no_delay: bool,
+    cork: bool,
     keep_alive: Option<crate::KeepAlive>,
     user_timeout: Option<std::time::Duration>,
     hop_limit: u8,
@@ -101,6 +102,7 @@ impl StreamState {
             writers: WakerSet::default(),
             settings: Mutex::new(Settings {
                 no_delay: options.no_delay,
+                cork: false,
                 keep_alive: options.keep_alive,
                 user_timeout: options.user_timeout,
                 hop_limit: options.hop_limit,
@@ -415,6 +417,7 @@ impl Stream {
             let mut settings = lock(&self.state.settings);
             match option {
                 TcpOption::NoDelay(on) => settings.no_delay = on,
+                TcpOption::Cork(on) => settings.cork = on,
                 TcpOption::KeepAlive(times) => settings.keep_alive = times,
                 TcpOption::UserTimeout(time) => settings.user_timeout = time,
                 TcpOption::HopLimit(0) => return Err(SocketError::InvalidOption),
@@ -432,6 +435,10 @@ impl Stream {
 
     pub(crate) fn no_delay(&self) -> bool {
         lock(&self.state.settings).no_delay
+    }
+
+    pub(crate) fn cork(&self) -> bool {
+        lock(&self.state.settings).cork
     }
 
     pub(crate) fn keep_alive(&self) -> Option<crate::KeepAlive> {
