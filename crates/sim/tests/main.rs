@@ -41,6 +41,7 @@ mod tcp_path_search;
 mod tcp_persist;
 mod tcp_prr;
 mod tcp_push;
+mod tcp_quick_ack;
 mod tcp_rack;
 mod tcp_reassembly;
 mod tcp_recovery;

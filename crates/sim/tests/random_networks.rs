@@ -60,6 +60,9 @@ pub(crate) fn random_settings(chance: &mut Chance, tcp: &mut TcpConfig) {
         // Less than a segment.
         tcp.receive_buffer = 1 << chance.between(6, 10);
     }
+    if one_in(chance, 4) {
+        tcp.quick_acks = [1, 16][chance.below(2) as usize];
+    }
 }
 
 /// What one side sends, and how it goes about it.

@@ -253,6 +253,9 @@ impl Told {
         if chance.below(6) == 0 {
             options.socket.user_timeout = Some(millis(700));
         }
+        if chance.below(3) == 0 {
+            config.tcp.quick_acks = [1, 2, 16][chance.below(3) as usize];
+        }
         let room = [1 << 16, 1 << 12][chance.below(2) as usize];
         let mut puppet = Puppet::new(config);
         puppet.connect_with(&options, 1 << 20, room);
@@ -328,12 +331,13 @@ impl Told {
             13 => {
                 let algorithm = [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Bbr][chance.below(3) as usize];
                 let keep_alive = KeepAlive { idle: millis(90), interval: millis(30), probes: 100 };
-                let option = match chance.below(8) {
+                let option = match chance.below(9) {
                     0 => SocketOption::NoDelay(chance.below(2) > 0),
                     1 => SocketOption::Pacing(chance.below(2) > 0),
                     2 => SocketOption::Tos([0, 0xb8][chance.below(2) as usize]),
                     3 => SocketOption::HopLimit([64, 9][chance.below(2) as usize]),
                     4 => SocketOption::KeepAlive((chance.below(2) > 0).then_some(keep_alive)),
+                    5 => SocketOption::QuickAck(chance.below(4) > 0),
                     _ => SocketOption::Congestion(algorithm),
                 };
                 let (id, now) = (self.puppet.id(), self.puppet.instant());

@@ -74,6 +74,10 @@ pub struct TcpConfig {
     pub rto_max: Duration,
     /// How long an acknowledgement may wait for company (RFC 1122 section 4.2.3.2). Default 40 ms.
     pub delayed_ack: Duration,
+    /// How many acknowledgements are not put off, at most 127, from the first text on that a connection receives, and again after a
+    /// pause of more than a retransmission time-out; what the application sends in answer ends them. Linux has 16.
+    /// Default 0: as RFC 1122 section 4.2.3.2 has it, from the first segment on.
+    pub quick_acks: u8,
     /// How long a closed connection is remembered: twice the maximum segment lifetime. Default 60 s.
     pub time_wait: Duration,
     /// How long a connection that the application has let go waits in FIN-WAIT-2 for the peer's FIN. Default 60 s.
@@ -122,6 +126,7 @@ impl Default for TcpConfig {
             rto_min: Duration::from_millis(200),
             rto_max: Duration::from_secs(120),
             delayed_ack: Duration::from_millis(40),
+            quick_acks: 0,
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),
             time_wait_limit: 262_144,

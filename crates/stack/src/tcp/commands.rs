@@ -328,6 +328,7 @@ impl Stack {
                     connection.fix_send_buffer(value);
                     connection.tell(Readiness::WRITABLE);
                 }
+                SocketOption::QuickAck(on) => connection.set_quick_acks(on),
                 _ => {}
             }
         });

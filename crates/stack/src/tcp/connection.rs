@@ -22,6 +22,7 @@ use crate::tcp::error::TcpError;
 use crate::tcp::fast_open::Offer;
 use crate::tcp::options::{ApplicationRings, SocketOptions, StreamRings};
 use crate::tcp::phase::Phase;
+use crate::tcp::quick_ack::QuickAcks;
 use crate::tcp::recovery::Recovery;
 use crate::tcp::rtt::RttEstimator;
 use crate::tcp::timestamps::Timestamps;
@@ -64,8 +65,10 @@ pub(crate) struct ReceiveSpace {
     pub limit: u32,
     /// The last acknowledgement sent (Last.ACK.sent of RFC 7323).
     pub acked: SeqNum,
-    /// The largest segment received, in bytes of text: what the peer fills a segment with.
+    /// The largest segment received, in bytes of text: what the peer fills a segment with. Zero as long as `quick` is not.
     pub full: u16,
+    /// Acknowledgements that are not put off.
+    pub quick: QuickAcks,
 }
 
 /// Facts about a connection, one bit each.
@@ -280,6 +283,7 @@ impl Connection {
                 limit,
                 acked: SeqNum(0),
                 full: 0,
+                quick: QuickAcks::at_first(config),
             },
             timestamps: Timestamps::new(timestamp_offset),
             rtt: RttEstimator::new(),

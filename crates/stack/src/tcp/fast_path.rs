@@ -437,7 +437,7 @@ impl Connection {
             return None;
         }
         let &Expected { seq, ack, window, timestamps, payload, .. } = expected;
-        self.last_heard = env.now;
+        self.hear(env, !payload.is_empty());
         let mut sends_more = self.update_window(seq, ack, window);
         if ack.after(self.snd.una) {
             if self.flags.has(Flags::LONE) && ack == self.snd.nxt {

@@ -39,6 +39,8 @@ pub struct TcpInfo {
     pub send_buffer: usize,
     /// Bytes of memory that the receive ring has.
     pub receive_memory: usize,
+    /// Whether acknowledgements are not put off for now (TCP_QUICKACK).
+    pub quick_acks: bool,
     /// Bytes received out of order.
     pub out_of_order: u32,
     /// The peer's window, in bytes.
@@ -131,6 +133,7 @@ impl TcpInfo {
             receive_buffer: connection.rcv.limit as usize,
             send_buffer: connection.send.granted(),
             receive_memory: connection.receive.capacity_allocated(),
+            quick_acks: connection.rcv.quick.is_any(),
             out_of_order: connection.aside.reassembly().map_or(0, |reassembly| reassembly.bytes()),
             send_window: connection.snd.wnd,
             receive_window: connection.receive_window(),

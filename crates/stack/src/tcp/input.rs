@@ -218,7 +218,7 @@ impl Connection {
         if !segment.header.flags.contains(TcpFlags::ACK) {
             return Err(Discard::TcpBadAck.into());
         }
-        self.last_heard = env.now;
+        self.hear(env, !segment.payload.is_empty());
         if self.flags.has(Flags::ECN) {
             self.on_ecn_marks(segment);
         }

@@ -67,6 +67,7 @@ mod pacing;
 mod path_search;
 mod persist;
 mod phase;
+mod quick_ack;
 mod rack;
 mod ready;
 mod reassembly;

@@ -30,6 +30,7 @@ use crate::tcp::fast_path::{IP, TCP, array, count};
 use crate::tcp::handshake::PeerSyn;
 use crate::tcp::options::{StreamRings, heap_rings};
 use crate::tcp::phase::Phase;
+use crate::tcp::quick_ack::QuickAcks;
 use crate::tcp::rtt::RttEstimator;
 use crate::tcp::syn_cookies::SynCookies;
 use crate::tcp::syn_queue::HalfOpen;
@@ -380,6 +381,7 @@ impl Connection {
                 limit: offering.limit,
                 acked: nxt,
                 full: 0,
+                quick: QuickAcks::at_first(config),
             },
             timestamps,
             rtt,

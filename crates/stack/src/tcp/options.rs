@@ -106,6 +106,11 @@ pub enum SocketOption {
     /// a segment waits, whatever [`SocketOptions::no_delay`] says. Off at first; once it is off again, all that waits goes.
     /// Nothing waits for longer than a retransmission time-out, at least 200 ms, once nothing is in flight.
     Cork(bool),
+    /// TCP_QUICKACK. On: what is owed is acknowledged now, and so is, without delay, the text that comes next, as often as
+    /// [`TcpConfig::quick_acks`](crate::config::TcpConfig::quick_acks) says, or 16 times; off: put off from now on. It does not
+    /// last: text sent after text was received ends it, as the application answers.
+    /// [`TcpInfo::quick_acks`](crate::tcp::TcpInfo::quick_acks) says how it stands.
+    QuickAck(bool),
 }
 
 impl SocketOptions {
@@ -125,6 +130,8 @@ impl SocketOptions {
             SocketOption::SendBuffer(value) => self.send_buffer = Some(value),
             // No setting, but a state.
             SocketOption::Cork(_) => {}
+            // No setting that would last.
+            SocketOption::QuickAck(_) => {}
         }
     }
 }

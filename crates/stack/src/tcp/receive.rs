@@ -59,7 +59,7 @@ impl Connection {
         }
         let arrived = filled - self.rcv.nxt;
         if arrived > 0 {
-            self.note_size(segment.payload.len() as u32, segment.segments);
+            self.note_size(env, segment.payload.len() as u32, segment.segments);
             self.take_in_text(env, arrived, filled_hole);
             self.measure_arrival(env.now, segment.payload.len(), segment.header.options.timestamps);
         }
@@ -73,15 +73,27 @@ impl Connection {
     #[inline(always)]
     pub(crate) fn on_text_in_order(&mut self, env: &Env<'_>, len: u32, frame: &RxFrame<'_>) {
         if len > u32::from(self.rcv.full) {
-            self.note_size(len, super::input::segments_of(len as usize, frame.segment_size));
+            self.note_size(env, len, super::input::segments_of(len as usize, frame.segment_size));
         }
         self.take_in_text(env, len, false);
     }
 
-    /// Takes note of what the peer fills a segment with.
+    /// The peer is heard.
+    #[inline(always)]
+    pub(super) fn hear(&mut self, env: &Env<'_>, has_text: bool) {
+        if env.config.quick_acks != 0 {
+            self.note_pause(env, has_text);
+        }
+        self.last_heard = env.now;
+    }
+
+    /// Takes note of what the peer fills a segment with, once acknowledgements are put off.
     #[cold]
     #[inline(never)]
-    fn note_size(&mut self, len: u32, segments: u8) {
+    fn note_size(&mut self, env: &Env<'_>, len: u32, segments: u8) {
+        if self.rcv.quick.is_any() {
+            return self.acknowledge_quickly(env.config);
+        }
         let size = if segments == 1 { len } else { len / u32::from(segments) };
         self.rcv.full = self.rcv.full.max(u16::try_from(size).unwrap_or(u16::MAX));
     }
@@ -177,8 +189,9 @@ impl Connection {
             self.rcv.edge = self.rcv.nxt;
         }
         self.receive.finish();
-        if self.phase != Phase::Established {
-            // RFC 9293 section 3.10.7.4: this side has finished, and nothing more goes out that could say so too.
+        if self.phase != Phase::Established || self.rcv.quick.awaits_text() {
+            // RFC 9293 section 3.10.7.4: this side has finished, and nothing more goes out that could say so too. Or nothing is
+            // put off yet.
             self.flags.set(Flags::ACK_NOW);
         } else {
             // RFC 1122 section 4.2.3.2: most often the application answers or finishes now, and that says it.

@@ -142,10 +142,13 @@ impl Connection {
     pub(super) fn advance_to(&mut self, plan: Plan, end: SeqNum, more: Flags) {
         let full = self.segment_size();
         let mut flags = self.flags.and(more);
-        // Most often the length alone tells, without a division.
-        if plan.len != 0 && (plan.len < full || (plan.len > full && !plan.len.is_multiple_of(full))) {
-            flags.set(Flags::SMALL_SENT);
-            self.snd.small = end;
+        if plan.len != 0 {
+            self.rcv.quick.on_text_sent();
+            // Most often the length alone tells, without a division.
+            if plan.len < full || (plan.len > full && !plan.len.is_multiple_of(full)) {
+                flags.set(Flags::SMALL_SENT);
+                self.snd.small = end;
+            }
         }
         if plan.fin {
             flags.set(Flags::FIN_SENT);
@@ -168,6 +171,7 @@ impl Connection {
         if now.since(self.last_sent) > self.rtt.rto(config.rto_min, config.rto_max) {
             let mss = self.segment_size();
             self.congestion.on_restart(mss);
+            self.give_after_pause(now, config);
         } else {
             self.congestion.on_resume();
         }
