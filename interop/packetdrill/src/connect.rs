@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use stack::tcp::{ConnectOptions, ListenOptions, Phase, heap_rings};
+use stack::tcp::{ConnectOptions, ListenOptions, Phase, SocketOption, heap_rings};
 
 use crate::address::Name;
 use crate::descriptors::Open;
@@ -69,6 +69,7 @@ impl State {
         options.rings = Some(Box::new(move || heap_rings(send, receive)));
         let listener = machine.stack.tcp_listen(local, options)?;
         socket.bound = Some(local);
+        socket.quick_ack = None;
         socket.role = Role::Listening(listener);
         Ok(())
     }
@@ -125,6 +126,9 @@ impl State {
         options.fast_open = fast;
         let (engine, rings) = heap_rings(socket.send_limit, socket.receive_limit);
         let id = machine.stack.tcp_connect(machine.now, remote, &options, engine)?;
+        if let Some(on) = socket.quick_ack {
+            machine.stack.tcp_set_option(machine.now, id, SocketOption::QuickAck(on));
+        }
         socket.role = Role::Stream(Stream::new(id, rings, true, socket.urgent_inline));
         socket.bound = machine.stack.tcp_addresses(id).map(|(local, _)| local);
         Ok(())

@@ -90,6 +90,7 @@ impl Settings {
             "rto_min_ms" => tcp.rto_min = millis()?,
             "rto_max_ms" => tcp.rto_max = millis()?,
             "delayed_ack_ms" => tcp.delayed_ack = millis()?,
+            "quick_acks" => tcp.quick_acks = small().filter(|acks| *acks <= 127)?,
             "time_wait_ms" => tcp.time_wait = millis()?,
             "fin_wait_2_ms" => tcp.fin_wait_2 = millis()?,
             "challenge_ack_limit" => tcp.challenge_ack_limit = bytes()?,

@@ -72,6 +72,8 @@ pub(crate) struct Socket {
     pub fast_open: usize,
     /// TCP_FASTOPEN_CONNECT.
     pub fast_open_connect: bool,
+    /// TCP_QUICKACK, as it was set before there was a connection to tell of it.
+    pub quick_ack: Option<bool>,
     /// SO_LINGER.
     pub linger: Option<Duration>,
     /// The most that the rings of a new connection will ever hold.
@@ -105,6 +107,7 @@ impl Socket {
             urgent_inline: false,
             fast_open: 0,
             fast_open_connect: false,
+            quick_ack: None,
             linger: None,
             send_limit: config.send_buffer as usize,
             receive_limit: config.receive_buffer as usize,

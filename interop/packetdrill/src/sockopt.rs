@@ -57,6 +57,11 @@ impl State {
                 name.resize(16, 0);
                 return Ok(name);
             }
+            (IPPROTO_TCP, libc::TCP_QUICKACK) => {
+                let info = socket.stream().and_then(|stream| machine.stack.tcp_info(stream.id));
+                let told = info.map(|info| info.quick_acks).or(socket.quick_ack);
+                c_int::from(told.unwrap_or(self.settings.config.tcp.quick_acks > 0))
+            }
             (IPPROTO_TCP, _) => tcp_number(socket, machine, name)?,
             (IPPROTO_IP, libc::IP_TTL) | (IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS) => {
                 c_int::from(socket.options.hop_limit)
@@ -264,6 +269,12 @@ fn set_tcp_number(socket: &mut Socket, machine: &mut Machine, name: c_int, numbe
             let millis = u64::try_from(number).map_err(|_| Errno(libc::EINVAL))?;
             socket.options.user_timeout = (millis > 0).then(|| Duration::from_millis(millis));
             change(socket, machine, SocketOption::UserTimeout(socket.options.user_timeout));
+        }
+        // It says nothing of connections that are still to come.
+        libc::TCP_QUICKACK if matches!(socket.role, Role::Listening(_)) => return Err(Errno(libc::ENOPROTOOPT)),
+        libc::TCP_QUICKACK => {
+            socket.quick_ack = Some(number != 0);
+            change(socket, machine, SocketOption::QuickAck(number != 0));
         }
         libc::TCP_NOTSENT_LOWAT => {
             // Linux: a negative one is as good as none.
