@@ -224,6 +224,7 @@ pub(crate) enum TcpOption {
     Congestion(CongestionControl),
     Pacing(bool),
     MaxPacingRate(Option<u64>),
+    QuickAck(bool),
 }
 
 /// One change of a living UDP socket's settings.
@@ -276,6 +277,8 @@ pub struct TcpInfo {
     pub send_window: u32,
     /// Our window in bytes, as the peer knows it.
     pub receive_window: u32,
+    /// Whether acknowledgements are not put off for now (TCP_QUICKACK).
+    pub quick_acks: bool,
     /// Bytes sent and not acknowledged.
     pub in_flight: u32,
     /// Bytes among them that the peer has beyond a gap.

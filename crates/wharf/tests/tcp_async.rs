@@ -223,6 +223,17 @@ async fn readiness_can_be_awaited() {
 }
 
 #[tokio::test]
+async fn quick_acknowledgements_can_be_asked_for_and_taken_back() {
+    let (left, right) = pair();
+    let (near, _far) = connected(&left, &right).await;
+    assert!(!near.quickack().await.unwrap());
+    near.set_quickack(true).unwrap();
+    assert!(near.quickack().await.unwrap());
+    near.set_quickack(false).unwrap();
+    assert!(!near.quickack().await.unwrap());
+}
+
+#[tokio::test]
 async fn vectored_writes_arrive_in_order() {
     let (left, right) = pair();
     let (mut near, mut far) = connected(&left, &right).await;

@@ -485,6 +485,27 @@ fn what_is_written_in_pieces_waits_where_it_is_corked() {
 }
 
 #[test]
+fn quick_acknowledgements_last_until_something_is_sent_in_answer() {
+    // TCP_QUICKACK, as std has it for Linux.
+    let (left, right) = pair();
+    let (mut near, mut far) = connected(&left, &right);
+    assert!(!near.quickack().unwrap());
+    near.set_quickack(true).unwrap();
+    assert!(near.try_clone().unwrap().quickack().unwrap());
+    far.write_all(b"question").unwrap();
+    let mut question = [0; 8];
+    near.read_exact(&mut question).unwrap();
+    assert!(near.quickack().unwrap());
+    near.write_all(b"answer").unwrap();
+    let mut answer = [0; 6];
+    far.read_exact(&mut answer).unwrap();
+    assert!(!near.quickack().unwrap());
+    near.set_quickack(true).unwrap();
+    near.set_quickack(false).unwrap();
+    assert!(!near.quickack().unwrap());
+}
+
+#[test]
 fn congestion_control_and_pacing_are_chosen_by_socket_and_tcp_info_tells() {
     let (left, right) = pair();
     let listener = TcpListener::bind(&right, (RIGHT, 0)).unwrap();

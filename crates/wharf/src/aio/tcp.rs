@@ -212,6 +212,24 @@ impl TcpStream {
         Ok(self.stream.cork())
     }
 
+    /// Acknowledges what has come, and what comes next, at once instead of waiting for an answer that could carry the
+    /// acknowledgement along (TCP_QUICKACK): for a peer that sends its next segment only then. This does not last: it is over
+    /// after 16 acknowledgements, when something is sent in answer, and by `false`. std has the same for Linux.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn set_quickack(&self, on: bool) -> io::Result<()> {
+        Ok(self.stream.set(TcpOption::QuickAck(on))?)
+    }
+
+    /// Whether acknowledgements go at once for now: [`set_quickack`](Self::set_quickack), as far as it still lasts.
+    ///
+    /// # Errors
+    /// If the connection is over or the engine has stopped.
+    pub async fn quickack(&self) -> io::Result<bool> {
+        Ok(self.info().await?.quick_acks)
+    }
+
     /// The TTL or hop limit of what is sent.
     ///
     /// # Errors

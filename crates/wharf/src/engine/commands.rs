@@ -330,6 +330,7 @@ fn tcp_option(option: TcpOption) -> SocketOption {
         TcpOption::Congestion(control) => SocketOption::Congestion(algorithm(control)),
         TcpOption::Pacing(on) => SocketOption::Pacing(on),
         TcpOption::MaxPacingRate(rate) => SocketOption::MaxPacingRate(rate),
+        TcpOption::QuickAck(on) => SocketOption::QuickAck(on),
     }
 }
 
@@ -353,6 +354,7 @@ fn tcp_info(info: &stack::tcp::TcpInfo) -> TcpInfo {
         slow_start_threshold: info.slow_start_threshold,
         send_window: info.send_window,
         receive_window: info.receive_window,
+        quick_acks: info.quick_acks,
         in_flight: info.in_flight,
         sacked: info.sacked,
         lost: info.lost,

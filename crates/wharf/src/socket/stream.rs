@@ -427,7 +427,8 @@ impl Stream {
                 TcpOption::ResetOnClose(_)
                 | TcpOption::Congestion(_)
                 | TcpOption::Pacing(_)
-                | TcpOption::MaxPacingRate(_) => {}
+                | TcpOption::MaxPacingRate(_)
+                | TcpOption::QuickAck(_) => {}
             }
         }
         self.submit(Command::TcpSet(option), Attachment::None)
