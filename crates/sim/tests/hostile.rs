@@ -55,7 +55,7 @@ impl Siege {
         let everywhere = Cidr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0).expect("no bits of 32");
         let host = world.host_mut(A);
         let via = Some(IpAddr::V4(PEER));
-        let route = Route { destination: everywhere, via, interface: host.interface, metric: 0 };
+        let route = Route { destination: everywhere, via, interface: host.interface, metric: 0, mtu: None };
         host.stack.add_route(route).expect("a gateway on the link");
         let listener = world.listen(A, PORT).expect("a free port");
         world.trace();

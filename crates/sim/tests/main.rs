@@ -48,6 +48,7 @@ mod tcp_recovery;
 mod tcp_resets;
 mod tcp_retransmission;
 mod tcp_reuse_port;
+mod tcp_route_mtu;
 mod tcp_sack;
 mod tcp_script;
 mod tcp_slow_start;

@@ -126,7 +126,7 @@ fn a_flood_of_syns_is_bounded_resets_nobody_and_leaves_the_established_alone() {
     let listener = puppet.listen(options);
     let everywhere = Cidr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0).expect("no bits of 32");
     let via = Some(IpAddr::V4(PUPPET));
-    let route = Route { destination: everywhere, via, interface: puppet.interface, metric: 0 };
+    let route = Route { destination: everywhere, via, interface: puppet.interface, metric: 0, mtu: None };
     puppet.stack.add_route(route).expect("a gateway on the link");
     let isn = request(&mut puppet, 1);
     complete(&mut puppet, 1, isn, b"");

@@ -47,6 +47,8 @@ pub(crate) struct Path {
     pub next_hop: IpAddr,
     /// The largest IP packet that gets there, as far as is known: the route's MTU, or less if ICMP said so.
     pub mtu: u32,
+    /// What the route takes, whatever ICMP said.
+    pub route_mtu: u32,
 }
 
 /// Why there is no path.

@@ -6,6 +6,7 @@ mod common;
 
 use common::*;
 use device::{Capabilities, RxChecksum, RxFrame};
+use stack::ip::routes::Route;
 use stack::link::{AddressCheck, InterfaceConfig, InterfaceId};
 use stack::{Config, Discard, Instant, Stack};
 use wire::ethernet::{EtherType, MacAddr};
@@ -138,6 +139,22 @@ fn a_packet_too_large_is_cut_or_refused_with_the_mtu() {
     let offsets: Vec<u16> = frames.iter().map(|frame| ipv4_of(frame).unwrap().0.fragment_offset).collect();
     assert_eq!(offsets, [1_600, 2_176, 2_752]);
     assert!(frames.iter().all(|frame| ipv4_of(frame).unwrap().0.more_fragments));
+}
+
+#[test]
+fn a_route_that_takes_less_than_its_link_says_so() {
+    let mut router = Router::new(1_500);
+    let interface = router.right.0;
+    let route = Route { destination: cidr("10.1.0.9/32"), via: None, interface, metric: 0, mtu: Some(600) };
+    router.stack.add_route(route).unwrap();
+    router.send(Ipv4Header { dont_fragment: true, ..header() }, &[0; 700]);
+    let Some((_, Icmpv4Message::DestinationUnreachable { code, next_hop_mtu, .. })) = icmp_of(&router.answered()[0])
+    else {
+        panic!()
+    };
+    assert_eq!((code, next_hop_mtu), (UnreachableCode::FRAGMENTATION_NEEDED, 600));
+    router.send(header(), &[0; 700]);
+    assert_eq!(router.passed().len(), 2, "in fragments");
 }
 
 #[test]

@@ -276,7 +276,7 @@ fn identifications_do_not_repeat_and_differ_between_destinations() {
     // A thousand destinations share the counters; their first numbers are still no neighbours of one another.
     let interface = host.interface;
     let everything = cidr("0.0.0.0/0");
-    let route = Route { destination: everything, via: Some(ip("10.0.0.2")), interface, metric: 0 };
+    let route = Route { destination: everything, via: Some(ip("10.0.0.2")), interface, metric: 0, mtu: None };
     host.stack.add_route(route).unwrap();
     let mut first: Vec<u16> = Vec::new();
     for n in 0..1_000u16 {

@@ -41,7 +41,7 @@ impl Multi {
 
     fn route(&mut self, destination: &str, via: Option<&str>, link: usize, metric: u32) -> Result<(), RouteError> {
         let interface = self.links[link].0;
-        self.stack.add_route(Route { destination: cidr(destination), via: via.map(ip), interface, metric })
+        self.stack.add_route(Route { destination: cidr(destination), via: via.map(ip), interface, metric, mtu: None })
     }
 
     /// Sends a datagram; which link asked for whom by ARP, and as whom.
@@ -84,6 +84,7 @@ fn the_longest_prefix_wins_and_then_the_lowest_metric() {
         via: Some(ip("10.1.0.253")),
         interface: multi.links[1].0,
         metric: 20,
+        mtu: None,
     };
     assert_eq!(multi.stack.add_route(route), Err(RouteError::Exists));
     assert!(multi.stack.remove_route(route));
@@ -117,7 +118,7 @@ fn when_a_default_router_dies_the_next_takes_over_and_it_is_tried_again_later() 
     let mut lan = Lan::new(vec![Host::new(1, "10.0.0.1/24"), Host::new(3, "10.0.0.253/24")]);
     let interface = lan.hosts[0].interface;
     for (gateway, metric) in [("10.0.0.254", 1), ("10.0.0.253", 2)] {
-        let route = Route { destination: cidr("0.0.0.0/0"), via: Some(ip(gateway)), interface, metric };
+        let route = Route { destination: cidr("0.0.0.0/0"), via: Some(ip(gateway)), interface, metric, mtu: None };
         lan.hosts[0].stack.add_route(route).unwrap();
     }
     let socket = lan.hosts[0].udp("0.0.0.0:0");
@@ -180,12 +181,27 @@ fn a_removed_interface_takes_everything_along_and_its_slot_answers_for_nobody_el
     multi.stack.handle_frame(Instant::ZERO, gone, &device::RxFrame::plain(&frame));
     assert_eq!(multi.stack.discards().of(Discard::NoInterface), 1);
     assert_eq!(multi.stack.add_address(Instant::ZERO, gone, cidr("10.0.0.1/24")), Err(AddressError::NoInterface));
-    let route = Route { destination: cidr("0.0.0.0/0"), via: None, interface: gone, metric: 0 };
+    let route = Route { destination: cidr("0.0.0.0/0"), via: None, interface: gone, metric: 0, mtu: None };
     assert_eq!(multi.stack.add_route(route), Err(RouteError::NoInterface));
     assert_eq!(multi.stack.interfaces().len(), 3);
     let lo = multi.stack.interfaces()[0].id;
     multi.stack.remove_interface(Instant::ZERO, lo);
     assert_eq!(multi.stack.interfaces().len(), 3, "the loopback stays");
+}
+
+#[test]
+fn no_route_takes_less_than_its_protocol_allows() {
+    // RFC 791 section 3.2; RFC 8200 section 5.
+    let mut multi = Multi::new(&["10.0.0.1/24"]);
+    let interface = multi.links[0].0;
+    let mut add = |destination, mtu| {
+        let route = Route { destination: cidr(destination), via: None, interface, metric: 0, mtu: Some(mtu) };
+        multi.stack.add_route(route)
+    };
+    assert_eq!(add("10.1.0.0/24", 67), Err(RouteError::Mtu(67)));
+    assert_eq!(add("10.1.0.0/24", 68), Ok(()));
+    assert_eq!(add("2001:db8::/32", 1_279), Err(RouteError::Mtu(1_279)));
+    assert_eq!(add("2001:db8::/32", 1_280), Ok(()));
 }
 
 #[test]

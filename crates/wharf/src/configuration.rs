@@ -72,6 +72,7 @@ pub(crate) struct AdoptedRoute {
     pub destination: Cidr,
     pub via: Option<IpAddr>,
     pub metric: u32,
+    pub mtu: Option<u32>,
 }
 
 /// How far it is.

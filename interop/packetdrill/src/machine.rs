@@ -107,7 +107,7 @@ impl Machine {
             [(GATEWAY_V4, IpAddr::V4(Ipv4Addr::UNSPECIFIED)), (GATEWAY_V6, IpAddr::V6(Ipv6Addr::UNSPECIFIED))]
         {
             let destination = Cidr::new(anywhere, 0).expect("no bits are few enough");
-            let route = Route { destination, via: Some(gateway), interface, metric: 0 };
+            let route = Route { destination, via: Some(gateway), interface, metric: 0, mtu: None };
             stack.add_route(route).expect("the first route");
             stack.add_static_neighbor(now, interface, gateway, GATEWAY);
         }

@@ -54,6 +54,7 @@ impl Guest {
             via: Some(IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2))),
             interface: guest.interface,
             metric: 0,
+            mtu: None,
         };
         guest.stack.add_route(route).unwrap();
         guest

@@ -66,17 +66,17 @@ impl Network {
                 Err(_) => return self.discard(Discard::NotOurAddress),
             },
         };
-        let link_mtu = self.mtu(path.interface);
+        let route_mtu = path.route_mtu;
         let segment_size = frame.segment_size.filter(|_| header.protocol == Protocol::TCP && !header.is_fragment());
         if let Some(size) = segment_size
-            && packet.len() > link_mtu as usize
+            && packet.len() > route_mtu as usize
         {
             return self.forward_train(now, &path, header, packet, usize::from(size));
         }
-        if packet.len() > link_mtu as usize && header.dont_fragment {
+        if packet.len() > route_mtu as usize && header.dont_fragment {
             self.discard(Discard::TooBig);
             // RFC 1191 section 4: the MTU of the next hop stands in the message.
-            let report = Report::Error(ErrorKind::FragmentationNeeded(link_mtu));
+            let report = Report::Error(ErrorKind::FragmentationNeeded(route_mtu));
             return self.report(now, interface, packet, received.multicast, report);
         }
         let link_header_len = self.interfaces.get(path.interface).map_or(0, |link| link.link_header_len());
@@ -91,10 +91,10 @@ impl Network {
             fill_partial_checksum(copy, start, usize::from(offset));
         }
         let hop = Hop::Neighbor(path.next_hop);
-        let sent = if packet.len() <= link_mtu as usize {
+        let sent = if packet.len() <= route_mtu as usize {
             self.link_output(now, path.interface, hop, Class::Data, out)
         } else {
-            let sent = self.send_fragments(now, path.interface, hop, Class::Data, &out[link_header_len..], link_mtu);
+            let sent = self.send_fragments(now, path.interface, hop, Class::Data, &out[link_header_len..], route_mtu);
             self.buffers.give_back(out);
             sent
         };
@@ -109,7 +109,7 @@ impl Network {
             return self.discard(Discard::TcpMalformed);
         };
         let payload_at = tcp_at + tcp_len;
-        let fits = payload_at + size <= path.mtu as usize;
+        let fits = payload_at + size <= path.route_mtu as usize;
         if tcp_len < tcp::HEADER_LEN || payload_at > packet.len() || size == 0 || !fits {
             return self.discard(Discard::TooBig);
         }

@@ -62,7 +62,7 @@ impl Network {
         interface: Option<InterfaceId>,
     ) -> Result<Way, Unroutable> {
         let unicast = |path| {
-            let Path { interface, source, next_hop, mtu } = path;
+            let Path { interface, source, next_hop, mtu, .. } = path;
             Ok(Way { interface, source, hop: Hop::Neighbor(next_hop), mtu })
         };
         if interface.is_none()
@@ -183,8 +183,9 @@ impl Network {
             Some(_) => return Err(Unroutable::BadSource),
             None => link.source_for(next_hop).ok_or(Unroutable::NoRoute)?,
         };
-        let mtu = self.path_mtus.get(destination).map_or(link.mtu, |mtu| mtu.min(link.mtu));
-        Ok(Path { interface: route.interface, source, next_hop, mtu })
+        let route_mtu = route.mtu_over(link.mtu);
+        let mtu = self.path_mtus.get(destination).map_or(route_mtu, |mtu| mtu.min(route_mtu));
+        Ok(Path { interface: route.interface, source, next_hop, mtu, route_mtu })
     }
 
     /// The path to an address of our own.
@@ -198,7 +199,8 @@ impl Network {
                 other => other,
             },
         };
-        Ok(Path { interface: self.loopback, source, next_hop: destination, mtu: self.mtu(self.loopback) })
+        let mtu = self.mtu(self.loopback);
+        Ok(Path { interface: self.loopback, source, next_hop: destination, mtu, route_mtu: mtu })
     }
 
     /// The best route whose interface is up, by `only` if that is given. Gateways that do not answer are passed over
@@ -223,6 +225,13 @@ impl Network {
     fn is_dead(&self, interface: InterfaceId, gateway: IpAddr) -> bool {
         let found = self.neighbors.find(interface, gateway);
         found.and_then(|id| self.neighbors.get(id)).is_some_and(|entry| entry.failed)
+    }
+
+    /// The largest IP packet that the route to `destination` by `interface` takes, whatever ICMP has said since: what a peer
+    /// there may send (RFC 9293 section 3.7.1).
+    pub(crate) fn route_mtu(&self, interface: InterfaceId, destination: IpAddr) -> u32 {
+        let link_mtu = self.mtu(interface);
+        self.best_route(destination, Some(interface)).map_or(link_mtu, |route| route.mtu_over(link_mtu))
     }
 
     /// The next hop of packets to `destination` that leave by `interface`.

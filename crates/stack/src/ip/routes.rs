@@ -24,6 +24,17 @@ pub struct Route {
     pub interface: InterfaceId,
     /// Among routes to the same network, the lowest wins; if its gateway is known to be dead, the next.
     pub metric: u32,
+    /// The largest IP packet that gets there, where that is less than what the interface takes: behind a tunnel, say. What
+    /// TCP sends there fits it, and the segment size that it announces there (RFC 9293 section 3.7.1), so that what comes
+    /// back fits, too.
+    pub mtu: Option<u32>,
+}
+
+impl Route {
+    /// The largest IP packet that gets there, over a link of this MTU.
+    pub(crate) fn mtu_over(&self, link_mtu: u32) -> u32 {
+        self.mtu.map_or(link_mtu, |mtu| mtu.min(link_mtu))
+    }
 }
 
 /// Why a route was not added.
@@ -37,6 +48,8 @@ pub enum RouteError {
     Gateway(IpAddr),
     /// The network lies in 127.0.0.0/8 or is ::1, which never leave the host, or is a multicast one through a gateway.
     Destination(Cidr),
+    /// No packet of IPv4 (IPv6) may be that small: below 68 (1280) bytes.
+    Mtu(u32),
     /// The same route is there already.
     Exists,
 }
@@ -48,6 +61,7 @@ impl fmt::Display for RouteError {
             Self::GatewayFamily => f.write_str("the gateway is of another address family than the network"),
             Self::Gateway(address) => write!(f, "{address} cannot be a gateway"),
             Self::Destination(network) => write!(f, "{network} cannot be routed"),
+            Self::Mtu(mtu) => write!(f, "an MTU of {mtu} is too small for a route"),
             Self::Exists => f.write_str("the route is there already"),
         }
     }
@@ -175,5 +189,5 @@ impl Routes {
 }
 
 fn connected(address: Cidr, interface: InterfaceId) -> Route {
-    Route { destination: address.network(), via: None, interface, metric: CONNECTED_METRIC }
+    Route { destination: address.network(), via: None, interface, metric: CONNECTED_METRIC, mtu: None }
 }

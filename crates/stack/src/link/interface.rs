@@ -19,6 +19,8 @@ use crate::stats::InterfaceStats;
 pub(crate) const MAX_NAME_LEN: usize = 15;
 /// RFC 791: every link carries 68 octets.
 pub(crate) const MIN_MTU: u32 = 68;
+/// RFC 8200 section 5: every link of IPv6 takes so much.
+pub(crate) const IPV6_MIN_MTU: u32 = 1_280;
 /// The largest IP packet there is.
 pub(crate) const MAX_MTU: u32 = 65_535;
 

@@ -163,7 +163,7 @@ impl Network {
             link_header_len,
             tx_checksum: link.capabilities.tx_checksum || link.capabilities.tx_segmentation.is_some(),
             tx_segmentation: link.capabilities.tx_segmentation.unwrap_or(0),
-            mtu: link.mtu,
+            mtu: self.route_mtu(interface, destination),
             template: Headers::new(&link_header[..usize::from(link_header_len)], source, destination),
             address_sum: checksum::pseudo_header(source, destination, Protocol(0), 0),
         };

@@ -10,7 +10,7 @@ use wire::ethernet::MacAddr;
 use super::Stack;
 use crate::ip::routes::{Route, RouteError};
 use crate::link::acd::Origin;
-use crate::link::interface::{Interface, MIN_MTU};
+use crate::link::interface::{IPV6_MIN_MTU, Interface, MIN_MTU};
 use crate::link::neighbors::NeighborInfo;
 use crate::link::{InterfaceConfig, InterfaceError, InterfaceId, InterfaceInfo};
 use crate::stats::InterfaceStats;
@@ -181,6 +181,12 @@ impl Stack {
             if !usable || self.net.is_local_address(via) {
                 return Err(RouteError::Gateway(via));
             }
+        }
+        let least = if network.is_ipv4() { MIN_MTU } else { IPV6_MIN_MTU };
+        if let Some(mtu) = route.mtu
+            && mtu < least
+        {
+            return Err(RouteError::Mtu(mtu));
         }
         if !self.net.routes.add(route) {
             return Err(RouteError::Exists);

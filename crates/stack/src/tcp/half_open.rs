@@ -61,7 +61,7 @@ impl Tcp {
             TimestampsOption { value: clock.value(now), echo }
         });
         let options = TcpOptions {
-            mss: Some(announced_mss(net.mtu(half.interface), half.flow.remote, socket)),
+            mss: Some(announced_mss(net.route_mtu(half.interface, half.flow.remote), half.flow.remote, socket)),
             // RFC 7323 sections 2.2 and 3.2, RFC 2018 section 2: only what the SYN offered.
             window_scale: syn.scale.map(|_| scale),
             timestamps,

@@ -110,7 +110,7 @@ impl Connection {
 
     /// What tells our SYN or SYN-ACK from other segments.
     pub(super) fn syn_fields(&self, now: Instant, net: &Network, config: &TcpConfig) -> SynFields {
-        let announced = announced_mss(net.mtu(self.interface), self.flow.remote, &self.options);
+        let announced = announced_mss(net.route_mtu(self.interface, self.flow.remote), self.flow.remote, &self.options);
         let kind = if self.phase == Phase::SynReceived { TcpFlags::SYN | TcpFlags::ACK } else { TcpFlags::SYN };
         SynFields {
             flags: kind | self.ecn_of_syn(config),

@@ -23,7 +23,8 @@ impl Engine {
         }
         let interface = self.link.as_ref().map(|attached| attached.interface);
         let routes = self.stack.routes().into_iter().filter(|route| Some(route.interface) == interface);
-        let routes = routes.map(|Route { destination, via, metric, .. }| AdoptedRoute { destination, via, metric });
+        let routes =
+            routes.map(|Route { destination, via, metric, mtu, .. }| AdoptedRoute { destination, via, metric, mtu });
         let adoption = Adoption { stage: stage.clone(), routes: routes.collect() };
         for follower in &self.followers {
             // One that has stopped needs no address.
@@ -59,8 +60,8 @@ impl Engine {
             // It is at most the link's, which is the same for every queue.
             let _ = self.stack.set_mtu(interface, mtu);
         }
-        for AdoptedRoute { destination, via, metric } in routes {
-            let route = Route { destination, via, interface, metric };
+        for AdoptedRoute { destination, via, metric, mtu } in routes {
+            let route = Route { destination, via, interface, metric, mtu };
             // That to the address's own subnet is there already.
             if self.stack.add_route(route).is_ok() {
                 self.adopted.routes.push(route);

@@ -61,7 +61,7 @@ impl Engine {
             return Ok(());
         };
         self.stack
-            .add_route(Route { destination, via: Some(via), interface, metric: 0 })
+            .add_route(Route { destination, via: Some(via), interface, metric: 0, mtu: None })
             .map_err(|error| Error::Configuration(format!("gateway {via}: {error}")))
     }
 

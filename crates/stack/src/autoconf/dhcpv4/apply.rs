@@ -26,7 +26,7 @@ impl Stack {
             let via = IpAddr::V4(*router);
             if !lease.address.contains(via) {
                 // A gateway outside of the subnet (as clouds hand out with /32 addresses) is on the link all the same.
-                routes.push(Route { destination: Cidr::host(via), via: None, interface, metric: METRIC });
+                routes.push(Route { destination: Cidr::host(via), via: None, interface, metric: METRIC, mtu: None });
             }
             let everything = Cidr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
             routes.extend(everything.map(|destination| Route {
@@ -34,6 +34,7 @@ impl Stack {
                 via: Some(via),
                 interface,
                 metric: METRIC + rank as u32,
+                mtu: None,
             }));
         }
         routes.retain(|route| self.add_route(*route).is_ok());
