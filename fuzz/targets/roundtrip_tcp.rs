@@ -2,9 +2,11 @@
 
 #![no_main]
 
+use core::time::Duration;
+
 use libfuzzer_sys::arbitrary::{self, Unstructured};
 use libfuzzer_sys::fuzz_target;
-use wire::tcp::{MAX_WINDOW_SCALE, SackBlocks, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps};
+use wire::tcp::{MAX_WINDOW_SCALE, SackBlocks, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps, UserTimeout};
 
 fn header(values: &mut Unstructured<'_>) -> arbitrary::Result<TcpHeader> {
     let mut sack = SackBlocks::EMPTY;
@@ -29,6 +31,7 @@ fn header(values: &mut Unstructured<'_>) -> arbitrary::Result<TcpHeader> {
             window_scale: values.arbitrary()?,
             sack_permitted: values.arbitrary()?,
             timestamps,
+            user_timeout: values.arbitrary::<Option<Duration>>()?.map(UserTimeout::of),
             sack,
         },
     })

@@ -18,7 +18,8 @@ use crate::protocol::Protocol;
 pub use fast_open::{FastOpen, FastOpenCookie};
 pub use flags::TcpFlags;
 pub use options::{
-    MAX_WINDOW_SCALE, SYN_OPTIONS_LEN, SackBlocks, SynOptions, TcpOptions, Timestamps, USUAL_OPTIONS_LEN,
+    MAX_WINDOW_SCALE, SYN_OPTIONS_LEN, SackBlocks, SynOptions, TcpOptions, Timestamps, USER_TIMEOUT_LEN,
+    USUAL_OPTIONS_LEN, UserTimeout,
 };
 pub use seq::SeqNum;
 

@@ -2,9 +2,11 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::with_noise;
 use wharf_wire::Malformed;
-use wharf_wire::tcp::{SackBlocks, SeqNum, SynOptions, TcpFlags, TcpHeader, TcpOptions, Timestamps};
+use wharf_wire::tcp::{SackBlocks, SeqNum, SynOptions, TcpFlags, TcpHeader, TcpOptions, Timestamps, UserTimeout};
 
 fn header(flags: TcpFlags, options: TcpOptions) -> TcpHeader {
     TcpHeader {
@@ -64,6 +66,19 @@ fn sacks() -> TcpHeader {
     header(TcpFlags::ACK, TcpOptions { timestamps, sack, ..TcpOptions::NONE })
 }
 
+/// A user timeout of three minutes, told in seconds (RFC 5482 section 3.3).
+#[rustfmt::skip]
+const USER_TIMEOUT: [u8; 36] = [
+    0xc0, 0x00, 0x00, 0x50, 0x01, 0x02, 0x03, 0x04, 0xff, 0xfe, 0xfd, 0xfc, 0x90, 0x10, 0x72, 0x10, 0, 0, 0, 0,
+    1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 28, 4, 0x00, 0xb4,
+];
+
+fn user_timeout() -> TcpHeader {
+    let timestamps = Some(Timestamps { value: 1, echo: 2 });
+    let user_timeout = Some(UserTimeout::of(Duration::from_secs(180)));
+    header(TcpFlags::ACK, TcpOptions { timestamps, user_timeout, ..TcpOptions::NONE })
+}
+
 fn emitted(header: &TcpHeader) -> Vec<u8> {
     let mut bytes = vec![0xee; header.len()];
     assert_eq!(header.emit(&mut bytes), bytes.len());
@@ -75,7 +90,9 @@ fn golden_bytes_both_ways() {
     let plain = header(TcpFlags::ACK, TcpOptions::NONE);
     let mut plain_bytes = DATA[..20].to_vec();
     plain_bytes[12..14].copy_from_slice(&[0x50, 0x10]);
-    for (header, golden) in [(plain, &plain_bytes[..]), (syn(), &SYN), (data(), &DATA), (sacks(), &SACK)] {
+    for (header, golden) in
+        [(plain, &plain_bytes[..]), (syn(), &SYN), (data(), &DATA), (sacks(), &SACK), (user_timeout(), &USER_TIMEOUT)]
+    {
         assert_eq!(emitted(&header), golden);
         assert_eq!(TcpHeader::parse(golden), Ok((header, &[][..])));
         let mut segment = golden.to_vec();
@@ -86,7 +103,7 @@ fn golden_bytes_both_ways() {
 
 #[test]
 fn every_truncation_is_an_error() {
-    for golden in [&SYN[..], &DATA, &SACK] {
+    for golden in [&SYN[..], &DATA, &SACK, &USER_TIMEOUT] {
         for len in 0..golden.len() {
             assert_eq!(TcpHeader::parse(&golden[..len]), Err(Malformed::Truncated), "length {len}");
         }
@@ -119,7 +136,7 @@ fn nothing_after_the_end_of_options_is_read() {
 
 #[test]
 fn an_illegal_option_length_is_reported() {
-    let illegal: [&[u8]; 14] = [
+    let illegal: [&[u8]; 17] = [
         &[2],
         &[1, 1, 1, 2],
         &[2, 0],
@@ -134,6 +151,9 @@ fn an_illegal_option_length_is_reported() {
         &[5, 9, 0, 0, 0, 0, 0, 0, 0],
         &[254, 0, 0, 0],
         &[254, 200, 0, 0],
+        &[28],
+        &[28, 4, 0],
+        &[28, 1, 0, 1],
     ];
     for options in illegal {
         assert_eq!(parse_options(options), Err(Malformed::OptionLength), "{options:?}");
@@ -148,6 +168,47 @@ fn a_window_scale_over_fourteen_is_never_read_nor_offered() {
     let mut bytes = [0; 4];
     options.emit(&mut bytes);
     assert_eq!(bytes, [1, 3, 3, 14]);
+}
+
+#[test]
+fn a_user_timeout_is_in_seconds_or_in_minutes() {
+    // RFC 5482 section 3.3.
+    for (value, seconds) in [
+        ([0x00, 0x01], 1),
+        ([0x7f, 0xff], 32_767),
+        ([0x80, 0x01], 60),
+        ([0x82, 0x23], 547 * 60),
+        ([0xff, 0xff], 32_767 * 60),
+    ] {
+        let bytes = [28, 4, value[0], value[1]];
+        let options = parse_options(&bytes).unwrap();
+        assert_eq!(options.user_timeout.unwrap().duration(), Duration::from_secs(seconds));
+        let mut again = [0; 4];
+        assert_eq!((options.emit(&mut again), again), (4, bytes));
+    }
+}
+
+#[test]
+fn a_user_timeout_is_told_in_the_next_unit_that_holds_it() {
+    for (time, told) in [
+        // RFC 5482 section 3.4: zero MUST NOT be sent.
+        (Duration::ZERO, Duration::from_secs(1)),
+        (Duration::from_millis(1_001), Duration::from_secs(2)),
+        (Duration::from_secs(32_767), Duration::from_secs(32_767)),
+        (Duration::from_secs(32_768), Duration::from_secs(547 * 60)),
+        (Duration::from_secs(32_767 * 60 + 1), Duration::from_secs(32_767 * 60)),
+        (Duration::MAX, Duration::from_secs(32_767 * 60)),
+    ] {
+        assert_eq!(UserTimeout::of(time).duration(), told, "{time:?}");
+    }
+}
+
+#[test]
+fn a_reserved_or_malformed_user_timeout_is_ignored() {
+    // RFC 5482 section 3.4: zero of either granularity; section 3.3: the length MUST be 4.
+    for bytes in [&[28, 4, 0, 0][..], &[28, 4, 0x80, 0], &[28, 3, 1, 0], &[28, 2, 0, 0], &[28, 6, 0, 1, 0, 1, 0, 0]] {
+        assert_eq!(parse_options(bytes), Ok(TcpOptions::NONE), "{bytes:?}");
+    }
 }
 
 #[test]
@@ -175,7 +236,7 @@ fn a_fifth_sack_block_is_refused() {
 
 #[test]
 fn every_combination_of_options_survives_emit_and_parse() {
-    for bits in 0..16 {
+    for bits in 0..32 {
         for blocks in 0..=4 {
             let sack = sack(&[(1, 2), (3, 4), (5, 6), (7, 8)][..blocks]);
             let options = TcpOptions {
@@ -183,6 +244,7 @@ fn every_combination_of_options_survives_emit_and_parse() {
                 window_scale: (bits & 2 != 0).then_some(9),
                 sack_permitted: bits & 4 != 0,
                 timestamps: (bits & 8 != 0).then_some(Timestamps { value: 3, echo: 4 }),
+                user_timeout: (bits & 16 != 0).then_some(UserTimeout::of(Duration::from_secs(100))),
                 sack,
             };
             let bytes = emitted(&header(TcpFlags::ACK, options));
@@ -190,7 +252,7 @@ fn every_combination_of_options_survives_emit_and_parse() {
                 assert_eq!(bytes[20..], usual.map_or(Vec::new(), Vec::from), "{options:?}");
             }
             if let (true, Some(mss), Some(shift), true) =
-                (sack.is_empty(), options.mss, options.window_scale, options.sack_permitted)
+                (sack.is_empty() && bits < 16, options.mss, options.window_scale, options.sack_permitted)
             {
                 match options.timestamps {
                     None => assert_eq!(bytes[20..], TcpOptions::of_syn(mss, shift)),
@@ -213,7 +275,7 @@ fn every_combination_of_options_survives_emit_and_parse() {
 
 #[test]
 fn noise_does_not_panic_and_what_parses_survives_a_round_trip() {
-    for golden in [&SYN[..], &DATA, &SACK] {
+    for golden in [&SYN[..], &DATA, &SACK, &USER_TIMEOUT] {
         with_noise(golden, 80, |bytes| {
             let Ok((header, _)) = TcpHeader::parse(bytes) else {
                 return;

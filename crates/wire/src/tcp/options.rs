@@ -1,7 +1,9 @@
 //! TCP options: maximum segment size (RFC 9293 section 3.7.1), window scale and timestamps (RFC 7323), selective
-//! acknowledgment (RFC 2018). Options of other kinds are skipped.
+//! acknowledgment (RFC 2018), user timeout (RFC 5482). Options of other kinds are skipped.
 
 use core::fmt;
+use core::num::NonZeroU16;
+use core::time::Duration;
 
 use super::{HEADER_LEN, MAX_HEADER_LEN, SeqNum};
 use crate::Malformed;
@@ -13,9 +15,13 @@ const WINDOW_SCALE: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
 const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
+const USER_TIMEOUT: u8 = 28;
 
 const MAX_LEN: usize = MAX_HEADER_LEN - HEADER_LEN;
 const TIMESTAMPS_LEN: usize = 12;
+
+/// What the user timeout option takes, in bytes.
+pub const USER_TIMEOUT_LEN: usize = 4;
 
 /// The largest shift of a window (RFC 7323 section 2.3).
 pub const MAX_WINDOW_SCALE: u8 = 14;
@@ -27,6 +33,47 @@ pub struct Timestamps {
     pub value: u32,
     /// TSecr: the other side's clock, as it was last seen; meaningful with ACK only.
     pub echo: u32,
+}
+
+/// The value of the user timeout option (RFC 5482 section 3.3), as it stands in a segment: whole seconds, or with the highest bit
+/// whole minutes. Never zero of either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserTimeout(NonZeroU16);
+
+impl UserTimeout {
+    /// The granularity bit: minutes.
+    const MINUTES: u16 = 1 << 15;
+    const MOST: u16 = Self::MINUTES - 1;
+
+    /// The shortest that can be told which is no shorter than `time`, or the longest at all: 32,767 minutes, 22 days.
+    #[must_use]
+    pub fn of(time: Duration) -> Self {
+        // RFC 5482 section 3.4: zero MUST NOT be sent.
+        let seconds = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)).max(1);
+        let value = match u16::try_from(seconds) {
+            Ok(seconds) if seconds <= Self::MOST => seconds,
+            _ => u16::try_from(seconds.div_ceil(60)).unwrap_or(u16::MAX).min(Self::MOST) | Self::MINUTES,
+        };
+        Self(NonZeroU16::new(value).unwrap_or(NonZeroU16::MIN))
+    }
+
+    /// For how long data may stay unacknowledged.
+    #[must_use]
+    pub const fn duration(self) -> Duration {
+        let (value, unit) = (self.0.get() & Self::MOST, if self.0.get() & Self::MINUTES != 0 { 60 } else { 1 });
+        Duration::from_secs(value as u64 * unit)
+    }
+
+    /// The option's last two bytes. RFC 5482 section 3.4: zero, of either granularity, is reserved and MUST be ignored.
+    fn parse(bytes: [u8; 2]) -> Option<Self> {
+        let value = NonZeroU16::new(u16::from_be_bytes(bytes))?;
+        (value.get() != Self::MINUTES).then_some(Self(value))
+    }
+
+    const fn to_bytes(self) -> [u8; USER_TIMEOUT_LEN] {
+        let [t0, t1] = self.0.get().to_be_bytes();
+        [USER_TIMEOUT, USER_TIMEOUT_LEN as u8, t0, t1]
+    }
 }
 
 /// What most options that are sent take, if any are: three words.
@@ -56,6 +103,8 @@ pub struct TcpOptions {
     pub sack_permitted: bool,
     /// The clocks.
     pub timestamps: Option<Timestamps>,
+    /// For how long the sender lets data stay unacknowledged, and suggests that the other side does.
+    pub user_timeout: Option<UserTimeout>,
     /// What has arrived out of order, the most recent first. `emit` leaves out the last blocks when the 40 bytes are
     /// full: three fit beside timestamps, four alone.
     pub sack: SackBlocks,
@@ -63,8 +112,14 @@ pub struct TcpOptions {
 
 impl TcpOptions {
     /// No options.
-    pub const NONE: TcpOptions =
-        TcpOptions { mss: None, window_scale: None, sack_permitted: false, timestamps: None, sack: SackBlocks::EMPTY };
+    pub const NONE: TcpOptions = TcpOptions {
+        mss: None,
+        window_scale: None,
+        sack_permitted: false,
+        timestamps: None,
+        user_timeout: None,
+        sack: SackBlocks::EMPTY,
+    };
 
     /// Bytes that `emit` writes: a multiple of four, at most 40.
     #[inline]
@@ -97,6 +152,9 @@ impl TcpOptions {
         }
         if self.window_scale.is_some() {
             len += 4;
+        }
+        if self.user_timeout.is_some() {
+            len += USER_TIMEOUT_LEN;
         }
         len
     }
@@ -180,6 +238,8 @@ impl TcpOptions {
                 self.timestamps = Some(Timestamps { value, echo });
             }
             (SACK, data) => self.sack = SackBlocks::parse(data)?,
+            // Of another length it is as good as unknown: advice is no reason to drop a segment.
+            (USER_TIMEOUT, &[t0, t1]) => self.user_timeout = UserTimeout::parse([t0, t1]).or(self.user_timeout),
             (MSS | WINDOW_SCALE | SACK_PERMITTED | TIMESTAMPS, _) => {
                 return Err(Malformed::OptionLength);
             }
@@ -195,7 +255,11 @@ impl TcpOptions {
     /// When `buffer` is shorter than [`len`](Self::len).
     #[inline]
     pub fn emit(&self, buffer: &mut [u8]) -> usize {
-        let usual = self.mss.is_none() && self.window_scale.is_none() && !self.sack_permitted && self.sack.is_empty();
+        let usual = self.mss.is_none()
+            && self.window_scale.is_none()
+            && !self.sack_permitted
+            && self.user_timeout.is_none()
+            && self.sack.is_empty();
         match self.timestamps {
             None if usual => 0,
             Some(timestamps) if usual => emit_timestamps(timestamps, [NOP, NOP], buffer),
@@ -208,7 +272,7 @@ impl TcpOptions {
     #[inline]
     pub fn usual(&self) -> Option<Option<[u8; USUAL_OPTIONS_LEN]>> {
         match *self {
-            TcpOptions { sack, .. } if !sack.is_empty() => None,
+            TcpOptions { sack, user_timeout, .. } if !sack.is_empty() || user_timeout.is_some() => None,
             TcpOptions { mss: None, window_scale: None, sack_permitted: false, timestamps, .. } => {
                 Some(timestamps.map(Timestamps::to_bytes))
             }
@@ -261,6 +325,10 @@ impl TcpOptions {
         if let Some(shift) = self.window_scale {
             buffer[at..at + 4].copy_from_slice(&[NOP, WINDOW_SCALE, 3, shift.min(MAX_WINDOW_SCALE)]);
             at += 4;
+        }
+        if let Some(user_timeout) = self.user_timeout {
+            buffer[at..at + USER_TIMEOUT_LEN].copy_from_slice(&user_timeout.to_bytes());
+            at += USER_TIMEOUT_LEN;
         }
         let blocks = self.sack_blocks_that_fit(at);
         if blocks == 0 {
