@@ -66,7 +66,7 @@ pub struct Seen {
 
 impl Seen {
     /// A line like "0.200 P. 1:1461 ack 1", to compare a whole exchange with; with SACK blocks " sack 1461:2921" follows,
-    /// with the URG bit " urg 1".
+    /// with the URG bit " urg 1", with a user timeout of three minutes " uto 180".
     #[must_use]
     pub fn line(&self) -> String {
         let mut flags = String::new();
@@ -95,6 +95,9 @@ impl Seen {
         }
         if self.flags.contains(TcpFlags::URG) || self.urgent > 0 {
             line.push_str(&format!(" urg {}", self.urgent));
+        }
+        if let Some(user_timeout) = self.options.user_timeout {
+            line.push_str(&format!(" uto {}", user_timeout.duration().as_secs()));
         }
         line
     }

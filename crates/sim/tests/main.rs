@@ -58,4 +58,5 @@ mod tcp_tail_probe;
 mod tcp_time_wait;
 mod tcp_timestamps;
 mod tcp_urgent;
+mod tcp_user_timeout;
 mod tcp_window;

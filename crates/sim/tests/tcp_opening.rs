@@ -10,7 +10,7 @@ use sim::puppet::{ENGINE, PUPPET, Seg, seg};
 use sim::{Chance, Puppet, chance};
 use stack::tcp::{
     Algorithm, ApplicationRings, ConnectOptions, ConnectionId, Ecn, KeepAlive, ListenOptions, ListenerId,
-    SocketOptions, SynCookies, heap_rings,
+    SocketOptions, SynCookies, UserTimeoutOption, heap_rings,
 };
 use stack::{Config, Instant};
 use wire::ipv4::Ipv4Header;
@@ -59,6 +59,9 @@ fn socket_options(chance: &mut Chance) -> SocketOptions {
     }
     if chance.below(6) == 0 {
         socket.user_timeout = Some(millis(700));
+    }
+    if chance.below(6) == 0 {
+        socket.user_timeout_option = Some(UserTimeoutOption::default());
     }
     if chance.below(4) == 0 {
         socket.receive_buffer = Some([1, 3_000, 200_000][chance.below(3) as usize]);
@@ -153,6 +156,9 @@ impl Told {
         if chance.below(12) == 0 {
             segment = segment.text(b"early");
         }
+        if chance.below(12) == 0 {
+            segment = segment.user_timeout(1_000);
+        }
         segment
     }
 
@@ -185,6 +191,9 @@ impl Told {
                 }
                 if chance.below(6) == 0 {
                     segment = segment.text(b"request").tos(3);
+                }
+                if chance.below(12) == 0 {
+                    segment = segment.user_timeout(2_000);
                 }
                 self.say(flow, &segment, damaged);
             }

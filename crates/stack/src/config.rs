@@ -72,6 +72,11 @@ pub struct TcpConfig {
     pub rto_min: Duration,
     /// RFC 6298's upper bound. Default 120 s.
     pub rto_max: Duration,
+    /// RFC 5482's L_LIMIT: no shorter user timeout follows from what a peer says. Default 100 s, as RFC 1122 section 4.2.3.5
+    /// has it.
+    pub user_timeout_min: Duration,
+    /// RFC 5482's U_LIMIT: nor does a longer one. Default one hour.
+    pub user_timeout_max: Duration,
     /// How long an acknowledgement may wait for company (RFC 1122 section 4.2.3.2). Default 40 ms.
     pub delayed_ack: Duration,
     /// How many acknowledgements are not put off, at most 127, from the first text on that a connection receives, and again after a
@@ -125,6 +130,8 @@ impl Default for TcpConfig {
             retries: 15,
             rto_min: Duration::from_millis(200),
             rto_max: Duration::from_secs(120),
+            user_timeout_min: Duration::from_secs(100),
+            user_timeout_max: Duration::from_secs(3_600),
             delayed_ack: Duration::from_millis(40),
             quick_acks: 0,
             time_wait: Duration::from_secs(60),

@@ -1,6 +1,8 @@
 //! A segment for the puppet to send, put together field by field.
 
-use wire::tcp::{TcpFlags, TcpOptions, Timestamps};
+use std::time::Duration;
+
+use wire::tcp::{TcpFlags, TcpOptions, Timestamps, UserTimeout};
 
 /// A segment for the puppet to send, in relative numbers. Made with [`seg`].
 #[derive(Clone, Debug)]
@@ -101,6 +103,13 @@ impl Seg {
     pub fn urgent(mut self, pointer: u16) -> Self {
         self.flags |= TcpFlags::URG;
         self.urgent = pointer;
+        self
+    }
+
+    /// With a user timeout of so many seconds (RFC 5482).
+    #[must_use]
+    pub fn user_timeout(mut self, seconds: u64) -> Self {
+        self.options.user_timeout = Some(UserTimeout::of(Duration::from_secs(seconds)));
         self
     }
 

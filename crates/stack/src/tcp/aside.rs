@@ -1,7 +1,8 @@
 //! What a connection has only at times, in one allocation: made when the first part is needed, and let go when the
 //! connection rests and none is left. An idle connection keeps a pointer for all of it.
 //!
-//! The parts belong to their mechanisms: `ledger`, `reassembly`, `path_search`, `buffers`, `receive`, `listener`, `urgent`.
+//! The parts belong to their mechanisms: `ledger`, `reassembly`, `path_search`, `buffers`, `receive`, `listener`, `urgent`,
+//! `user_timeout`.
 
 use alloc::boxed::Box;
 use core::hint::cold_path;
@@ -17,6 +18,7 @@ use crate::tcp::options::ApplicationRings;
 use crate::tcp::path_search::PathSearch;
 use crate::tcp::reassembly::Reassembly;
 use crate::tcp::urgent::Urgent;
+use crate::tcp::user_timeout::Exchange;
 use crate::tcp::waiting::Waiting;
 
 /// The parts.
@@ -36,6 +38,8 @@ pub(crate) struct Aside {
     pub parked: Option<Box<Parked>>,
     /// How far urgent data reaches; nothing where there never was any.
     pub urgent: Option<Box<Urgent>>,
+    /// What the two ends have told each other by the user timeout option.
+    pub user_timeout: Exchange,
 }
 
 impl Aside {
@@ -45,9 +49,9 @@ impl Aside {
 
     /// Whether there is nothing but what is parked, and what was counted.
     fn has_parked_alone(&self) -> bool {
-        let Self { ledger: _, reassembly, path, measurement, duplicate, parked: _, urgent } = self;
+        let Self { ledger: _, reassembly, path, measurement, duplicate, parked: _, urgent, user_timeout } = self;
         let seldom = path.is_some() || measurement.is_some() || duplicate.is_some() || urgent.is_some();
-        reassembly.is_none() && !seldom
+        reassembly.is_none() && !seldom && *user_timeout == Exchange::BLANK
     }
 }
 
@@ -213,6 +217,10 @@ impl Shelf {
     #[inline]
     pub(crate) fn urgent(&self) -> Option<&Urgent> {
         self.0.as_ref()?.urgent.as_deref()
+    }
+
+    pub(crate) fn user_timeout(&self) -> Exchange {
+        self.0.as_ref().map_or(Exchange::BLANK, |aside| aside.user_timeout)
     }
 
     pub(crate) fn parked(&self) -> Option<&Parked> {

@@ -90,6 +90,13 @@ impl Stack {
         if let Some(listener) = self.tcp.listeners.table.get_mut(listener) {
             listener.options.socket = shared;
             listener.offer = listener.options.offer(&self.tcp.config);
+            listener.plain_handshakes = listener.options.plain_handshakes();
+        }
+        if options.user_timeout_option.is_some() {
+            // Those under way tell it, too.
+            for index in self.tcp.syn_queue.pick(|half| half.listener == listener) {
+                self.tcp.syn_queue.at_mut(index).says_more = true;
+            }
         }
     }
 
@@ -314,10 +321,13 @@ impl Stack {
         wanted.change(option);
         let shared = self.tcp.shared_options(&wanted);
         self.net.forget_flow(connection.to_bits());
-        self.change_connection(now, connection, |connection, _| {
+        self.change_connection(now, connection, |connection, config| {
             connection.options = shared;
             match option {
                 SocketOption::KeepAlive(_) => connection.start_keep_alive(),
+                SocketOption::UserTimeout(_) | SocketOption::UserTimeoutOption(_) => {
+                    connection.on_user_timeout_set(option, config);
+                }
                 SocketOption::Congestion(value) => connection.set_congestion(value),
                 SocketOption::Pacing(_) | SocketOption::MaxPacingRate(_) => connection.settle_pacing(),
                 SocketOption::ReceiveBuffer(value) => {
@@ -436,10 +446,13 @@ impl Tcp {
         connection.flags.set(Flags::OWNED.and(Flags::SYN_DUE).and(Flags::QUEUED));
         let placed = place.fill(connection, hash);
         self.demux.insert_hashed(hash, &flow, Holder::Connection(id.index()));
-        if options.fast_open
+        if (options.fast_open | options.socket.user_timeout_option.is_some())
             && let Some(connection) = placed
         {
-            connection.offer_fast_open(now, &mut self.fast_open_cookies);
+            connection.owe_user_timeout();
+            if options.fast_open {
+                connection.offer_fast_open(now, &mut self.fast_open_cookies);
+            }
         }
         self.ready.push(interface, id.index());
         Ok(id)

@@ -125,8 +125,9 @@ impl Flags {
     pub(crate) const PACE_WAIT: Self = Self(1 << 22);
     /// Fast Open: our SYN carries its option, or our SYN-ACK stands in the SYN queue and is not acknowledged.
     pub(crate) const FAST_OPEN: Self = Self(1 << 23);
-    /// Urgent data was written, and its mark was not found acknowledged yet (RFC 9293 section 3.8.5).
-    pub(crate) const URGENT: Self = Self(1 << 24);
+    /// Segments have something to say that few have, and go the whole way: how far urgent data reaches that was not found
+    /// acknowledged yet (RFC 9293 section 3.8.5), or the user timeout (RFC 5482).
+    pub(crate) const SAYS_MORE: Self = Self(1 << 24);
     /// Text on the SYN was taken, by the peer or by us (RFC 7413).
     pub(crate) const SYN_TEXT: Self = Self(1 << 25);
     /// Our FIN was sent, and is not acknowledged.

@@ -369,6 +369,7 @@ impl Tcp {
         let in_window = seq.at_or_after(half.syn.seq + 1) && seq.at_or_before(connection.rcv.edge);
         if acknowledges && in_window {
             connection.flags.clear(Flags::FAST_OPEN);
+            connection.adopt_user_timeout(&self.config);
             if !half.repeated {
                 connection.rtt.sample(now.since(half.answered_at));
             }

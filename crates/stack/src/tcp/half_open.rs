@@ -66,6 +66,8 @@ impl Tcp {
             window_scale: syn.scale.map(|_| scale),
             timestamps,
             sack_permitted: syn.sack,
+            // Once: something on the way may not like it (RFC 5482 section 4.1).
+            user_timeout: if half.retries == 0 { socket.advertised_user_timeout(true) } else { None },
             ..TcpOptions::NONE
         };
         let ecn = listener.options.socket.ecn.unwrap_or(self.config.ecn);
@@ -399,6 +401,8 @@ impl Tcp {
         connection.on_peer_syn(now, &half.syn, &self.config);
         connection.rcv.edge = connection.rcv.nxt + u32::from(window);
         connection.aside = Shelf::of_parked(&mut self.spare_aside, application, half.listener);
+        connection.hear_user_timeout(half.user_timeout);
+        connection.owe_user_timeout();
         Some(id)
     }
 
@@ -453,6 +457,8 @@ impl Tcp {
             taken: 0,
             grant: false,
             pending: false,
+            user_timeout: None,
+            says_more: false,
             measurable: true,
         }
     }

@@ -104,6 +104,7 @@ impl Connection {
             timestamps: timestamps.then(|| self.timestamps.option(now)),
             // RFC 2018 section 2.
             sack_permitted,
+            user_timeout: self.user_timeout_of_syn(),
             ..TcpOptions::NONE
         }
     }
@@ -196,6 +197,7 @@ impl Connection {
         }
         // Fourth: the SYN.
         self.on_peer_syn(env.now, &PeerSyn::of(&header, self.flow.remote, env.config), env.config);
+        self.hear_user_timeout(header.options.user_timeout);
         if has_ack {
             self.establish_by(env, segment);
             self.flags.set(Flags::ACK_NOW);
@@ -305,6 +307,7 @@ impl Connection {
         // RFC 7323 section 2.2: nor is the window of a SYN-ACK scaled, also in a simultaneous open.
         let window = u32::from(window) << if segment.was_syn { 0 } else { self.snd.scale };
         self.establish(env.now, seq, ack, window, options.timestamps);
+        self.adopt_user_timeout(env.config);
     }
 }
 

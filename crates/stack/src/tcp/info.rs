@@ -79,6 +79,8 @@ pub struct TcpInfo {
     pub delivery_rate: Option<u64>,
     /// Whether that sample only says how much the application had to send.
     pub delivery_rate_app_limited: bool,
+    /// What the peer last said of its user timeout (RFC 5482), taken or not; `None` also where the option is off.
+    pub remote_user_timeout: Option<Duration>,
     /// What the sender waits for.
     pub waiting: Waiting,
     /// Since when, `NEVER` for a connection that rests; the times below do not count what follows.
@@ -160,6 +162,7 @@ impl TcpInfo {
             pacing_rate: connection.pacing_rate(),
             delivery_rate: delivery_rate.map(|(rate, _)| rate),
             delivery_rate_app_limited: delivery_rate.is_some_and(|(_, limited)| limited),
+            remote_user_timeout: connection.aside.user_timeout().remote.map(|timeout| timeout.duration()),
             waiting,
             waiting_since,
             busy: reasons.into_iter().map(waited).sum(),

@@ -238,6 +238,10 @@ impl Connection {
         if self.phase == Phase::Closed {
             return Ok(());
         }
+        if segment.header.options.user_timeout.is_some() {
+            self.hear_user_timeout(segment.header.options.user_timeout);
+            self.adopt_user_timeout(env.config);
+        }
         if self.flags.has(Flags::ORPHANED) && !segment.payload.is_empty() && self.phase.receives() {
             // RFC 1122 section 4.2.2.13: nobody is left to read what arrives.
             let reset = Reset::abort(env.now, self);

@@ -14,7 +14,7 @@ impl Connection {
         }
         self.probes = 0;
         self.deadlines.idle = match self.options.keep_alive {
-            Some(keep_alive) if self.phase.is_synchronized() => self.last_heard + keep_alive.idle,
+            Some(keep_alive) if self.phase.is_synchronized() => self.last_heard + self.keep_alive_idle(keep_alive.idle),
             _ => Instant::NEVER,
         };
     }
@@ -34,11 +34,11 @@ impl Connection {
             return;
         }
         let Some(keep_alive) = self.options.keep_alive else { return };
-        let quiet = now.since(self.last_heard);
-        if quiet < keep_alive.idle {
+        let (quiet, idle) = (now.since(self.last_heard), self.keep_alive_idle(keep_alive.idle));
+        if quiet < idle {
             // Something was heard since the deadline was set.
             self.probes = 0;
-            self.deadlines.idle = self.last_heard + keep_alive.idle;
+            self.deadlines.idle = self.last_heard + idle;
             return;
         }
         if self.flight() > 0 || self.flags.has(Flags::PERSISTING) {

@@ -109,6 +109,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Handshakes that may begin by the short way: as many as may at all, or none where SYN-ACKs say more than usual.
+    pub(crate) fn plain_handshakes(&self) -> usize {
+        if self.socket.user_timeout_option.is_some() { 0 } else { self.handshakes }
+    }
+
     /// The first window and the shift of all later ones that connections offer.
     pub(crate) fn offer(&self, config: &TcpConfig) -> (u16, u8) {
         let most = self.receive_buffer.unwrap_or(config.receive_buffer as usize);
@@ -124,6 +129,8 @@ impl Settings {
 pub(crate) struct Listener {
     pub local: SocketAddr,
     pub options: Settings,
+    /// As [`Settings::plain_handshakes`] says.
+    pub plain_handshakes: usize,
     /// Its entries in the SYN queue.
     pub handshakes: usize,
     /// Complete, in the order of completion.
@@ -364,12 +371,20 @@ impl Tcp {
             || self.syn_queue.len() >= self.config.half_open_limit;
         let syn = PeerSyn::of(&segment.header, flow.remote, &self.config);
         let mut half = Self::half_open(now, flow, interface, id, syn, SeqNum(0));
+        let exchanges = listener.options.socket.user_timeout_option.is_some();
+        half.user_timeout = segment.header.options.user_timeout.filter(|_| exchanges);
+        half.says_more = exchanges;
         match self.ticket(now, &flow, id, options, segment.payload) {
             Ticket::None => {}
-            Ticket::Grant => half.grant = true,
+            Ticket::Grant => (half.grant, half.says_more) = (true, true),
             Ticket::Valid { renew } => {
                 let isn = self.isn_above(now, &flow, above);
-                return self.answer_fast_open(now, context, HalfOpen { isn, grant: renew, ..half }, segment);
+                return self.answer_fast_open(
+                    now,
+                    context,
+                    HalfOpen { isn, grant: renew, says_more: renew || exchanges, ..half },
+                    segment,
+                );
             }
         }
         match self.config.syn_cookies {
@@ -473,6 +488,7 @@ impl Tcp {
         let listener = Listener {
             local,
             offer: options.offer(&self.config),
+            plain_handshakes: options.plain_handshakes(),
             options,
             handshakes: 0,
             queue: VecDeque::new(),

@@ -42,7 +42,7 @@ impl Connection {
             .and(Flags::KEEP_ALIVE_DUE)
             .and(Flags::PERSISTING)
             .and(Flags::PACED)
-            .and(Flags::URGENT)
+            .and(Flags::SAYS_MORE)
             .and(Flags::ECN)
             .and(Flags::CORKED);
         let undisturbed = self.flags.has(Flags::CALM)

@@ -94,6 +94,7 @@ mod turns;
 mod undo;
 mod urgent;
 mod urgent_reader;
+mod user_timeout;
 mod waiting;
 
 use alloc::boxed::Box;
@@ -115,6 +116,7 @@ pub use options::{ApplicationRings, KeepAlive, SocketOption, SocketOptions, Stre
 pub use phase::Phase;
 pub use syn_cookies::SynCookies;
 pub use urgent_reader::{OutOfBand, UrgentReader};
+pub use user_timeout::UserTimeoutOption;
 pub use waiting::Waiting;
 
 use crate::config::TcpConfig;

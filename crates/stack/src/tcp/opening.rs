@@ -134,7 +134,7 @@ impl Tcp {
         };
         let has_memory = self.memory.could_reserve(self.connections.len());
         let has_room = !listener.is_full()
-            && listener.handshakes < listener.options.handshakes
+            && listener.handshakes < listener.plain_handshakes
             && self.syn_queue.len() < self.config.half_open_limit
             && self.config.syn_cookies != SynCookies::Always
             && has_memory;
@@ -166,7 +166,7 @@ impl Tcp {
     #[inline]
     pub(super) fn send_syn_ack(&self, now: Instant, net: &mut Network, device: &mut dyn Device, index: u32) -> Plainly {
         let half @ HalfOpen { flow, interface, syn, isn, taken, .. } = self.syn_queue.at(index);
-        if !self.config.fast_path || half.grant || !syn.sack || syn.scale.is_none() {
+        if !self.config.fast_path || half.says_more || !syn.sack || syn.scale.is_none() {
             cold_path();
             return Plainly::NotSo;
         }
@@ -421,7 +421,7 @@ impl HalfOpen {
         segment.seq == self.syn.seq + 1
             && segment.ack == self.isn + 1
             && !segment.fin
-            && self.retries == 0
+            && !self.says_more
             && self.taken == 0
             && !self.repeated
             && !self.pending

@@ -6,9 +6,10 @@ use ring::{Consumer, Producer};
 
 use crate::tcp::congestion::Algorithm;
 use crate::tcp::ecn::Ecn;
+use crate::tcp::user_timeout::UserTimeoutOption;
 
 /// Settings of one connection; a listener's pass to what it accepts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq)]
 #[non_exhaustive]
 pub struct SocketOptions {
     /// TCP_NODELAY: small segments do not wait for the acknowledgement of the one before (RFC 1122 section 4.2.3.4).
@@ -16,6 +17,7 @@ pub struct SocketOptions {
     /// SO_KEEPALIVE; `None` is off, as RFC 1122 section 4.2.3.6 demands by default.
     pub keep_alive: Option<KeepAlive>,
     /// TCP_USER_TIMEOUT: how long data may stay unacknowledged; `None` leaves it to the number of retransmissions.
+    /// What follows from the peer's, by [`SocketOptions::user_timeout_option`], stands here, too.
     pub user_timeout: Option<Duration>,
     /// IP_TTL and IPV6_UNICAST_HOPS.
     pub hop_limit: u8,
@@ -37,6 +39,9 @@ pub struct SocketOptions {
     pub send_buffer: Option<u32>,
     /// Explicit congestion notification; `None` takes the engine's. Of effect before the handshake.
     pub ecn: Option<Ecn>,
+    /// The user timeout option (RFC 5482): both ends tell each other what they have, and may follow the other's; `None` is off,
+    /// and what a peer tells is ignored.
+    pub user_timeout_option: Option<UserTimeoutOption>,
 }
 
 impl Default for SocketOptions {
@@ -55,7 +60,46 @@ impl Default for SocketOptions {
             receive_buffer: None,
             send_buffer: None,
             ecn: None,
+            user_timeout_option: None,
         }
+    }
+}
+
+impl PartialEq for SocketOptions {
+    /// Each connection asks whether it may share the last one's: so what are bytes is compared by the word.
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        let small = |options: &Self| {
+            let flags = [u8::from(options.no_delay), u8::from(options.reset_on_close)];
+            (u16::from_ne_bytes(flags), u16::from_ne_bytes([options.hop_limit, options.tos]))
+        };
+        let Self {
+            no_delay: _,
+            reset_on_close: _,
+            hop_limit: _,
+            tos: _,
+            pacing,
+            keep_alive,
+            user_timeout,
+            congestion,
+            max_segment,
+            max_pacing_rate,
+            receive_buffer,
+            send_buffer,
+            ecn,
+            user_timeout_option,
+        } = self;
+        small(self) == small(other)
+            && *pacing == other.pacing
+            && *keep_alive == other.keep_alive
+            && *user_timeout == other.user_timeout
+            && *congestion == other.congestion
+            && *max_segment == other.max_segment
+            && *max_pacing_rate == other.max_pacing_rate
+            && *receive_buffer == other.receive_buffer
+            && *send_buffer == other.send_buffer
+            && *ecn == other.ecn
+            && *user_timeout_option == other.user_timeout_option
     }
 }
 
@@ -86,6 +130,8 @@ pub enum SocketOption {
     KeepAlive(Option<KeepAlive>),
     /// [`SocketOptions::user_timeout`].
     UserTimeout(Option<Duration>),
+    /// [`SocketOptions::user_timeout_option`].
+    UserTimeoutOption(Option<UserTimeoutOption>),
     /// [`SocketOptions::hop_limit`].
     HopLimit(u8),
     /// [`SocketOptions::tos`].
@@ -120,6 +166,7 @@ impl SocketOptions {
             SocketOption::NoDelay(value) => self.no_delay = value,
             SocketOption::KeepAlive(value) => self.keep_alive = value,
             SocketOption::UserTimeout(value) => self.user_timeout = value,
+            SocketOption::UserTimeoutOption(value) => self.user_timeout_option = value,
             SocketOption::HopLimit(value) => self.hop_limit = value,
             SocketOption::Tos(value) => self.tos = value,
             SocketOption::ResetOnClose(value) => self.reset_on_close = value,

@@ -295,7 +295,7 @@ impl Connection {
     /// holds them back then, and none has to be asked. The usual case of a request or a response.
     #[inline]
     fn is_free(&self, left: u32) -> bool {
-        const UNUSUAL: Flags = Flags::PACED.and(Flags::URGENT).and(Flags::FIN_SENT).and(Flags::CORKED);
+        const UNUSUAL: Flags = Flags::PACED.and(Flags::SAYS_MORE).and(Flags::FIN_SENT).and(Flags::CORKED);
         if self.flight() != 0 || self.flags.has(UNUSUAL) {
             return false;
         }
@@ -447,6 +447,8 @@ impl Connection {
         plan: Plan,
         config: &TcpConfig,
     ) -> Transmitted {
+        let more = self.flags.has(Flags::SAYS_MORE);
+        let (plan, user_timeout) = if more { self.tell_user_timeout(plan) } else { (plan, None) };
         let mut flags = TcpFlags::ACK;
         let mut options = TcpOptions::NONE;
         let (mut window, mut edge) = self.offer_window();
@@ -458,6 +460,7 @@ impl Connection {
             if plan.kind == Kind::Ack && self.flags.has(Flags::SACK) {
                 options.sack = self.sack_blocks();
             }
+            options.user_timeout = user_timeout;
         }
         if plan.fin {
             flags |= TcpFlags::FIN;
@@ -521,6 +524,9 @@ impl Connection {
         let fin = plan.fin && !cut && sent == plan.len;
         if flags.contains(TcpFlags::CWR) && plan.kind != Kind::Syn {
             self.on_cwr_sent();
+        }
+        if user_timeout.is_some() {
+            self.on_user_timeout_sent();
         }
         self.on_sent(now, Plan { len: sent, fin, ..plan }, edge, config);
         transmitted

@@ -97,7 +97,7 @@ impl Connection {
     /// How long a train may be.
     pub(crate) fn longest_train(&self) -> u32 {
         let mss = self.segment_size();
-        if !self.flags.has(Flags::PACED.and(Flags::URGENT)) {
+        if !self.flags.has(Flags::PACED.and(Flags::SAYS_MORE)) {
             return LONGEST_TRAIN.max(mss);
         }
         if self.has_urgent_text() {

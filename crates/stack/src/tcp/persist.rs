@@ -42,7 +42,7 @@ impl Connection {
         // An orphan ends either way: otherwise a peer could hold its memory for as long as it likes.
         let orphaned = self.flags.has(Flags::ORPHANED);
         let counted = if orphaned { self.probes } else { self.unanswered_probes };
-        if counted >= config.retries || self.user_timeout_passed(now) {
+        if self.is_given_up(now, counted, config) {
             self.fail(TcpError::TimedOut);
             return;
         }

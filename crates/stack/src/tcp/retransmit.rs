@@ -19,7 +19,7 @@ impl Connection {
             return;
         }
         let timeouts = self.recovery.as_ref().map_or(0, |recovery| recovery.timeouts());
-        if timeouts >= config.retries || self.user_timeout_passed(now) {
+        if self.is_given_up(now, timeouts, config) {
             self.fail(TcpError::TimedOut);
             return;
         }
@@ -98,7 +98,15 @@ impl Connection {
         }
     }
 
-    /// RFC 5482: data has waited for an acknowledgement longer than the application allows.
+    /// Whether the peer is given up, which has not answered `times` times: a user timeout says for how long, and else the count
+    /// does (RFC 9293 section 3.8.3, R2). Both do for an orphan: a peer's word must not keep what nobody has.
+    pub(crate) fn is_given_up(&self, now: Instant, times: u8, config: &TcpConfig) -> bool {
+        let counts = self.options.user_timeout.is_none() || self.flags.has(Flags::ORPHANED);
+        (counts && times >= config.retries) || self.user_timeout_passed(now)
+    }
+
+    /// Data has waited for an acknowledgement longer than the application allows (RFC 9293 section 3.9.1), or the peer advises
+    /// (RFC 5482).
     pub(crate) fn user_timeout_passed(&self, now: Instant) -> bool {
         self.options
             .user_timeout

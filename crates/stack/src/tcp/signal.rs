@@ -41,7 +41,7 @@ impl Connection {
             .and(Flags::PROBE_DUE)
             .and(Flags::PERSISTING)
             .and(Flags::PACED)
-            .and(Flags::URGENT)
+            .and(Flags::SAYS_MORE)
             .and(Flags::ECN);
         let undisturbed = (self.recovery.is_none() || self.flags.has(Flags::CALM))
             && !self.flags.has(UNUSUAL)
@@ -148,7 +148,7 @@ impl Connection {
         config: &Tuning,
         alarm: (u32, &mut Wheel<u32>),
     ) -> Plainly {
-        const UNUSUAL: Flags = Flags::SYN_RESENT.and(Flags::FAST_OPEN).and(Flags::URGENT);
+        const UNUSUAL: Flags = Flags::SYN_RESENT.and(Flags::FAST_OPEN).and(Flags::SAYS_MORE);
         let usual = config.fast_path && config.window_scaling && config.sack;
         if self.phase != Phase::SynSent || self.flags.has(UNUSUAL) || self.flight() != 0 || !usual {
             cold_path();

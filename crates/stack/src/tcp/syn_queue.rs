@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::hint::cold_path;
 
-use wire::tcp::SeqNum;
+use wire::tcp::{SeqNum, UserTimeout};
 
 use crate::link::InterfaceId;
 use crate::tcp::ListenerId;
@@ -46,6 +46,10 @@ pub(crate) struct HalfOpen {
     pub grant: bool,
     /// The connection exists already, by Fast Open.
     pub pending: bool,
+    /// What the SYN said of the peer's user timeout (RFC 5482).
+    pub user_timeout: Option<UserTimeout>,
+    /// One side tells the other something that few do, a cookie or a user timeout: it goes no short way.
+    pub says_more: bool,
     /// The answer to it measures the round trip.
     pub measurable: bool,
 }

@@ -34,7 +34,7 @@ impl Connection {
             }
             _ => false,
         };
-        if !is_plain || !config.fast_path || self.flags.has(Flags::ECN.and(Flags::URGENT)) {
+        if !is_plain || !config.fast_path || self.flags.has(Flags::ECN.and(Flags::SAYS_MORE)) {
             return Plainly::NotSo;
         }
         let offset = self.send_offset(plan.seq);

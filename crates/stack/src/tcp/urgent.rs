@@ -72,7 +72,7 @@ impl Connection {
             return;
         }
         self.urgent_mut().send = end;
-        self.flags.set(Flags::URGENT);
+        self.flags.set(Flags::SAYS_MORE);
         if self.phase.sends() && self.snd.wnd <= self.flight() {
             // RFC 9293 section 3.8.5: the mark is to reach a peer that has stopped taking data, and needs no window.
             self.flags.set(Flags::ACK_NOW);
@@ -81,12 +81,12 @@ impl Connection {
 
     /// Whether there is urgent text that was not acknowledged.
     pub(crate) fn has_urgent_text(&self) -> bool {
-        self.flags.has(Flags::URGENT) && self.unacknowledged_urgent() > 0
+        self.flags.has(Flags::SAYS_MORE) && self.unacknowledged_urgent() > 0
     }
 
     /// Whether there is urgent text that was never sent.
     pub(crate) fn has_unsent_urgent_text(&self) -> bool {
-        self.flags.has(Flags::URGENT) && self.unacknowledged_urgent() > u64::from(self.flight())
+        self.flags.has(Flags::SAYS_MORE) && self.unacknowledged_urgent() > u64::from(self.flight())
     }
 
     /// Bytes from SND.UNA to SND.UP.
@@ -97,14 +97,16 @@ impl Connection {
     /// The urgent pointer of a segment that begins at `seq`; zero, and no URG, where there is nothing to point to.
     #[inline]
     pub(crate) fn urgent_pointer(&mut self, seq: SeqNum) -> u16 {
-        if self.flags.has(Flags::URGENT) { self.point_from(seq) } else { 0 }
+        if self.flags.has(Flags::SAYS_MORE) { self.point_from(seq) } else { 0 }
     }
 
     fn point_from(&mut self, seq: SeqNum) -> u16 {
         let unacknowledged = self.unacknowledged_urgent();
         if unacknowledged == 0 {
-            // The mark was acknowledged meanwhile: segments go the short way again.
-            self.flags.clear(Flags::URGENT);
+            if !self.owes_user_timeout() {
+                // The mark was acknowledged meanwhile: segments go the short way again.
+                self.flags.clear(Flags::SAYS_MORE);
+            }
             return 0;
         }
         if !self.phase.is_synchronized() {

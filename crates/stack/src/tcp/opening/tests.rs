@@ -86,6 +86,8 @@ fn what_is_made_at_once_is_what_the_handshakes_steps_come_to() {
             taken: 0,
             grant: false,
             pending: false,
+            user_timeout: None,
+            says_more: false,
             measurable: true,
         };
         let offer = (1_000 + one_of(60_000) as u16, one_of(8) as u8);

@@ -33,6 +33,8 @@ fn entry(number: u32, interface: InterfaceId, listener: ListenerId) -> HalfOpen 
         taken: 0,
         grant: false,
         pending: false,
+        user_timeout: None,
+        says_more: false,
         measurable: true,
     }
 }
