@@ -48,7 +48,9 @@ pub use crate::date::Date;
 pub use crate::error::{Error, PingFailure, SocketError};
 pub use crate::instance::{Net, NetBuilder};
 pub use crate::interface::{Interface, InterfaceStats};
-pub use crate::options::{CongestionControl, Ecn, KeepAlive, ListenOptions, TcpInfo, TcpOptions, UdpOptions, Waiting};
+pub use crate::options::{
+    CongestionControl, Ecn, KeepAlive, ListenOptions, TcpInfo, TcpOptions, UdpOptions, UserTimeoutOption, Waiting,
+};
 pub use crate::ping::{PingReply, Pinger};
 
 /// Locks a mutex; a thread that panicked while it held one left nothing half-done that matters.

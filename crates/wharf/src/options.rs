@@ -28,6 +28,8 @@ pub struct TcpOptions {
     pub keep_alive: Option<KeepAlive>,
     /// TCP_USER_TIMEOUT: how long sent data may stay unanswered. Default: as the engine's retransmissions last.
     pub user_timeout: Option<Duration>,
+    /// Tell the peer of that time, and learn of its own (RFC 5482). Default off.
+    pub user_timeout_option: Option<UserTimeoutOption>,
     /// IP_TTL, IPV6_UNICAST_HOPS. Default 64.
     pub hop_limit: u8,
     /// IP_TOS, IPV6_TCLASS: DSCP bits. Default 0.
@@ -57,6 +59,7 @@ impl Default for TcpOptions {
             no_delay: false,
             keep_alive: None,
             user_timeout: None,
+            user_timeout_option: None,
             hop_limit: 64,
             tos: 0,
             max_segment: None,
@@ -150,6 +153,24 @@ impl Default for KeepAlive {
     }
 }
 
+/// How a connection uses the user timeout option (RFC 5482).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UserTimeoutOption {
+    /// What the peer is told, in whole seconds, begun ones too, and from nine hours on in minutes. Default: the user timeout
+    /// that is set, or five minutes.
+    pub advertised: Option<Duration>,
+    /// Where no user timeout is set, the longer of the two ends' holds here, but no less than 100 s and no more than an hour.
+    /// Default true.
+    pub changeable: bool,
+}
+
+impl Default for UserTimeoutOption {
+    fn default() -> Self {
+        Self { advertised: None, changeable: true }
+    }
+}
+
 /// Settings of a listener.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -218,6 +239,7 @@ pub(crate) enum TcpOption {
     Cork(bool),
     KeepAlive(Option<KeepAlive>),
     UserTimeout(Option<Duration>),
+    UserTimeoutOption(Option<UserTimeoutOption>),
     HopLimit(u8),
     Tos(u8),
     ResetOnClose(bool),
@@ -321,6 +343,8 @@ pub struct TcpInfo {
     pub congestion_window_limited: Duration,
     /// How long pacing did.
     pub pacing_limited: Duration,
+    /// What the peer last said of its user timeout, obeyed or not, where the option is used (RFC 5482).
+    pub remote_user_timeout: Option<Duration>,
     /// Whether both sides agreed to explicit congestion notification (RFC 3168).
     pub ecn: bool,
     /// Segments that arrived with a router's mark.

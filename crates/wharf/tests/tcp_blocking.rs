@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{LEFT, NOBODY, RIGHT, hash, pair, pair_of_mtu, pattern};
 use wharf::net::{TcpListener, TcpStream};
-use wharf::{CongestionControl, Ecn, ListenOptions, Net, SocketError, TcpOptions};
+use wharf::{CongestionControl, Ecn, ListenOptions, Net, SocketError, TcpOptions, UserTimeoutOption};
 
 fn connected(client: &Net, server: &Net) -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind(server, (RIGHT, 0)).unwrap();
@@ -544,6 +544,28 @@ fn congestion_control_and_pacing_are_chosen_by_socket_and_tcp_info_tells() {
     let refused = TcpStream::connect_with(&left, listener.local_addr().unwrap(), &options).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InvalidInput);
     assert_eq!(near.info().unwrap().pacing_rate, None);
+}
+
+#[test]
+fn two_ends_tell_each_other_their_user_timeouts_where_both_want_to() {
+    // RFC 5482 section 3.
+    let (left, right) = pair();
+    let mut told = UserTimeoutOption::default();
+    told.advertised = Some(Duration::from_secs(180));
+    let mut listening = ListenOptions::default();
+    listening.tcp.user_timeout_option = Some(told);
+    let listener = TcpListener::bind_with(&right, (RIGHT, 0), &listening).unwrap();
+    let mut options = TcpOptions::default();
+    options.user_timeout_option = Some(UserTimeoutOption::default());
+    let mut near = TcpStream::connect_with(&left, listener.local_addr().unwrap(), &options).unwrap();
+    let (mut far, _) = listener.accept().unwrap();
+    assert_eq!(near.info().unwrap().remote_user_timeout, Some(Duration::from_secs(180)));
+    assert_eq!(far.info().unwrap().remote_user_timeout, Some(Duration::from_secs(300)));
+    told.advertised = Some(Duration::from_secs(240));
+    far.set_user_timeout_option(Some(told)).unwrap();
+    far.write_all(b"x").unwrap();
+    near.read_exact(&mut [0]).unwrap();
+    assert_eq!(near.info().unwrap().remote_user_timeout, Some(Duration::from_secs(240)));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::split::{OwnedReadHalf, OwnedWriteHalf};
-use crate::options::{CongestionControl, KeepAlive, ListenOptions, TcpInfo, TcpOption, TcpOptions};
+use crate::options::{CongestionControl, KeepAlive, ListenOptions, TcpInfo, TcpOption, TcpOptions, UserTimeoutOption};
 use crate::socket::listener::Listener;
 use crate::socket::stream::{Stream, upto};
 use crate::{Net, SocketError, net};
@@ -261,6 +261,14 @@ impl TcpStream {
     /// If the engine has stopped.
     pub fn set_user_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         Ok(self.stream.set(TcpOption::UserTimeout(timeout))?)
+    }
+
+    /// Tells the peer of that time, with the next segment, and learns of its own (RFC 5482); `None` turns it off.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn set_user_timeout_option(&self, option: Option<UserTimeoutOption>) -> io::Result<()> {
+        Ok(self.stream.set(TcpOption::UserTimeoutOption(option))?)
     }
 
     /// Makes closing reset the connection (SO_LINGER with a time of zero).

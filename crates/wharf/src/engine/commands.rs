@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ring::datagram::Record;
 use stack::ip::echo::EchoOptions;
-use stack::tcp::{Algorithm, ConnectOptions, KeepAlive, SocketOption, SocketOptions, StreamRings};
+use stack::tcp::{Algorithm, ConnectOptions, KeepAlive, SocketOption, SocketOptions, StreamRings, UserTimeoutOption};
 use stack::udp::{DatagramRings, SendError, UdpId};
 
 use super::sockets::Socket;
@@ -304,6 +304,7 @@ fn socket_options(options: &TcpOptions) -> SocketOptions {
     socket.no_delay = options.no_delay;
     socket.keep_alive = options.keep_alive.map(keep_alive);
     socket.user_timeout = options.user_timeout;
+    socket.user_timeout_option = options.user_timeout_option.map(user_timeout_option);
     socket.hop_limit = options.hop_limit;
     socket.tos = options.tos;
     socket.max_segment = options.max_segment;
@@ -324,6 +325,7 @@ fn tcp_option(option: TcpOption) -> SocketOption {
         TcpOption::Cork(on) => SocketOption::Cork(on),
         TcpOption::KeepAlive(times) => SocketOption::KeepAlive(times.map(keep_alive)),
         TcpOption::UserTimeout(time) => SocketOption::UserTimeout(time),
+        TcpOption::UserTimeoutOption(option) => SocketOption::UserTimeoutOption(option.map(user_timeout_option)),
         TcpOption::HopLimit(hops) => SocketOption::HopLimit(hops),
         TcpOption::Tos(tos) => SocketOption::Tos(tos),
         TcpOption::ResetOnClose(on) => SocketOption::ResetOnClose(on),
@@ -382,11 +384,17 @@ fn tcp_info(info: &stack::tcp::TcpInfo) -> TcpInfo {
         receive_window_limited: info.receive_window_limited,
         congestion_window_limited: info.congestion_window_limited,
         pacing_limited: info.pacing_limited,
+        remote_user_timeout: info.remote_user_timeout,
         ecn: info.ecn,
         marks_received: info.marks_received,
         echoes_received: info.echoes_received,
         fast_open: info.fast_open,
     }
+}
+
+fn user_timeout_option(wanted: crate::UserTimeoutOption) -> UserTimeoutOption {
+    let option = UserTimeoutOption::default().changeable(wanted.changeable);
+    wanted.advertised.map_or(option, |time| option.advertising(time))
 }
 
 fn keep_alive(times: crate::KeepAlive) -> KeepAlive {

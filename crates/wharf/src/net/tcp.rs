@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::error::SocketError;
-use crate::options::{CongestionControl, KeepAlive, ListenOptions, TcpInfo, TcpOption, TcpOptions};
+use crate::options::{CongestionControl, KeepAlive, ListenOptions, TcpInfo, TcpOption, TcpOptions, UserTimeoutOption};
 use crate::socket::block;
 use crate::socket::listener::Listener;
 use crate::socket::stream::{Stream, upto};
@@ -334,6 +334,14 @@ impl TcpStream {
     /// If the engine has stopped.
     pub fn set_user_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         Ok(self.stream.set(TcpOption::UserTimeout(timeout))?)
+    }
+
+    /// Tells the peer of that time, with the next segment, and learns of its own (RFC 5482); `None` turns it off.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn set_user_timeout_option(&self, option: Option<UserTimeoutOption>) -> io::Result<()> {
+        Ok(self.stream.set(TcpOption::UserTimeoutOption(option))?)
     }
 
     /// What [`set_user_timeout`](Self::set_user_timeout) set.

@@ -424,7 +424,8 @@ impl Stream {
                 TcpOption::HopLimit(hops) => settings.hop_limit = hops,
                 TcpOption::Tos(tos) => settings.tos = tos,
                 TcpOption::MaxPacingRate(Some(0)) => return Err(SocketError::InvalidOption),
-                TcpOption::ResetOnClose(_)
+                TcpOption::UserTimeoutOption(_)
+                | TcpOption::ResetOnClose(_)
                 | TcpOption::Congestion(_)
                 | TcpOption::Pacing(_)
                 | TcpOption::MaxPacingRate(_)
