@@ -262,6 +262,17 @@ fn what_is_sent_again_goes_without_it() {
 }
 
 #[test]
+fn a_syn_ack_that_nobody_answers_goes_again_without_it() {
+    // RFC 5482 section 4.1.
+    let mut puppet = Puppet::new(Config::default());
+    puppet.listen(listening());
+    puppet.send(&seg(0).flags(TcpFlags::SYN).mss(1460));
+    puppet.run_for(millis(1_100));
+    let told = puppet.take().into_iter().map(|seen| seen.options.user_timeout.map(|told| told.duration()));
+    assert_eq!(told.collect::<Vec<_>>(), [Some(secs(120)), None]);
+}
+
+#[test]
 fn a_later_segment_changes_it_and_one_that_is_not_acceptable_does_not() {
     let mut puppet = established(Config::default(), seg(0).mss(1460).user_timeout(180));
     puppet.send(&seg(1).ack(1).user_timeout(240));
