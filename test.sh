@@ -118,12 +118,13 @@ step_interop() {
 
 # --- running them ----------------------------------------------------------------------------------------------------
 
-results=()
-failed=0
+# Steps that keep one processor busy, for building for release is one thread's work for most of the time, and that measure
+# no time: those of a row run in turn, the rows beside each other. All others have the machine to themselves.
+ROWS=("loom fuzz build" "ir matrix")
 
+# Runs a step. What became of it is printed and left in NAME.outcome beside its log.
 run_step() {
     local name=$1 log=$logs/$1.log began=$SECONDS outcome=ok
-    printf '%-12s ' "$name"
     # A shell of its own keeps `set -e` in force inside the step, which it would not be in a condition.
     set +e
     (
@@ -132,22 +133,36 @@ run_step() {
     ) >"$log" 2>&1 </dev/null
     local status=$?
     set -e
-    if [ $status -ne 0 ]; then
-        outcome=FAILED
-        failed=$((failed + 1))
-    fi
+    [ $status -eq 0 ] || outcome=FAILED
     local tests
     tests=$(awk '/^test result:/ {n += $4} END {if (n) printf "%d tests", n}' "$log")
-    local line
-    line=$(printf '%-6s %4d s  %s' "$outcome" $((SECONDS - began)) "$tests")
-    echo "$line"
-    results+=("$(printf '%-12s %s' "$name" "$line")")
+    printf '%-12s %-6s %4d s  %s\n' "$name" "$outcome" $((SECONDS - began)) "$tests" >"$logs/$name.outcome"
+    # At once, since another step may end meanwhile.
+    local said
+    said=$(cat "$logs/$name.outcome")
     if [ "$outcome" = FAILED ]; then
-        echo "--- the end of $log:"
-        tail -n 80 "$log"
-        echo "---"
+        said+=$(printf '\n--- the end of %s:\n%s\n---' "$log" "$(tail -n 80 "$log")")
     fi
+    printf '%s\n' "$said"
 }
+
+# Runs what was chosen of ROWS. Each row is a group of processes, which an interrupted script takes along.
+run_rows() {
+    local row step rows=()
+    set -m
+    for row in "${ROWS[@]}"; do
+        (for step in $row; do ! chosen "$step" || run_step "$step"; done) &
+        rows+=("$!")
+    done
+    set +m
+    # shellcheck disable=SC2064 # as they are now
+    trap "kill -- ${rows[*]/#/-}; exit 130" INT TERM
+    wait "${rows[@]}"
+    trap - INT TERM
+}
+
+chosen() { [[ " ${steps[*]} " == *" $1 "* ]]; }
+in_rows() { [[ " ${ROWS[*]} " == *" $1 "* ]]; }
 
 steps=("$@")
 [ ${#steps[@]} -gt 0 ] || steps=("${ALL_STEPS[@]}")
@@ -157,13 +172,20 @@ done
 
 install_what_is_missing
 mkdir -p "$logs"
+rm -f "$logs"/*.outcome
 for step in "${steps[@]}"; do
-    run_step "$step"
+    if ! in_rows "$step"; then
+        run_step "$step"
+    elif [ ! -e "$logs/$step.outcome" ]; then
+        run_rows
+    fi
 done
 
+outcomes=("${steps[@]/%/.outcome}")
 echo
 echo "summary, as $(id -un 2>/dev/null || true), $SECONDS s in all:"
-printf '  %s\n' "${results[@]}"
+(cd "$logs" && sed 's/^/  /' "${outcomes[@]}")
+failed=$(cd "$logs" && awk '$2 == "FAILED" {n++} END {print n + 0}' "${outcomes[@]}")
 if [ "$failed" -gt 0 ]; then
     die "$failed of ${#steps[@]} steps failed"
 fi
