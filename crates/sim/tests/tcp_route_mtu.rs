@@ -1,6 +1,7 @@
 //! A route that takes less than its link: what is announced and what is sent there fit it (RFC 9293 section 3.7.1, RFC 6691).
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use sim::puppet::{PUPPET, Puppet, seg};
 use stack::Config;
@@ -100,4 +101,41 @@ fn what_icmp_says_lowers_it_further_and_never_raises_it() {
     puppet.take();
     puppet.connect(&ConnectOptions::default());
     assert_eq!(puppet.take().remove(0).options.mss, Some(1_360));
+}
+
+/// Has `change` made while text is in flight, and returns what leaves then: new text, and what was sent before once more.
+fn shrunk_while_in_use(config: Config, change: impl Fn(&mut Puppet)) -> Vec<String> {
+    let mut puppet = opened(behind(1_400, config));
+    puppet.write(&[1; 1_360]);
+    assert_eq!(puppet.lines(), ["0.000 P. 1:1361 ack 1"]);
+    change(&mut puppet);
+    puppet.write(&[1; 1_000]);
+    // RFC 6298: nothing is acknowledged.
+    puppet.run_for(Duration::from_millis(700));
+    puppet.lines()
+}
+
+#[test]
+fn text_is_cut_anew_for_a_route_that_takes_less_from_now_on() {
+    for config in both() {
+        let lines = shrunk_while_in_use(config, |puppet| {
+            let route = puppet.stack.routes().into_iter().find(|route| route.mtu.is_some()).expect("the route");
+            assert!(puppet.stack.remove_route(route));
+            puppet.stack.add_route(Route { mtu: Some(640), ..route }).expect("a route on the link");
+        });
+        assert_eq!(lines[..2], ["0.000 . 1361:1961 ack 1", "0.000 P. 1961:2361 ack 1"]);
+        assert_eq!(lines[2..], ["0.200 . 1:601 ack 1", "0.600 . 1:601 ack 1"]);
+    }
+}
+
+#[test]
+fn and_for_a_link_that_does() {
+    for config in both() {
+        let lines = shrunk_while_in_use(config, |puppet| {
+            let interface = puppet.interface;
+            puppet.stack.set_mtu(interface, 640).expect("an MTU that a link can have");
+        });
+        assert_eq!(lines[..2], ["0.000 . 1361:1961 ack 1", "0.000 P. 1961:2361 ack 1"]);
+        assert_eq!(lines[2..], ["0.200 . 1:601 ack 1", "0.600 . 1:601 ack 1"]);
+    }
 }

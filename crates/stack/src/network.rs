@@ -96,6 +96,8 @@ pub(crate) enum Transmitted {
     Resolving(IpAddr),
     /// No route any more, or the neighbour does not answer.
     Unreachable,
+    /// The path has shrunk since the segment was cut and takes IP packets of so many bytes: nothing was sent.
+    TooBig(u32),
 }
 
 /// A small packet of the control kind: resets, acknowledgements for nobody, ICMP.

@@ -181,9 +181,7 @@ impl Network {
         let segment_size = segment.segment_size.map_or(segment.payload_len, usize::from);
         let largest = end - ip_at + segment_size.min(segment.payload_len);
         if largest > path.mtu as usize || end > MAX_HEADERS {
-            // The path shrank after the segment was cut; TCP learns its size before it sends again.
-            discards.count(Discard::TooBig);
-            return Some(Transmitted::Sent);
+            return Some(Transmitted::TooBig(path.mtu));
         }
         let mut headers = [0; MAX_HEADERS];
         let (ip_sum, pseudo_sum) = match (&path.template, headers.first_chunk_mut()) {

@@ -179,6 +179,7 @@ impl Tcp {
             // The neighbour's queue keeps it until the search has ended.
             Transmitted::Resolving(_) => bare::send(now, net, &half.flow, &header),
             // As good as lost on the way.
+            Transmitted::TooBig(_) => net.discard(Discard::TooBig),
             Transmitted::Sent | Transmitted::Partly(_) | Transmitted::Unreachable => {}
         }
         self.syn_queue.answered(now, index, &self.config);

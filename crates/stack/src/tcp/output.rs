@@ -8,6 +8,7 @@ use device::Device;
 use wire::tcp::{MAX_HEADER_LEN, SeqNum, TcpFlags, TcpHeader, TcpOptions};
 
 use crate::config::TcpConfig;
+use crate::discard::Discard;
 use crate::link::InterfaceId;
 use crate::link::template::Plainly;
 use crate::network::{Network, Segment, Transmitted, Unroutable};
@@ -17,7 +18,7 @@ use crate::tcp::handshake::SynFields;
 use crate::tcp::pacing;
 use crate::tcp::path_search::ProbePlan;
 use crate::tcp::phase::Phase;
-use crate::tcp::{ConnectionId, Context, Tcp};
+use crate::tcp::{ConnectionId, Context, Tcp, mss_of};
 use crate::time::Instant;
 use crate::timers::Wheel;
 
@@ -519,7 +520,9 @@ impl Connection {
         let sent = match transmitted {
             Transmitted::Sent => len,
             Transmitted::Partly(bytes) => bytes as u32,
-            Transmitted::DeviceFull | Transmitted::Resolving(_) | Transmitted::Unreachable => return transmitted,
+            Transmitted::DeviceFull | Transmitted::Resolving(_) | Transmitted::Unreachable | Transmitted::TooBig(_) => {
+                return transmitted;
+            }
         };
         let fin = plan.fin && !cut && sent == plan.len;
         if flags.contains(TcpFlags::CWR) && plan.kind != Kind::Syn {
@@ -655,6 +658,7 @@ impl Tcp {
                 self.after_output(now, index);
             }
             Transmitted::Unreachable => self.on_unreachable(now, context, index, plan),
+            Transmitted::TooBig(mtu) => self.on_too_big(now, context.net, index, plan, mtu),
         }
         true
     }
@@ -681,6 +685,7 @@ impl Tcp {
                 return false;
             }
             Transmitted::Sent | Transmitted::Partly(_) => {}
+            Transmitted::TooBig(_) => net.discard(Discard::TooBig),
             // It goes by whatever way there is, once that is known, and needs the connection no more.
             Transmitted::Resolving(_) | Transmitted::Unreachable => connection.acknowledge_end(now, net),
         }
@@ -694,6 +699,22 @@ impl Tcp {
         if connection.after_output(now, index, &self.config, &mut self.wheel) {
             self.ready.enter(connection, index);
         }
+    }
+
+    /// Our own route takes less than it did, or leads over another link that does: text is cut anew for it. What is in flight
+    /// already fitted when it left.
+    fn on_too_big(&mut self, now: Instant, net: &mut Network, index: u32, plan: Plan, mtu: u32) {
+        let Some(connection) = self.connections.at_mut(index) else { return };
+        let mss = mss_of(mtu, connection.flow.remote);
+        if mss < connection.mss {
+            connection.path_is_told(now, mss);
+            self.enqueue(index);
+            return;
+        }
+        // A probe for more than that, or options for which there is no room: as good as lost on the way.
+        net.discard(Discard::TooBig);
+        connection.on_sent(now, plan, connection.rcv.edge, &self.config);
+        self.after_output(now, index);
     }
 
     /// No way leads to the peer at the moment.

@@ -253,13 +253,12 @@ fn a_train_that_does_not_fit_the_device_is_taken_in_part() {
 }
 
 #[test]
-fn a_segment_larger_than_the_link_is_counted_and_not_sent() {
+fn a_segment_larger_than_the_link_is_not_sent_and_told_what_fits() {
     let mut scene = Scene::new();
     scene.send(Instant::ZERO, b"x", None);
     scene.claim(Instant::ZERO, 2, true);
-    assert_eq!(scene.send(Instant::ZERO, &[0; 1_461], None), Transmitted::Sent);
+    assert_eq!(scene.send(Instant::ZERO, &[0; 1_461], None), Transmitted::TooBig(1_500));
     assert!(scene.port.frames.is_empty());
-    assert_eq!(scene.net.discards.of(Discard::TooBig), 1);
     assert_eq!(scene.send(Instant::ZERO, &[0; 1_460], None), Transmitted::Sent);
     assert_eq!(scene.port.frames[0].len(), 1_514);
 }
