@@ -58,6 +58,18 @@ fn a_black_hole_is_survived_and_its_edge_found() {
 }
 
 #[test]
+fn a_black_hole_is_survived_where_the_peers_window_is_smaller_than_a_segment() {
+    let model = LinkModel { swallow_above: Some(1_100), ..LinkModel::delay(Duration::from_millis(10)) };
+    let mut setup = Setup::new(1).link(model);
+    setup.mtu = 9_000;
+    setup.config[1].tcp.receive_buffer = 2_000;
+    let mut world = World::new(setup);
+    let (mut client, mut server) = world.connected(A, B, 7);
+    let took = send(&mut world, &mut client, &mut server, 100_000);
+    assert!(took < 10.0, "{took} s");
+}
+
+#[test]
 fn who_comes_after_begins_with_what_was_found() {
     let mut world = world(Some(1_300));
     let (mut client, mut server) = world.connected(A, B, 7);

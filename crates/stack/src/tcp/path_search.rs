@@ -1,7 +1,7 @@
 //! What a path carries, found out by what arrives and what does not (RFC 8899, RFC 4821), for paths that swallow large
 //! packets without a word.
 //!
-//! **Down**: three time-outs in a row of a full segment mean that the size may be what is wrong: the next attempt is made
+//! **Down**: three time-outs in a row of a segment that not every path carries mean that the size may be what is wrong: the next attempt is made
 //! with a size that nearly every path carries, and then with one that every path does (RFC 8899 section 4.3, RFC 4821
 //! section 7.7). When that is acknowledged, new connections to the same destination begin with it.
 //!
@@ -22,7 +22,7 @@ use crate::config::TcpConfig;
 use crate::tcp::connection::{Connection, Flags};
 use crate::time::Instant;
 
-/// RFC 4821 section 7.7: full-size segments lost to the timer in a row until the size is held to be the reason.
+/// RFC 4821 section 7.7: segments lost to the timer in a row until the size is held to be the reason.
 const BLACK_HOLE: u8 = 3;
 /// RFC 4821 section 7.2: 1,024 bytes pass nearly everywhere, and RFC 1122 section 3.3.2's 576 everywhere.
 const BASES_V4: [u16; 2] = [1_024 - 40, 576 - 40];
@@ -84,12 +84,13 @@ impl PathSearch {
 impl Connection {
     /// The retransmission timer has expired once more; `timeouts` times before.
     pub(crate) fn suspect_black_hole(&mut self, timeouts: u8, config: &TcpConfig) {
-        let full = self.flight() >= self.segment_size();
-        if !config.path_probing || !full || !(timeouts + 1).is_multiple_of(BLACK_HOLE) {
+        if !config.path_probing || !(timeouts + 1).is_multiple_of(BLACK_HOLE) {
             return;
         }
+        // The peer's window may be smaller than a segment.
+        let largest = self.flight().min(self.segment_size()) as u16 + self.timestamps.option_len();
         let bases: &[u16] = if self.flow.remote.is_ipv4() { &BASES_V4 } else { &BASES_V6 };
-        let Some(&base) = bases.iter().find(|&&base| base < self.mss) else { return };
+        let Some(&base) = bases.iter().find(|&&base| base < largest) else { return };
         let top = self.aside.path().map_or(self.mss, |path| path.top);
         self.aside.make().path = Some(Box::new(PathSearch {
             top,
