@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use sim::Puppet;
 use sim::puppet::{Seg, seg};
+use sim::world::{A, B, Setup};
+use sim::{LinkModel, Loss, Puppet, World};
 use stack::tcp::{KeepAlive, Phase, SocketOption};
 use stack::{Config, Discard};
 use wire::tcp::{TcpFlags, Timestamps};
@@ -94,6 +95,39 @@ fn a_segment_that_begins_before_the_last_ack_sent_moves_the_echo() {
     puppet.run_for(Duration::from_millis(40));
     let ack = puppet.take().pop().expect("an ACK");
     assert_eq!((ack.ack, ack.options.timestamps.map(|option| option.echo)), (201, Some(1_020)));
+}
+
+/// RFC 7323 section 4.3: otherwise a lost acknowledgement would make the peer take its time-out for a round trip.
+#[test]
+fn a_segment_that_comes_again_is_acknowledged_with_the_clock_of_its_second_coming() {
+    let (mut puppet, start) = established();
+    let request = |clock| seg(1).ack(1).text(b"request").timestamps(clock, start);
+    puppet.send(&request(1_010));
+    puppet.run_for(Duration::from_millis(100));
+    puppet.take();
+    assert_eq!(echo(&mut puppet, &request(1_210)), Some(1_210));
+    // Nor by a guess: from before the last acknowledgement, with an ACK of nothing sent, or a SYN.
+    assert_eq!(echo(&mut puppet, &seg(1).ack(1).text(b"re").timestamps(9_000, start)), Some(1_210));
+    assert_eq!(echo(&mut puppet, &request(9_000).ack(77_777)), Some(1_210));
+    assert_eq!(echo(&mut puppet, &request(9_000).flags(TcpFlags::SYN)), Some(1_210));
+    assert_eq!(echo(&mut puppet, &seg(8).ack(1).text(b"next").timestamps(1_211, start)), None, "none is owed yet");
+}
+
+#[test]
+fn a_lost_acknowledgement_is_no_round_trip() {
+    let mut world = World::new(Setup::new(1).link(LinkModel::delay(Duration::from_millis(10))));
+    let (mut client, mut server) = world.connected(A, B, 7);
+    for lost in [0.0, 1.0] {
+        world.link_mut(B).loss = Loss::Random(lost);
+        client.write(&mut world, b"request");
+        world.run_for(Duration::from_secs(5));
+        server.read_all(&mut world);
+    }
+    world.link_mut(B).loss = Loss::Never;
+    world.run_for(Duration::from_secs(10));
+    let info = world.host(A).stack.tcp_info(client.id).expect("a connection");
+    assert!(info.retransmissions > 0 && info.bytes_acked == 14, "{info:?}");
+    assert!(info.srtt < Some(Duration::from_millis(70)), "{:?}", info.srtt);
 }
 
 #[test]

@@ -14,16 +14,18 @@ use crate::tcp::recovery::Feedback;
 use crate::time::Instant;
 
 impl Connection {
+    /// Whether an ACK is of something that was sent (RFC 9293 section 3.10.7.4), and no older than any window that was ever
+    /// offered (RFC 5961 section 5.2). Any other frees nothing and is answered.
+    #[inline]
+    pub(crate) fn may_be_acknowledged(&self, ack: SeqNum) -> bool {
+        let overtaken = ack.before(self.snd.una) && (self.snd.una - ack) > self.snd.max_wnd.max(u32::from(self.mss));
+        !overtaken && ack.at_or_before(self.snd.nxt)
+    }
+
     /// The fifth step for a synchronized connection. An error ends the segment's processing.
     pub(crate) fn on_ack(&mut self, env: &mut Env<'_>, segment: &Incoming<'_>) -> Result<(), Discard> {
         let ack = segment.header.ack;
-        if ack.after(self.snd.nxt) {
-            // RFC 9293 section 3.10.7.4: an ACK of something not yet sent is answered and frees nothing.
-            self.acknowledge_if(env.challenge.allow(env.now));
-            return Err(Discard::TcpBadAck);
-        }
-        if ack.before(self.snd.una) && (self.snd.una - ack) > self.snd.max_wnd.max(u32::from(self.mss)) {
-            // RFC 5961 section 5.2: older than any window ever offered.
+        if !self.may_be_acknowledged(ack) {
             self.acknowledge_if(env.challenge.allow(env.now));
             return Err(Discard::TcpBadAck);
         }

@@ -298,6 +298,18 @@ impl Connection {
         Ok(())
     }
 
+    /// What came before is acknowledged once more. If it was sent again because the first acknowledgement was lost, the clock to
+    /// echo is that of its second coming: with the first, the peer would take its time-out for a round trip. As
+    /// RFC 7323 section 4.3 (2) has it, that is a segment which spans the last acknowledgement sent, whose numbers are as hard
+    /// to guess as those of the window.
+    fn hear_repetition(&mut self, now: Instant, header: &TcpHeader, len: u32) {
+        let Some(option) = header.options.timestamps.filter(|_| self.timestamps.is_agreed()) else { return };
+        let spans = len > 0 && (header.seq + len).at_or_after(self.rcv.acked) && !header.flags.contains(TcpFlags::SYN);
+        if spans && header.flags.contains(TcpFlags::ACK) && self.may_be_acknowledged(header.ack) {
+            self.timestamps.update(now, option.value, header.seq, self.rcv.acked);
+        }
+    }
+
     /// RFC 9293 section 3.10.7.4: an unacceptable segment is answered by an ACK, unless it is a reset.
     fn on_unacceptable(&mut self, env: &mut Env<'_>, segment: &Incoming<'_>, end: SeqNum) {
         if segment.header.flags.contains(TcpFlags::RST) {
@@ -312,6 +324,7 @@ impl Connection {
             let text_end = seq + segment.payload.len() as u32;
             self.aside.make().duplicate = Some((seq, text_end.earlier(self.rcv.nxt)));
         }
+        self.hear_repetition(env.now, &segment.header, segment.len());
         let foreign_syn = segment.header.flags.contains(TcpFlags::SYN) && end != self.rcv.nxt;
         let probe = (segment.len() > 0 && !foreign_syn) || segment.header.seq + 1 == self.rcv.nxt;
         if probe || env.challenge.allow(env.now) {
