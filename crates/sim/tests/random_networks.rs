@@ -6,6 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "a failing network is told to whoever replays it")]
 
+use std::panic::RefUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -134,6 +135,16 @@ pub(crate) fn play(seed: u64, fast_path: bool, traced: bool) -> World {
 
 /// The same with engines set otherwise.
 pub(crate) fn play_with(seed: u64, traced: bool, set: impl Fn(&mut TcpConfig)) -> World {
+    play_meddled(seed, traced, set, |_, _| {})
+}
+
+/// The same while `meddle` changes what it likes between what the applications do.
+pub(crate) fn play_meddled(
+    seed: u64,
+    traced: bool,
+    set: impl Fn(&mut TcpConfig),
+    mut meddle: impl FnMut(&mut World, &[Stream; 2]),
+) -> World {
     let mut chance = Chance::new(seed);
     let mut setup = Setup::new(seed);
     setup.forth = random_link(&mut chance);
@@ -170,6 +181,7 @@ pub(crate) fn play_with(seed: u64, traced: bool, set: impl Fn(&mut TcpConfig)) -
         for (stream, script) in streams.iter_mut().zip(&mut scripts) {
             done &= script.turn(world, stream);
         }
+        meddle(world, &streams);
         done
     });
     if std::env::var_os("WHARF_TRACE").is_some() {
@@ -203,16 +215,16 @@ pub(crate) fn play_with(seed: u64, traced: bool, set: impl Fn(&mut TcpConfig)) -
     world
 }
 
-#[test]
-fn every_byte_arrives_in_order_over_a_thousand_random_networks() {
+/// The seeds below `count` whose `game` panics; only WHARF_SEED's where there is one, whose panic is not caught.
+pub(crate) fn failing_seeds(count: u64, game: impl Fn(u64) + Sync + RefUnwindSafe) -> Vec<u64> {
     if let Ok(seed) = std::env::var("WHARF_SEED") {
-        run(seed.parse().expect("WHARF_SEED is a number"));
-        return;
+        game(seed.parse().expect("WHARF_SEED is a number"));
+        return Vec::new();
     }
     let next = AtomicU64::new(0);
     let worker = || {
-        let seeds = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed)).take_while(|&seed| seed < NETWORKS);
-        seeds.filter(|&seed| std::panic::catch_unwind(|| run(seed)).is_err()).collect::<Vec<u64>>()
+        let seeds = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed)).take_while(|&seed| seed < count);
+        seeds.filter(|&seed| std::panic::catch_unwind(|| game(seed)).is_err()).collect::<Vec<u64>>()
     };
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let mut failed: Vec<u64> = std::thread::scope(|scope| {
@@ -220,6 +232,12 @@ fn every_byte_arrives_in_order_over_a_thousand_random_networks() {
         workers.into_iter().flat_map(|worker| worker.join().expect("panics are caught")).collect()
     });
     failed.sort_unstable();
+    failed
+}
+
+#[test]
+fn every_byte_arrives_in_order_over_a_thousand_random_networks() {
+    let failed = failing_seeds(NETWORKS, run);
     assert!(
         failed.is_empty(),
         "{} networks failed; replay one with: WHARF_SEED={} cargo test -p wharf-sim random_networks",
