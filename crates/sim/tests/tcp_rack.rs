@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use sim::Puppet;
+use sim::puppet::seg;
 
 use crate::tcp_script::{MSS, RTT, block, end, line, millis, numbers, patient, reno, sack, write};
 
@@ -19,6 +20,22 @@ fn three_segments_beyond_a_gap_mean_a_loss_at_once() {
     puppet.send(&sack(0, &[block(2, 4)]));
     assert_eq!(puppet.lines(), [line("0.200", 1)]);
     assert_eq!(puppet.info().sacked, 3 * MSS);
+}
+
+/// Such numbers are neither before nor after any other (RFC 1982 section 3.2).
+#[test]
+fn a_block_half_of_the_sequence_space_away_says_nothing() {
+    const HALF: u32 = 1 << 31;
+    let mut puppet = reno();
+    write(&mut puppet, 3);
+    puppet.run_for(RTT);
+    puppet.send(&sack(0, &[block(2, 2)]));
+    let all = 1 + 3 * MSS;
+    for (ack, at) in [(1, 1 + HALF), (1, all + HALF), (all, all + HALF)] {
+        puppet.send(&seg(1).ack(ack).sack(&[(at, at + 1), (at - 1, at)]));
+    }
+    assert_eq!((puppet.info().sacked, puppet.info().in_flight), (0, 0));
+    write(&mut puppet, 1);
 }
 
 #[test]

@@ -301,9 +301,10 @@ impl Scoreboard {
 
     /// The peer has the bytes from `start` to `end`, beyond a gap.
     pub(crate) fn on_sack(&mut self, start: SeqNum, end: SeqNum, delivered: &mut Delivered) {
-        let outside = start.before(self.start) || end.after(self.end()) || !start.before(end);
+        // Distances, since comparing says nothing of numbers that are half of the space apart.
+        let inside = start - self.start < end - self.start && end - self.start <= self.outstanding();
         // A block that lies about what was sent, or that would cut too finely, says nothing.
-        if outside || self.runs.len() + 2 > MAX_RUNS {
+        if !inside || self.runs.len() + 2 > MAX_RUNS {
             return;
         }
         let (Some(from), Some(to)) = (self.cut(start), self.cut(end)) else { return };
@@ -408,14 +409,14 @@ impl Scoreboard {
 
     /// Sees to it that a run begins at `at`, and returns its index; `None` if `at` lies outside.
     fn cut(&mut self, at: SeqNum) -> Option<usize> {
-        if at == self.start {
+        let (start, distance) = (self.start, at - self.start);
+        if distance == 0 {
             return Some(0);
         }
-        if at.before(self.start) || at.after(self.end()) {
+        if distance > self.outstanding() {
             return None;
         }
-        let start = self.start;
-        let index = self.runs.partition_point(|run| (run.end - start) < (at - start));
+        let index = self.runs.partition_point(|run| (run.end - start) < distance);
         if self.runs[index].end == at {
             return Some(index + 1);
         }

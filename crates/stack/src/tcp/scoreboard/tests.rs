@@ -55,6 +55,24 @@ fn blocks_that_lie_about_what_was_sent_say_nothing() {
 }
 
 #[test]
+fn blocks_half_of_the_sequence_space_away_say_nothing() {
+    // Neither before nor after: RFC 1982 section 3.2.
+    const HALF: u32 = 1 << 31;
+    for sent in [0, 1, 1000] {
+        let mut board = Scoreboard::new(BASE);
+        board.on_sent(at(0), BASE + sent);
+        for start in [0, sent, HALF - 1, HALF, HALF + 1, HALF + sent] {
+            for end in [HALF - 1, HALF, HALF + 1, HALF + sent, HALF + sent + 1, 2 * (HALF - 1), u32::MAX] {
+                let mut delivered = Delivered::default();
+                board.on_sack(BASE + start, BASE + end, &mut delivered);
+                assert_eq!(delivered, Delivered::default(), "{start} to {end} of {sent}");
+            }
+        }
+        assert_eq!((board.pipe(), board.sacked()), (sent, 0));
+    }
+}
+
+#[test]
 fn an_arrival_before_what_has_arrived_is_reordering_unless_it_was_sent_again() {
     let mut board = Scoreboard::new(BASE);
     board.on_sent(at(0), BASE + 3000);
