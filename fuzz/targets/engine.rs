@@ -1,6 +1,6 @@
 //! The whole engine under a stream of frames and time: a listener, an established connection, a UDP socket, a DHCP client.
 //!
-//! The input is a list of steps. Some are frames of any bytes; others have their lengths and checksums set right and their
+//! The input says what is agreed on, and then is a list of steps. Some are frames of any bytes; others have their lengths and checksums set right and their
 //! numbers near those that matter, so that they get past the first checks. Nothing may panic, every frame that comes out
 //! must be well formed, and what the engine holds must stay bounded.
 
@@ -14,12 +14,13 @@ use sim::Puppet;
 use sim::puppet::{ENGINE, ENGINE_PORT, PUPPET, PUPPET_PORT, frame_between, seg};
 use stack::Config;
 use stack::autoconf::dhcpv4::DhcpConfig;
-use stack::tcp::{ConnectOptions, ListenOptions};
+use stack::tcp::{Algorithm, ConnectOptions, KeepAlive, ListenOptions, SocketOption, UserTimeoutOption};
 use stack::udp::{DatagramRings, UdpOptions};
 use wire::ipv4::Ipv4Header;
 use wire::protocol::Protocol;
 use wire::tcp::TcpFlags;
 
+const ALGORITHMS: [Algorithm; 4] = [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Bbr, Algorithm::Cubic];
 const UDP_PORT: u16 = 7;
 const RECEIVE: usize = 20_000;
 /// Frames that one step may draw, at most: a train of the whole send window, and answers.
@@ -65,11 +66,26 @@ struct Run {
 }
 
 impl Run {
-    fn new() -> Self {
-        let syn = seg(0).mss(1460).scale(3).timestamps(1, 0);
-        let options = ConnectOptions::default();
-        let mut puppet = Puppet::established_with(Config::default(), syn, &options, 1 << 16, RECEIVE);
-        puppet.listen(ListenOptions::default());
+    /// Zero is what most connections are like, without SACK.
+    fn new(kind: u8) -> Self {
+        let has = |bit: u8| kind & 1 << bit > 0;
+        let mut config = Config::default();
+        config.tcp.congestion = ALGORITHMS[usize::from(kind & 3)];
+        config.tcp.fast_path = !has(2);
+        config.tcp.timestamps = !has(3);
+        let mut syn = seg(0).mss(1460).scale(3);
+        if config.tcp.timestamps {
+            syn = syn.timestamps(1, 0);
+        }
+        if has(4) {
+            syn = syn.sack_permitted();
+        }
+        let mut options = ConnectOptions::default();
+        options.socket.user_timeout_option = has(5).then(UserTimeoutOption::default);
+        let mut puppet = Puppet::established_with(config, syn, &options, 1 << 16, RECEIVE);
+        let mut listen = ListenOptions::default();
+        listen.fast_open = has(6).then_some(8);
+        puppet.listen(listen);
         let (receive, application) = ring::heap(4_096);
         let (writer, send) = ring::heap(4_096);
         let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), UDP_PORT);
@@ -82,7 +98,7 @@ impl Run {
     }
 
     fn step(&mut self, input: &mut Input<'_>) {
-        match input.byte() % 12 {
+        match input.byte() % 14 {
             0 => self.puppet.send_frame(input.bytes()),
             1 => self.puppet.run_for(Duration::from_millis(1 << (input.byte() % 22))),
             2..=4 => self.segment(input),
@@ -99,7 +115,9 @@ impl Run {
             }
             9 => self.dhcp(input),
             10 => self.quote(input),
-            _ => self.application(input),
+            11 => self.application(input),
+            12 => self.report(input),
+            _ => self.setting(input),
         }
         self.check();
     }
@@ -114,6 +132,57 @@ impl Run {
         }
         let len = usize::from(input.word()) % 1_461;
         self.puppet.send(&segment.text(&vec![input.byte(); len]));
+    }
+
+    /// What the peer says it has received, and whatever else an acknowledgement may carry.
+    fn report(&mut self, input: &mut Input<'_>) {
+        let kind = input.byte();
+        let mut segment = seg(self.expected).ack(input.number(self.sent)).window(input.word());
+        let blocks: Vec<_> = (0..kind & 3)
+            .map(|_| (input.number(self.sent), u32::from(input.word())))
+            .map(|(at, len)| (at, at.wrapping_add(len)))
+            .collect();
+        segment = segment.sack(&blocks).tos(kind >> 2 & 3);
+        if kind & 16 > 0 {
+            segment = segment.flags(TcpFlags::ACK.with(TcpFlags(input.byte() & 0xc0)));
+        }
+        if kind & 32 > 0 {
+            segment = segment.urgent(input.word());
+        }
+        if kind & 64 > 0 {
+            segment = segment.user_timeout(u64::from(input.word()));
+        }
+        if kind & 128 == 0 {
+            segment = segment.timestamps(self.clock, 0);
+        }
+        self.puppet.send(&segment);
+    }
+
+    fn setting(&mut self, input: &mut Input<'_>) {
+        let (kind, value) = (input.byte(), input.byte());
+        let on = value & 1 > 0;
+        let span = Duration::from_millis(1 << (value % 24));
+        let option = match kind % 12 {
+            0 => SocketOption::NoDelay(on),
+            1 => SocketOption::Cork(on),
+            2 => SocketOption::QuickAck(on),
+            3 => SocketOption::KeepAlive(on.then_some(KeepAlive { idle: span, interval: span, probes: 3 })),
+            4 => SocketOption::UserTimeout(on.then_some(span)),
+            5 => SocketOption::UserTimeoutOption(on.then(|| UserTimeoutOption::default().advertising(span))),
+            6 => SocketOption::Congestion(ALGORITHMS[usize::from(value & 3)]),
+            7 => SocketOption::Pacing(on),
+            8 => SocketOption::MaxPacingRate(on.then_some(1 << (value % 32))),
+            9 => SocketOption::ReceiveBuffer(1 << (value % 20)),
+            10 => SocketOption::SendBuffer(1 << (value % 20)),
+            _ => {
+                let interface = self.puppet.interface;
+                let _ = self.puppet.stack.set_mtu(interface, 68 + 6 * u32::from(value));
+                return self.puppet.drain();
+            }
+        };
+        let (now, id) = (self.puppet.instant(), self.puppet.id());
+        self.puppet.stack.tcp_set_option(now, id, option);
+        self.puppet.drain();
     }
 
     /// A segment of somebody else, mostly to the listener.
@@ -246,8 +315,8 @@ impl Run {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut run = Run::new();
     let mut input = Input(bytes);
+    let mut run = Run::new(input.byte());
     while !input.0.is_empty() {
         run.step(&mut input);
     }
