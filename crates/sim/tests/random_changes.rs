@@ -23,7 +23,8 @@ const NETWORKS: u64 = 1000;
 /// Longer than any transfer stands still.
 const AN_HOUR: Duration = Duration::from_secs(3_600);
 
-fn random_option(chance: &mut Chance) -> SocketOption {
+/// Any setting of a connection, to a value with which it still gets on.
+pub(crate) fn random_option(chance: &mut Chance) -> SocketOption {
     let on = chance.below(2) > 0;
     let size = 1 << chance.between(8, 18);
     match chance.below(13) {

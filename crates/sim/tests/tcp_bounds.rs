@@ -6,9 +6,11 @@ use std::time::Duration;
 use sim::puppet::{ENGINE, PUPPET, PUPPET_PORT, Seg, frame_of, seg};
 use sim::{Chance, Puppet};
 use stack::Config;
-use stack::tcp::{ConnectOptions, ListenOptions, Phase};
+use stack::tcp::{Algorithm, ConnectOptions, ListenOptions, Phase};
 use wire::protocol::Protocol;
 use wire::tcp::TcpFlags;
+
+use crate::random_changes::random_option;
 
 /// A number near one that matters, or any.
 fn number(chance: &mut Chance, near: u32) -> u32 {
@@ -69,6 +71,70 @@ fn random_segments_near_the_right_numbers_never_panic_and_take_bounded_memory() 
             assert!(puppet.stack.tcp_counts().0 <= 2);
             assert!(puppet.take_frames().len() <= 500, "seed {seed}");
         }
+        puppet.close();
+        puppet.run_for(Duration::from_secs(86_400));
+        assert_eq!(puppet.stack.tcp_counts().0, 0, "seed {seed}");
+    }
+}
+
+/// An acknowledgement that fits, and what it may say beside that.
+fn random_report(chance: &mut Chance, next: u32, unacked: u32) -> Seg {
+    let behind = match chance.below(4) {
+        0 => 0,
+        1 => chance.below(5_000) as u32,
+        _ => chance.below(70_000) as u32,
+    };
+    let blocks: Vec<_> = (0..chance.below(5))
+        .map(|_| {
+            let start = match chance.below(3) {
+                0 => number(chance, unacked),
+                _ => unacked.wrapping_sub(chance.below(70_000) as u32),
+            };
+            let len = [chance.below(3_000), 1_460, chance.draw() & 0xffff_ffff, 1 << 31][chance.below(4) as usize];
+            (start, start.wrapping_add(len as u32))
+        })
+        .collect();
+    let marks = TcpFlags(if chance.below(8) == 0 { chance.draw() as u8 & 0xe0 } else { 0 });
+    let window = [65_535, 65_535, 2_000, 0][chance.below(4) as usize];
+    seg(next).ack(unacked.wrapping_sub(behind)).flags(TcpFlags::ACK.with(marks)).window(window).sack(&blocks)
+}
+
+/// Acknowledgements that lie about what arrived, while settings change: nothing panics, and what is counted adds up.
+#[test]
+fn random_reports_of_what_arrived_never_panic_and_count_nothing_twice() {
+    for seed in 0..300 {
+        let mut chance = Chance::new(seed);
+        let mut config = Config::default();
+        config.tcp.congestion = [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Bbr][chance.below(3) as usize];
+        config.tcp.fast_path = chance.below(4) > 0;
+        let syn = seg(0).mss(1_460).sack_permitted();
+        let mut puppet = Puppet::established_with(config, syn, &ConnectOptions::default(), 1 << 17, 1 << 16);
+        let (mut next, mut unacked) = (1, 1);
+        for _ in 0..300 {
+            for seen in puppet.take() {
+                next = seen.ack;
+                let end = seen.seq.wrapping_add(seen.text.len() as u32);
+                unacked = if end.wrapping_sub(unacked) as i32 > 0 { end } else { unacked };
+            }
+            puppet.send(&random_report(&mut chance, next, unacked));
+            match chance.below(8) {
+                0 | 1 if puppet.rings.as_ref().is_some_and(|rings| rings.send.free() >= 30_000) => {
+                    puppet.write(&[1; 30_000]);
+                }
+                2 => puppet.run_for(Duration::from_millis(1 << chance.below(12))),
+                3 => {
+                    let (now, id) = (puppet.instant(), puppet.id());
+                    puppet.stack.tcp_set_option(now, id, random_option(&mut chance));
+                    puppet.drain();
+                }
+                4 => puppet.set_device_full(chance.below(4) == 0),
+                _ => {}
+            }
+            if let Some(info) = puppet.stack.tcp_info(puppet.id()) {
+                assert!(info.sacked + info.lost <= info.in_flight, "seed {seed}: {info:?}");
+            }
+        }
+        puppet.set_device_full(false);
         puppet.close();
         puppet.run_for(Duration::from_secs(86_400));
         assert_eq!(puppet.stack.tcp_counts().0, 0, "seed {seed}");
