@@ -152,20 +152,25 @@ fn set_link_state(world: &mut World, host: HostId, up: bool) {
     world.settle();
 }
 
-fn run(seed: u64) {
-    let traced = std::env::var_os("WHARF_TRACE").is_some();
+/// Plays the network of `seed` to its end and returns it. With `traced` every frame is kept.
+pub(crate) fn play_changing(seed: u64, fast_path: bool, traced: bool) -> World {
+    let told = std::env::var_os("WHARF_TRACE").is_some();
     let mut meddler = Meddler::new(seed);
     play_meddled(
         seed,
         traced,
-        |_| {},
+        |tcp| tcp.fast_path = fast_path,
         |world, streams| {
             let what = meddler.turn(world, streams);
-            if let Some(what) = what.filter(|_| traced) {
+            if let Some(what) = what.filter(|_| told) {
                 println!("{what}");
             }
         },
-    );
+    )
+}
+
+fn run(seed: u64) {
+    play_changing(seed, true, std::env::var_os("WHARF_TRACE").is_some());
 }
 
 #[test]

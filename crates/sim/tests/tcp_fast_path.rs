@@ -6,6 +6,7 @@ use sim::world::{A, B, Setup};
 use sim::{Chance, Stream, World};
 use stack::link::neighbors::NeighborState;
 
+use crate::random_changes::play_changing;
 use crate::random_networks::{play, random_link, random_settings};
 
 const NETWORKS: u64 = 200;
@@ -125,6 +126,13 @@ fn assert_same(seed: u64, short: &mut World, whole: &mut World) {
 fn the_short_way_sends_the_same_frames_at_the_same_times_as_the_whole_way() {
     for seed in 0..NETWORKS {
         assert_same(seed, &mut play(seed, true, true), &mut play(seed, false, true));
+    }
+}
+
+#[test]
+fn so_it_does_where_settings_routes_and_links_change() {
+    for seed in 0..NETWORKS {
+        assert_same(seed, &mut play_changing(seed, true, true), &mut play_changing(seed, false, true));
     }
 }
 
