@@ -122,6 +122,18 @@ fn a_retransmitted_segment_is_not_measured() {
 }
 
 #[test]
+fn nor_is_what_waited_behind_its_gap() {
+    // RFC 6298 section 3: the second and third arrived at once, but their acknowledgement had to wait for the first.
+    let mut puppet = established_in(millis(100));
+    let before = puppet.info().srtt;
+    puppet.write(&[1; 3 * 1_460]);
+    puppet.run_for(Duration::from_secs(3));
+    assert!(puppet.info().retransmissions > 0);
+    puppet.send(&seg(1).ack(1 + 3 * 1_460));
+    assert_eq!((puppet.info().in_flight, puppet.info().srtt), (0, before));
+}
+
+#[test]
 fn with_timestamps_a_retransmitted_segment_is_measured_and_the_back_off_ends() {
     // RFC 7323 section 4: the echo tells the copies apart.
     let mut puppet = Puppet::new(Config::default());

@@ -328,7 +328,8 @@ impl Recovery {
         let report = feedback.duplicate_report();
         let late = self.take_in(feedback, report.is_some(), &mut delivered);
 
-        let rtt = delivered.unambiguous.map(|arrival| now.since(arrival.sent_at));
+        let timed = delivered.unambiguous.filter(|_| !delivered.mended);
+        let rtt = timed.map(|arrival| now.since(arrival.sent_at));
         if let Some(rtt) = rtt {
             self.note_min_rtt(now, nanos_of(rtt));
         }

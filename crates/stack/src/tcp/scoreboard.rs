@@ -56,6 +56,9 @@ pub(crate) struct Delivered {
     pub latest: Option<Arrival>,
     /// The one among those sent but once that was sent last.
     pub unambiguous: Option<Arrival>,
+    /// The acknowledgement covers something that was sent again: the rest of what it covers may have waited behind that gap
+    /// for long, where the peer has not said so.
+    pub mended: bool,
     /// Something arrived that had been sent before, and ends before, what had arrived already, and was never sent again:
     /// the network reorders.
     pub reordered: bool,
@@ -280,6 +283,7 @@ impl Scoreboard {
                 }
                 Fate::InFlight => self.note(len, &arrived, delivered),
             }
+            delivered.mended |= run.resent;
             self.start = end;
             if end == run.end {
                 self.resent -= usize::from(run.resent && run.fate == Fate::InFlight);
