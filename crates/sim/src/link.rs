@@ -107,6 +107,18 @@ pub struct Frame {
     pub segment_size: Option<u16>,
 }
 
+impl Frame {
+    /// Bytes of the largest IP packet that goes over the wire: a frame that stands for several segments is cut there.
+    fn largest_packet(&self) -> usize {
+        let whole = self.bytes.len().saturating_sub(ETHERNET_LEN);
+        let Some(size) = self.segment_size else { return whole };
+        let byte = |at: usize| usize::from(self.bytes.get(at).copied().unwrap_or(0));
+        let ip = (byte(ETHERNET_LEN) & 0x0f) * 4;
+        let tcp = (byte(ETHERNET_LEN + ip + 12) >> 4) * 4;
+        whole.min(ip + tcp + usize::from(size))
+    }
+}
+
 #[derive(Debug, PartialEq, Eq)]
 struct InFlight {
     at: Instant,
@@ -200,7 +212,7 @@ impl Link {
             self.stats.overflowed += 1;
             return;
         };
-        if self.model.swallow_above.is_some_and(|most| frame.bytes.len() > ETHERNET_LEN + most) {
+        if self.model.swallow_above.is_some_and(|most| frame.largest_packet() > most) {
             self.stats.swallowed += 1;
             return;
         }

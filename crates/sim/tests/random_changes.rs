@@ -20,6 +20,9 @@ use crate::random_networks::{failing_seeds, play_meddled};
 /// Networks in a run.
 const NETWORKS: u64 = 1000;
 
+/// Then all stays as it is.
+const MOST_CHANGES: u32 = 300;
+
 /// Longer than any transfer stands still.
 const AN_HOUR: Duration = Duration::from_secs(3_600);
 
@@ -59,8 +62,11 @@ fn reroute(world: &mut World, from: &Stream, to: &Stream, mtu: Option<u32>) {
 /// Who changes things, and what he has to put right again.
 struct Meddler {
     chance: Chance,
-    /// One turn in so many brings a change.
-    seldom: u64,
+    /// Most microseconds between two changes.
+    pause: u64,
+    next: Instant,
+    /// Changes to come.
+    left: u32,
     /// Hosts whose links are down, and until when.
     down: Vec<(HostId, Instant)>,
 }
@@ -68,8 +74,8 @@ struct Meddler {
 impl Meddler {
     fn new(seed: u64) -> Self {
         let mut chance = Chance::new(seed ^ 0x6368_616e_6765);
-        let seldom = 1 << chance.between(2, 10);
-        Self { chance, seldom, down: Vec::new() }
+        let pause = 1 << chance.between(8, 23);
+        Self { chance, pause, next: Instant::ZERO, left: MOST_CHANGES, down: Vec::new() }
     }
 
     /// Perhaps changes one thing; says which.
@@ -83,9 +89,17 @@ impl Meddler {
                 world.wake_after(until.since(now));
             }
         }
-        if self.chance.below(self.seldom) > 0 {
+        if self.left == 0 {
             return None;
         }
+        if now < self.next {
+            world.wake_after(self.next.since(now));
+            return None;
+        }
+        // By the clock: how often an engine wakes up is its own affair.
+        let pause = Duration::from_micros(1 + self.chance.below(self.pause));
+        (self.next, self.left) = (now + pause, self.left - 1);
+        world.wake_after(pause);
         let [a, b] = streams;
         let (one, other) = if self.chance.below(2) > 0 { (a, b) } else { (b, a) };
         let what = self.change(world, one, other);

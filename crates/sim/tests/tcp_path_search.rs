@@ -70,6 +70,17 @@ fn a_black_hole_is_survived_where_the_peers_window_is_smaller_than_a_segment() {
 }
 
 #[test]
+fn a_device_that_cuts_segments_hands_a_black_hole_no_more_than_they_are() {
+    let model = LinkModel { swallow_above: Some(1_500), ..LinkModel::delay(Duration::from_millis(10)) };
+    let mut setup = Setup::new(1).link(model);
+    setup.offload = true;
+    let mut world = World::new(setup);
+    let (mut client, mut server) = world.connected(A, B, 7);
+    send(&mut world, &mut client, &mut server, 1_000_000);
+    assert_eq!(world.link_stats(A).swallowed, 0);
+}
+
+#[test]
 fn who_comes_after_begins_with_what_was_found() {
     let mut world = world(Some(1_300));
     let (mut client, mut server) = world.connected(A, B, 7);
