@@ -65,7 +65,8 @@ pub struct TcpConfig {
     pub syn_cookies: SynCookies,
     /// Retransmissions of a SYN or SYN-ACK before the attempt fails with a time-out. Default 6 (127 s).
     pub syn_retries: u8,
-    /// Retransmissions of data before the connection is given up (RFC 9293 section 3.8.3, R2). Default 15.
+    /// Retransmissions of data before the connection is given up (RFC 9293 section 3.8.3, R2), where no user timeout says for
+    /// how long instead. Default 15.
     pub retries: u8,
     /// RFC 6298's lower bound of the retransmission time-out. Default 200 ms, as every large system has it; the RFC
     /// says 1 s.

@@ -343,6 +343,8 @@ pub struct TcpInfo {
     pub congestion_window_limited: Duration,
     /// How long pacing did.
     pub pacing_limited: Duration,
+    /// The user timeout in force: what the application has set, or what the peer said and was obeyed in (RFC 5482).
+    pub user_timeout: Option<Duration>,
     /// What the peer last said of its user timeout, obeyed or not, where the option is used (RFC 5482).
     pub remote_user_timeout: Option<Duration>,
     /// Whether both sides agreed to explicit congestion notification (RFC 3168).

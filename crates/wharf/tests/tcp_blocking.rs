@@ -474,6 +474,8 @@ fn what_is_written_in_pieces_waits_where_it_is_corked() {
         assert!(near.cork().unwrap());
         let before = near.info().unwrap().bytes_sent;
         PIECES.iter().for_each(|piece| near.write_all(piece).unwrap());
+        // The engine answers before it looks at what was written: the second answer tells.
+        near.info().unwrap();
         let waits = near.info().unwrap().bytes_sent == before;
         near.set_cork(false).unwrap();
         let mut text = vec![0; PIECES.concat().len()];
@@ -566,6 +568,12 @@ fn two_ends_tell_each_other_their_user_timeouts_where_both_want_to() {
     far.write_all(b"x").unwrap();
     near.read_exact(&mut [0]).unwrap();
     assert_eq!(near.info().unwrap().remote_user_timeout, Some(Duration::from_secs(240)));
+    assert_eq!(far.user_timeout_option().unwrap(), Some(told));
+    // The longer of the two, which none of the applications has set.
+    for stream in [&near, &far] {
+        assert_eq!(stream.info().unwrap().user_timeout, Some(Duration::from_secs(300)));
+        assert_eq!(stream.user_timeout().unwrap(), None);
+    }
 }
 
 #[test]

@@ -313,8 +313,12 @@ impl Stack {
 
     /// Changes one setting.
     pub fn tcp_set_option(&mut self, now: Instant, connection: ConnectionId, option: SocketOption) {
-        if let SocketOption::Cork(on) = option {
-            return self.cork(now, connection, on);
+        match option {
+            SocketOption::Cork(on) => return self.cork(now, connection, on),
+            SocketOption::QuickAck(on) => {
+                return self.change_connection(now, connection, |connection, _| connection.set_quick_acks(on));
+            }
+            _ => {}
         }
         let Some(entry) = self.tcp.connections.get(connection) else { return };
         let mut wanted = SocketOptions::clone(&entry.options);
@@ -338,7 +342,6 @@ impl Stack {
                     connection.fix_send_buffer(value);
                     connection.tell(Readiness::WRITABLE);
                 }
-                SocketOption::QuickAck(on) => connection.set_quick_acks(on),
                 _ => {}
             }
         });

@@ -79,6 +79,8 @@ pub struct TcpInfo {
     pub delivery_rate: Option<u64>,
     /// Whether that sample only says how much the application had to send.
     pub delivery_rate_app_limited: bool,
+    /// The user timeout in force: what the application has set, or what the peer said and this side took (RFC 5482).
+    pub user_timeout: Option<Duration>,
     /// What the peer last said of its user timeout (RFC 5482), taken or not; `None` also where the option is off.
     pub remote_user_timeout: Option<Duration>,
     /// What the sender waits for.
@@ -162,6 +164,7 @@ impl TcpInfo {
             pacing_rate: connection.pacing_rate(),
             delivery_rate: delivery_rate.map(|(rate, _)| rate),
             delivery_rate_app_limited: delivery_rate.is_some_and(|(_, limited)| limited),
+            user_timeout: connection.options.user_timeout,
             remote_user_timeout: connection.aside.user_timeout().remote.map(|timeout| timeout.duration()),
             waiting,
             waiting_since,

@@ -384,6 +384,7 @@ fn tcp_info(info: &stack::tcp::TcpInfo) -> TcpInfo {
         receive_window_limited: info.receive_window_limited,
         congestion_window_limited: info.congestion_window_limited,
         pacing_limited: info.pacing_limited,
+        user_timeout: info.user_timeout,
         remote_user_timeout: info.remote_user_timeout,
         ecn: info.ecn,
         marks_received: info.marks_received,

@@ -228,7 +228,8 @@ impl TcpStream {
         })
     }
 
-    /// Sends small segments at once instead of waiting for company (turns Nagle's algorithm off).
+    /// Sends small segments at once instead of waiting for company (turns Nagle's algorithm off). What
+    /// [`set_cork`](Self::set_cork) holds back stays so.
     ///
     /// # Errors
     /// If the engine has stopped.
@@ -244,8 +245,9 @@ impl TcpStream {
         Ok(self.stream.no_delay())
     }
 
-    /// Holds back what does not fill a segment, until it is off again, the stream is finished, or nothing has happened for
-    /// some 200 ms (TCP_CORK of Linux): for a response that is written in pieces.
+    /// Holds back what does not fill a segment, until it is off again or the stream is finished (TCP_CORK of Linux): for a
+    /// response that is written in pieces. With nothing in flight it waits for a retransmission time-out at most, which is
+    /// 200 ms or more, however often more is written.
     ///
     /// # Errors
     /// If the engine has stopped.
@@ -344,12 +346,20 @@ impl TcpStream {
         Ok(self.stream.set(TcpOption::UserTimeoutOption(option))?)
     }
 
-    /// What [`set_user_timeout`](Self::set_user_timeout) set.
+    /// What [`set_user_timeout`](Self::set_user_timeout) set; [`TcpInfo::user_timeout`] is what is in force.
     ///
     /// # Errors
     /// Never; a `Result` like its companions.
     pub fn user_timeout(&self) -> io::Result<Option<Duration>> {
         Ok(self.stream.user_timeout())
+    }
+
+    /// What [`set_user_timeout_option`](Self::set_user_timeout_option) set.
+    ///
+    /// # Errors
+    /// Never; a `Result` like its companions.
+    pub fn user_timeout_option(&self) -> io::Result<Option<UserTimeoutOption>> {
+        Ok(self.stream.user_timeout_option())
     }
 
     /// What dropping the last clone does (SO_LINGER). `None`, as it is at first: it returns at once, and what was written is

@@ -72,6 +72,7 @@ struct Settings {
     cork: bool,
     keep_alive: Option<crate::KeepAlive>,
     user_timeout: Option<std::time::Duration>,
+    user_timeout_option: Option<crate::UserTimeoutOption>,
     hop_limit: u8,
     tos: u8,
 }
@@ -105,6 +106,7 @@ impl StreamState {
                 cork: false,
                 keep_alive: options.keep_alive,
                 user_timeout: options.user_timeout,
+                user_timeout_option: options.user_timeout_option,
                 hop_limit: options.hop_limit,
                 tos: options.tos,
             }),
@@ -424,8 +426,8 @@ impl Stream {
                 TcpOption::HopLimit(hops) => settings.hop_limit = hops,
                 TcpOption::Tos(tos) => settings.tos = tos,
                 TcpOption::MaxPacingRate(Some(0)) => return Err(SocketError::InvalidOption),
-                TcpOption::UserTimeoutOption(_)
-                | TcpOption::ResetOnClose(_)
+                TcpOption::UserTimeoutOption(wanted) => settings.user_timeout_option = wanted,
+                TcpOption::ResetOnClose(_)
                 | TcpOption::Congestion(_)
                 | TcpOption::Pacing(_)
                 | TcpOption::MaxPacingRate(_)
@@ -449,6 +451,10 @@ impl Stream {
 
     pub(crate) fn user_timeout(&self) -> Option<std::time::Duration> {
         lock(&self.state.settings).user_timeout
+    }
+
+    pub(crate) fn user_timeout_option(&self) -> Option<crate::UserTimeoutOption> {
+        lock(&self.state.settings).user_timeout_option
     }
 
     pub(crate) fn hop_limit(&self) -> u8 {
