@@ -176,7 +176,7 @@ impl Run {
             10 => SocketOption::SendBuffer(1 << (value % 20)),
             _ => {
                 let interface = self.puppet.interface;
-                let _ = self.puppet.stack.set_mtu(interface, 68 + 6 * u32::from(value));
+                let _ = self.puppet.stack.set_mtu(interface, 576 + 4 * u32::from(value));
                 return self.puppet.drain();
             }
         };

@@ -18,7 +18,7 @@ use wire::cidr::Cidr;
 use crate::random_networks::{failing_seeds, play_meddled};
 
 /// Networks in a run.
-const NETWORKS: u64 = 1000;
+const NETWORKS: u64 = 500;
 
 /// Then all stays as it is.
 const MOST_CHANGES: u32 = 300;
@@ -29,7 +29,7 @@ const AN_HOUR: Duration = Duration::from_secs(3_600);
 /// Any setting of a connection, to a value with which it still gets on.
 pub(crate) fn random_option(chance: &mut Chance) -> SocketOption {
     let on = chance.below(2) > 0;
-    let size = 1 << chance.between(8, 18);
+    let size = 1 << chance.between(10, 18);
     match chance.below(13) {
         0 => SocketOption::NoDelay(on),
         1..=3 => SocketOption::Cork(on),
