@@ -385,3 +385,21 @@ fn a_simultaneous_open_tells_it_too() {
     puppet.send(&seg(1).ack(1));
     dies_after(&mut puppet, secs(180));
 }
+
+#[test]
+fn more_time_outs_are_borne_than_their_count_can_tell() {
+    // RFC 5482 section 1. The count, of eight bits, stands at its most from then on.
+    let mut config = Config::default();
+    config.tcp.rto_max = secs(10);
+    let puppet = established(config.clone(), seg(0).mss(1460).user_timeout(3_600));
+    let mut options = ConnectOptions::default();
+    options.socket.user_timeout = Some(secs(3_600));
+    let own = Puppet::established_with(config, seg(0).mss(1460), &options, 1 << 16, 1 << 16);
+    for mut puppet in [puppet, own] {
+        puppet.write(&[1; 1_460]);
+        puppet.run_for(secs(3_000));
+        assert_eq!((puppet.phase(), puppet.info().timeouts), (Phase::Established, u8::MAX));
+        puppet.run_for(secs(600));
+        assert_eq!(puppet.error(), Some(TcpError::TimedOut));
+    }
+}

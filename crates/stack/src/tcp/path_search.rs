@@ -84,7 +84,7 @@ impl PathSearch {
 impl Connection {
     /// The retransmission timer has expired once more; `timeouts` times before.
     pub(crate) fn suspect_black_hole(&mut self, timeouts: u8, config: &TcpConfig) {
-        if !config.path_probing || !(timeouts + 1).is_multiple_of(BLACK_HOLE) {
+        if !config.path_probing || timeouts % BLACK_HOLE != BLACK_HOLE - 1 {
             return;
         }
         // The peer's window may be smaller than a segment.
