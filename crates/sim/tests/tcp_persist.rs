@@ -5,7 +5,7 @@ use std::time::Duration;
 use sim::Puppet;
 use sim::puppet::seg;
 use stack::Config;
-use stack::tcp::{Phase, TcpError};
+use stack::tcp::{ConnectOptions, Phase, TcpError};
 
 /// A connection to a peer whose window is closed, with something to send.
 fn shut_out() -> Puppet {
@@ -121,4 +121,28 @@ fn probes_that_were_answered_leave_no_tail_loss_probe_behind() {
     puppet.send(&seg(1).ack(9).window(1_000));
     puppet.run_for(Duration::from_secs(10));
     assert_eq!(puppet.lines(), [""; 0]);
+}
+
+#[test]
+fn probes_that_find_no_neighbour_end_the_connection_as_unanswered_ones_do() {
+    // RFC 1122 section 4.2.2.17, RFC 9293 section 3.9.1.
+    let minute = Duration::from_secs(60);
+    for (user_timeout, least, most) in [(None, 5 * minute, 60 * minute), (Some(30 * minute), 30 * minute, 31 * minute)]
+    {
+        let mut options = ConnectOptions::default();
+        options.socket.user_timeout = user_timeout;
+        let mut puppet = Puppet::established_with(Config::default(), seg(0).mss(1460), &options, 1 << 16, 1 << 16);
+        puppet.send(&seg(1).ack(1).window(0));
+        let (now, interface) = (puppet.instant(), puppet.interface);
+        puppet.stack.clear_neighbors(now, interface);
+        puppet.write(b"patience");
+        puppet.run_for(least);
+        assert_eq!(puppet.phase(), Phase::Established, "with {user_timeout:?}");
+        puppet.run_for(most - least);
+        assert_eq!(
+            (puppet.phase(), puppet.error()),
+            (Phase::Closed, Some(TcpError::TimedOut)),
+            "with {user_timeout:?}"
+        );
+    }
 }

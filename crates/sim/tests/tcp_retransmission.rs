@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use sim::Puppet;
-use sim::puppet::seg;
+use sim::puppet::{PUPPET, seg};
 use stack::Config;
 use stack::tcp::{Algorithm, ConnectOptions, Phase, SocketOption, SocketOptions, TcpError};
+use wire::ethernet::MacAddr;
 use wire::tcp::{TcpFlags, Timestamps};
 
 fn millis(millis: u64) -> Duration {
@@ -229,4 +230,49 @@ fn a_user_time_out_may_be_set_late() {
     assert_eq!(puppet.phase(), Phase::Established);
     puppet.run_for(millis(1));
     assert_eq!(puppet.phase(), Phase::Closed);
+}
+
+#[test]
+fn text_that_finds_no_neighbour_ends_the_connection_as_time_outs_do() {
+    // RFC 9293 section 3.8.3: R2 by the count, and section 3.9.1's user timeout by its time.
+    let hour = Duration::from_secs(3_600);
+    for (user_timeout, least, most) in [(None, hour / 8, hour), (Some(hour / 2), hour / 2, hour / 2 + millis(10_000))] {
+        let mut options = ConnectOptions::default();
+        options.socket.user_timeout = user_timeout;
+        let mut puppet = Puppet::established_with(Config::default(), seg(0).mss(1460), &options, 1 << 16, 1 << 16);
+        let (now, interface) = (puppet.instant(), puppet.interface);
+        puppet.stack.clear_neighbors(now, interface);
+        puppet.write(b"x");
+        puppet.run_for(least);
+        assert_eq!(puppet.phase(), Phase::Established, "with {user_timeout:?}");
+        puppet.run_for(most - least);
+        assert_eq!(
+            (puppet.phase(), puppet.error()),
+            (Phase::Closed, Some(TcpError::TimedOut)),
+            "with {user_timeout:?}"
+        );
+        assert!(puppet.stack.poll_timeout().is_never());
+    }
+}
+
+#[test]
+fn text_that_finds_a_neighbour_late_arrives() {
+    let mut puppet = Puppet::established(Config::default(), seg(0).mss(1460));
+    let (now, interface) = (puppet.instant(), puppet.interface);
+    puppet.stack.clear_neighbors(now, interface);
+    puppet.write(&[1; 2_000]);
+    puppet.run_for(Duration::from_secs(60));
+    assert_eq!(puppet.lines(), [""; 0]);
+    let now = puppet.instant();
+    puppet.stack.add_static_neighbor(now, interface, PUPPET.into(), MacAddr([2, 0, 0, 0, 0, 2]));
+    puppet.drain();
+    let mut arrived = 0;
+    for _ in 0..60 {
+        puppet.run_for(Duration::from_secs(1));
+        for seen in puppet.take() {
+            arrived = arrived.max(seen.seq + seen.text.len() as u32);
+            puppet.send(&seg(1).ack(arrived));
+        }
+    }
+    assert_eq!((arrived, puppet.info().in_flight), (2_001, 0));
 }

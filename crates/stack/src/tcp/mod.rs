@@ -295,18 +295,11 @@ impl Tcp {
         for id in self.resolving.remove(&(interface, next_hop)).unwrap_or_default() {
             let Some(connection) = self.connections.get_mut(id) else { continue };
             let before = connection.phase;
-            if reachable {
-                connection.flags.clear(Flags::RESOLVING);
-            } else if before == Phase::SynSent {
-                connection.fail(TcpError::HostUnreachable);
-            } else if connection.has_only_acks_to_send() {
-                // They say nothing that the next segment does not say too.
-                connection.forget_acks();
-                connection.flags.clear(Flags::RESOLVING);
-            } else {
-                // Tried again, and counted, whenever the retransmission timer expires.
-                connection.on_retransmission_timeout(now, &self.config);
-                connection.deadlines.retransmit = connection.rtt.rto_at(now, self.config.rto_min, self.config.rto_max);
+            connection.flags.clear(Flags::RESOLVING);
+            match before {
+                _ if reachable => {}
+                Phase::SynSent => connection.fail(TcpError::HostUnreachable),
+                _ => connection.lose_next_segment(now, &self.config),
             }
             self.settle(now, context, id.index(), before);
         }

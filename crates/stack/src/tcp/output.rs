@@ -349,9 +349,14 @@ impl Connection {
         owes && (self.phase.is_synchronized() || self.flags.has(Flags::SYN_DUE) || self.plan_beside_stream().is_some())
     }
 
-    /// Whether all there is to send are acknowledgements.
-    pub(crate) fn has_only_acks_to_send(&self) -> bool {
-        self.plan().is_none_or(|plan| plan.kind == Kind::Ack)
+    /// What is to be sent next has nowhere to go: it is as good as lost on the way, and its timers and counts say for how long
+    /// that is borne (RFC 9293 section 3.8.3).
+    pub(crate) fn lose_next_segment(&mut self, now: Instant, config: &TcpConfig) {
+        match self.plan() {
+            Some(plan) if plan.kind != Kind::Ack => self.on_sent(now, plan, self.rcv.edge, config),
+            // They say nothing that the next segment does not say too.
+            _ => self.forget_acks(),
+        }
     }
 
     /// Gives up the acknowledgements that are owed.
@@ -654,7 +659,7 @@ impl Tcp {
                 if let Some(id) = self.connections.handle_at(index) {
                     waiting.push(id);
                 }
-                // The retransmission timer runs while the neighbour is sought, so that the wait has an end.
+                // The search has an end, and says what came of it (`Tcp::resolved`).
                 self.after_output(now, index);
             }
             Transmitted::Unreachable => self.on_unreachable(now, context, index, plan),
