@@ -242,9 +242,44 @@ fn full_segments_make_room_for_it() {
     let mut puppet = established(Config::default(), seg(0).mss(1460));
     set(&mut puppet, SocketOption::UserTimeoutOption(Some(advertising(600))));
     puppet.write(&[7; 2_920]);
-    assert_eq!(puppet.lines(), ["0.000 . 1:1457 ack 1 uto 600", "0.000 . 1457:2917 ack 1"]);
-    puppet.send(&seg(1).ack(2_917));
-    assert_eq!(puppet.lines(), ["0.000 P. 2917:2921 ack 1"]);
+    let lines = ["0.000 . 1:1457 ack 1 uto 600", "0.000 . 1457:2917 ack 1", "0.000 P. 2917:2921 ack 1"];
+    assert_eq!(puppet.lines(), lines);
+}
+
+#[test]
+fn a_segment_that_makes_room_for_it_is_full_and_holds_nothing_back() {
+    // RFC 9293 sections 3.7.1 and 3.7.4: Eff.snd.MSS, by which Nagle's rule counts, is what the options leave.
+    let mut puppet = established(Config::default(), seg(0).mss(1460));
+    let tell = |puppet: &mut Puppet| set(puppet, SocketOption::UserTimeoutOption(Some(advertising(600))));
+    tell(&mut puppet);
+    puppet.write(&[7; 2_000]);
+    assert_eq!(puppet.lines(), ["0.000 . 1:1457 ack 1 uto 600", "0.000 P. 1457:2001 ack 1"]);
+    puppet.send(&seg(1).ack(2_001));
+    // One that just fits beside it is full, too.
+    tell(&mut puppet);
+    puppet.write(&[7; 1_456]);
+    puppet.write(b"x");
+    assert_eq!(puppet.lines(), ["0.000 P. 2001:3457 ack 1 uto 600", "0.000 P. 3457:3458 ack 1"]);
+    // And one that is small without it stays so, also what was small before it.
+    tell(&mut puppet);
+    puppet.write(b"y");
+    assert_eq!(puppet.lines(), [""; 0]);
+    puppet.send(&seg(1).ack(3_458));
+    puppet.write(b"z");
+    assert_eq!(puppet.lines(), ["0.000 P. 3458:3459 ack 1 uto 600"]);
+    tell(&mut puppet);
+    puppet.write(&[7; 1_460]);
+    assert_eq!(puppet.lines(), ["0.000 . 3459:4915 ack 1 uto 600"], "five bytes wait");
+}
+
+#[test]
+fn a_request_of_one_full_segment_leaves_whole_with_the_handshake() {
+    let mut puppet = Puppet::new(Config::default());
+    puppet.connect(&connecting(socket(advertising(120))));
+    puppet.write(&[7; 1_460]);
+    puppet.take();
+    puppet.send(&seg(0).ack(1).flags(TcpFlags::SYN).mss(1460));
+    assert_eq!(puppet.lines(), ["0.000 . 1:1457 ack 1 uto 120", "0.000 P. 1457:1461 ack 1"]);
 }
 
 #[test]

@@ -533,10 +533,12 @@ impl Connection {
         if flags.contains(TcpFlags::CWR) && plan.kind != Kind::Syn {
             self.on_cwr_sent();
         }
+        let sent = Plan { len: sent, fin, ..plan };
         if user_timeout.is_some() {
-            self.on_user_timeout_sent();
+            self.on_sent_with_user_timeout(now, sent, edge, config);
+        } else {
+            self.on_sent(now, sent, edge, config);
         }
-        self.on_sent(now, Plan { len: sent, fin, ..plan }, edge, config);
         transmitted
     }
 }

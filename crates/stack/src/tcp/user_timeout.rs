@@ -11,12 +11,13 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use wire::tcp::{USER_TIMEOUT_LEN, UserTimeout};
+use wire::tcp::{SeqNum, USER_TIMEOUT_LEN, UserTimeout};
 
 use crate::config::TcpConfig;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::options::{SocketOption, SocketOptions};
 use crate::tcp::output::{Kind, Plan};
+use crate::time::Instant;
 
 /// What is advertised where nobody says otherwise: RFC 9293 section 3.9.1.1's default, within which this side gives up no
 /// connection.
@@ -119,9 +120,14 @@ impl Connection {
         }
     }
 
-    /// It has gone out.
-    pub(super) fn on_user_timeout_sent(&mut self) {
+    /// It has gone out, in a segment that is full with less text: RFC 9293 section 3.7.1, Eff.snd.MSS is what the options leave,
+    /// and section 3.7.4's rule against small segments goes by that.
+    #[cold]
+    pub(super) fn on_sent_with_user_timeout(&mut self, now: Instant, plan: Plan, edge: SeqNum, config: &TcpConfig) {
         self.aside.make().user_timeout.due = false;
+        self.snd.full -= USER_TIMEOUT_LEN as u16;
+        self.on_sent(now, plan, edge, config);
+        self.snd.full += USER_TIMEOUT_LEN as u16;
     }
 
     /// A segment of the peer's that is acceptable, or its SYN, brought this.
