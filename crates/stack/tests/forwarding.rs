@@ -259,3 +259,27 @@ fn a_train_is_cut_for_a_link_that_is_too_small_for_it() {
     }
     assert_eq!(whole, (0..10_000).map(|n| n as u8).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_train_is_cut_for_its_route_or_refused_with_the_routes_mtu() {
+    // RFC 1191 section 4: the sender hears of it as if the device had not put its segments together.
+    let checksum = RxChecksum::Partial { start: 34, offset: 16 };
+    let frame = train(10_000, true);
+    for (mtu, size, cut) in [(1_400, 1_360, true), (1_400, 1_361, false)] {
+        let mut router = Router::new(1_500);
+        let interface = router.right.0;
+        let route = Route { destination: cidr("10.1.0.9/32"), via: None, interface, metric: 0, mtu: Some(mtu) };
+        router.stack.add_route(route).unwrap();
+        router.receive(&RxFrame { checksum, segment_size: Some(size), ..RxFrame::plain(&frame) });
+        assert_eq!(router.passed().len(), if cut { 8 } else { 0 });
+        assert_eq!(router.stack.discards().of(Discard::TooBig), u64::from(!cut));
+        let answered = router.answered();
+        assert_eq!(answered.len(), usize::from(!cut));
+        if let Some(frame) = answered.first() {
+            let Some((_, Icmpv4Message::DestinationUnreachable { code, next_hop_mtu, .. })) = icmp_of(frame) else {
+                panic!()
+            };
+            assert_eq!((code, next_hop_mtu), (UnreachableCode::FRAGMENTATION_NEEDED, mtu as u16));
+        }
+    }
+}

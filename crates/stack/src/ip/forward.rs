@@ -71,13 +71,16 @@ impl Network {
         if let Some(size) = segment_size
             && packet.len() > route_mtu as usize
         {
-            return self.forward_train(now, &path, header, packet, usize::from(size));
+            let refused = self.forward_train(now, &path, header, packet, usize::from(size)).err();
+            refused.into_iter().for_each(|reason| self.discard(reason));
+            if refused == Some(Discard::TooBig) && header.dont_fragment {
+                self.report_too_big(now, interface, packet, received.multicast, route_mtu);
+            }
+            return;
         }
         if packet.len() > route_mtu as usize && header.dont_fragment {
             self.discard(Discard::TooBig);
-            // RFC 1191 section 4: the MTU of the next hop stands in the message.
-            let report = Report::Error(ErrorKind::FragmentationNeeded(route_mtu));
-            return self.report(now, interface, packet, received.multicast, report);
+            return self.report_too_big(now, interface, packet, received.multicast, route_mtu);
         }
         let link_header_len = self.interfaces.get(path.interface).map_or(0, |link| link.link_header_len());
         let mut out = self.buffers.take();
@@ -102,16 +105,30 @@ impl Network {
         let _ = sent;
     }
 
-    /// A train that arrived in one piece, for a link that is too small for it: its segments go on one by one.
-    fn forward_train(&mut self, now: Instant, path: &Path, header: &Ipv4Header<'_>, packet: &[u8], size: usize) {
+    /// RFC 1191 section 4: the MTU of the next hop stands in the message.
+    fn report_too_big(&mut self, now: Instant, interface: InterfaceId, packet: &[u8], multicast: bool, mtu: u32) {
+        self.report(now, interface, packet, multicast, Report::Error(ErrorKind::FragmentationNeeded(mtu)));
+    }
+
+    /// A train that arrived in one piece, for a link that is too small for it: its segments go on one by one, if they are not
+    /// too large themselves.
+    fn forward_train(
+        &mut self,
+        now: Instant,
+        path: &Path,
+        header: &Ipv4Header<'_>,
+        packet: &[u8],
+        size: usize,
+    ) -> Result<(), Discard> {
         let tcp_at = header.len();
-        let Some(tcp_len) = packet.get(tcp_at + 12).map(|byte| usize::from(byte >> 4) * 4) else {
-            return self.discard(Discard::TcpMalformed);
-        };
+        let offset = packet.get(tcp_at + 12).ok_or(Discard::TcpMalformed)?;
+        let tcp_len = usize::from(offset >> 4) * 4;
         let payload_at = tcp_at + tcp_len;
-        let fits = payload_at + size <= path.route_mtu as usize;
-        if tcp_len < tcp::HEADER_LEN || payload_at > packet.len() || size == 0 || !fits {
-            return self.discard(Discard::TooBig);
+        if tcp_len < tcp::HEADER_LEN || payload_at > packet.len() || size == 0 {
+            return Err(Discard::TcpMalformed);
+        }
+        if payload_at + size > path.route_mtu as usize {
+            return Err(Discard::TooBig);
         }
         let mut headers = packet[..payload_at].to_vec();
         decrement_ttl(&mut headers);
@@ -141,6 +158,7 @@ impl Network {
                 break;
             }
         }
+        Ok(())
     }
 }
 
