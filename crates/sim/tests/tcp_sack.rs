@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use sim::Puppet;
-use sim::puppet::{Seg, seg};
+use sim::puppet::{PUPPET, Seg, seg};
 use stack::Config;
-use stack::tcp::{ConnectOptions, ListenOptions};
+use stack::ip::routes::Route;
+use stack::tcp::{ConnectOptions, ListenOptions, SocketOption, UserTimeoutOption};
+use wire::cidr::Cidr;
 use wire::tcp::TcpFlags;
 
 fn established() -> Puppet {
@@ -194,4 +196,31 @@ fn blocks_find_no_room_beside_text_and_go_alone() {
     let blocks: Vec<usize> = seen.iter().map(|seen| seen.sack.len()).collect();
     assert!(blocks.contains(&1), "the report is not lost: {seen:?}");
     assert!(seen.iter().all(|seen| seen.text.is_empty() || seen.sack.is_empty()), "{seen:?}");
+}
+
+#[test]
+fn over_the_smallest_path_as_many_fit_as_it_has_room_for() {
+    // RFC 791 section 3.2: 68 bytes, of which 28 are left for options. RFC 2018 section 3.
+    for (timestamps, user_timeout, fits) in [(true, false, 1), (false, false, 3), (true, true, 1), (false, true, 2)] {
+        let mut puppet = Puppet::new(Config::default());
+        let destination = Cidr::host(PUPPET.into());
+        let route = Route { destination, via: None, interface: puppet.interface, metric: 0, mtu: Some(68) };
+        puppet.stack.add_route(route).expect("a route on the link");
+        let mut options = ConnectOptions::default();
+        options.socket.user_timeout_option = user_timeout.then(UserTimeoutOption::default);
+        puppet.connect(&options);
+        let stamped = |segment: Seg| if timestamps { segment.timestamps(1, 0) } else { segment };
+        puppet.send(&stamped(seg(0).ack(1).flags(TcpFlags::SYN).mss(1460).sack_permitted()));
+        puppet.take();
+        for n in [2, 4, 6] {
+            puppet.send(&stamped(hundred(n)));
+        }
+        let (id, now) = (puppet.id(), puppet.instant());
+        puppet.stack.tcp_set_option(now, id, SocketOption::UserTimeout(None));
+        puppet.send(&stamped(hundred(8)));
+        let seen = puppet.take();
+        assert_eq!(seen.len(), 4);
+        assert_eq!(seen[3].sack, [(701, 801), (501, 601), (301, 401)][..fits]);
+        assert_eq!(seen[3].options.user_timeout.is_some(), user_timeout);
+    }
 }

@@ -5,7 +5,7 @@
 //! what a full device refused is still owed.
 
 use device::Device;
-use wire::tcp::{MAX_HEADER_LEN, SeqNum, TcpFlags, TcpHeader, TcpOptions};
+use wire::tcp::{MAX_HEADER_LEN, SeqNum, TcpFlags, TcpHeader, TcpOptions, USER_TIMEOUT_LEN};
 
 use crate::config::TcpConfig;
 use crate::discard::Discard;
@@ -464,7 +464,8 @@ impl Connection {
         } else {
             options.timestamps = self.timestamps.is_agreed().then(|| self.timestamps.option(now));
             if plan.kind == Kind::Ack && self.flags.has(Flags::SACK) {
-                options.sack = self.sack_blocks();
+                let user_timeout_len = if user_timeout.is_some() { USER_TIMEOUT_LEN as u32 } else { 0 };
+                options.sack = self.sack_blocks(self.segment_size() - user_timeout_len);
             }
             options.user_timeout = user_timeout;
         }

@@ -165,17 +165,15 @@ impl Connection {
     }
 
     /// What the next acknowledgement reports: a duplicate first (RFC 2883 section 4), then what lies beyond gaps, the most
-    /// recent first (RFC 2018 section 4).
-    pub(crate) fn sack_blocks(&self) -> SackBlocks {
+    /// recent first (RFC 2018 section 4). No more than the path has room for, which is what it has for text.
+    pub(crate) fn sack_blocks(&self, room: u32) -> SackBlocks {
         let mut blocks = SackBlocks::default();
-        if let Some((start, end)) = self.aside.duplicate() {
-            let _fits = blocks.push(start, end);
-        }
-        if let Some(reassembly) = self.aside.reassembly() {
-            for (start, end) in reassembly.recent() {
-                if !blocks.push(start, end) {
-                    break;
-                }
+        let duplicate = self.aside.duplicate().into_iter();
+        let beyond = self.aside.reassembly().into_iter().flat_map(|reassembly| reassembly.recent());
+        // RFC 2018 section 3: eight bytes each; the option begins with two, which most put two NOPs before.
+        for (start, end) in duplicate.chain(beyond).take((room.saturating_sub(4) / 8) as usize) {
+            if !blocks.push(start, end) {
+                break;
             }
         }
         blocks
