@@ -138,16 +138,18 @@ fn a_listener_takes_what_the_syn_says() {
 
 #[test]
 fn behind_a_syn_cookie_the_first_segment_says_it_again() {
-    // RFC 5482 section 3: useful with SYN cookies, which record nothing of the SYN.
+    // RFC 5482 section 3: useful with SYN cookies, which record nothing of the SYN; so nobody knows either whether it is the
+    // first that is answered, and no answer carries the option (section 4.1).
     let mut config = Config::default();
     config.tcp.syn_cookies = SynCookies::Always;
     let mut puppet = Puppet::new(config);
     let listener = puppet.listen(listening());
     puppet.send(&seg(0).flags(TcpFlags::SYN).mss(1460).user_timeout(180));
-    assert_eq!(puppet.lines(), ["0.000 S. 0:0 ack 1 uto 120"]);
+    assert_eq!(puppet.lines(), ["0.000 S. 0:0 ack 1"]);
     puppet.send(&seg(1).ack(1).user_timeout(180));
     puppet.accept(listener);
     dies_after(&mut puppet, secs(180));
+    assert_eq!(puppet.lines()[0], "0.000 P. 1:2 ack 1 uto 120");
 }
 
 #[test]
@@ -305,6 +307,19 @@ fn a_syn_ack_that_nobody_answers_goes_again_without_it() {
     puppet.run_for(millis(1_100));
     let told = puppet.take().into_iter().map(|seen| seen.options.user_timeout.map(|told| told.duration()));
     assert_eq!(told.collect::<Vec<_>>(), [Some(secs(120)), None]);
+}
+
+#[test]
+fn a_syn_ack_that_a_repeated_syn_draws_goes_without_it() {
+    // RFC 5482 section 4.1: the first one did not get through, perhaps for that very reason.
+    let mut puppet = Puppet::new(Config::default());
+    puppet.listen(listening());
+    for _ in 0..3 {
+        puppet.send(&seg(0).flags(TcpFlags::SYN).mss(1460));
+        puppet.run_for(millis(300));
+    }
+    let told: Vec<bool> = puppet.take().iter().map(|seen| seen.options.user_timeout.is_some()).collect();
+    assert_eq!(told, [true, false, false]);
 }
 
 #[test]

@@ -67,7 +67,7 @@ impl Tcp {
             timestamps,
             sack_permitted: syn.sack,
             // Once: something on the way may not like it (RFC 5482 section 4.1).
-            user_timeout: if half.retries == 0 { socket.advertised_user_timeout(true) } else { None },
+            user_timeout: if half.repeated { None } else { socket.advertised_user_timeout(true) },
             ..TcpOptions::NONE
         };
         let ecn = listener.options.socket.ecn.unwrap_or(self.config.ecn);
@@ -85,6 +85,8 @@ impl Tcp {
     ) -> Result<(), Discard> {
         half.isn = self.cookies.bake(now, &half.flow, &mut half.syn).ok_or(Discard::TcpBacklog)?;
         let mut header = self.syn_ack(now, net, &half).ok_or(Discard::TcpNoConnection)?;
+        // RFC 5482 section 4.1: nobody remembers whether it is the first. What follows the handshake tells it.
+        header.options.user_timeout = None;
         if let Some(timestamps) = &mut header.options.timestamps {
             let ecn = header.flags.contains(TcpFlags::ECE);
             timestamps.value = CookieJar::stamp(timestamps.value, &half.syn, ecn);
