@@ -171,3 +171,17 @@ fn a_window_that_opens_lets_full_segments_go_and_no_tail() {
     puppet.cork(false);
     assert_eq!(puppet.lines(), ["0.100 P. 1461:1501 ack 1"]);
 }
+
+#[test]
+fn what_is_sent_again_takes_none_of_it_along() {
+    let mut puppet = Puppet::established(Config::default(), seg(0).mss(1460));
+    puppet.write(&[1; 100]);
+    puppet.cork(true);
+    puppet.write(&[2; 100]);
+    puppet.run_for(300 * MS);
+    assert_eq!(puppet.lines(), ["0.000 P. 1:101 ack 1", "0.200 . 1:101 ack 1"]);
+    // Unless that fills a segment.
+    puppet.write(&[3; 1_300]);
+    puppet.run_for(400 * MS);
+    assert_eq!(puppet.lines(), ["0.600 . 1:1461 ack 1"]);
+}

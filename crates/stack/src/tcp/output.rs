@@ -163,7 +163,10 @@ impl Connection {
         let fin = self.fin() == Some(start + len) && end.after(start + len);
         if len < mss && start + len == self.snd.nxt && !self.flags.has(Flags::FIN_SENT) {
             // What was lost at the end of the flight takes what waits behind it along.
-            len = (len + self.unsent()).min(mss).min(offered);
+            let longer = (len + self.unsent()).min(mss).min(offered);
+            if longer == mss || !self.is_corked() {
+                len = longer;
+            }
         }
         (len > 0 || fin).then_some(Plan { kind: Kind::Again, seq: start, len, fin })
     }
