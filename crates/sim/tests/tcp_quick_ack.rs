@@ -314,3 +314,26 @@ fn a_request_in_two_small_writes_does_not_wait_for_a_delayed_acknowledgement_at_
     // RFC 9293 section 3.7.4: Nagle's algorithm keeps the second one until the first is acknowledged. That is what they are for.
     assert_eq!([0, 16].map(|acks| conversation(acks, 1, &[64, 64])), [(5, millis(81)), (6, millis(41))]);
 }
+
+#[test]
+fn the_last_one_is_used_up_by_the_same_segment_with_receive_coalescing_and_without() {
+    let acks = |fast_path: bool, coalescing: bool| {
+        let mut config = Config::default();
+        (config.tcp.fast_path, config.tcp.receive_coalescing) = (fast_path, coalescing);
+        config.tcp.quick_acks = 1;
+        let mut puppet = Puppet::established(config, seg(0).mss(1460));
+        // The flow is known by its headers from here on.
+        puppet.send(&seg(1).ack(1).text(&[7; 10]));
+        puppet.run_for(millis(5_000));
+        puppet.take();
+        // After a pause there is one again, for the first of these two; the second is looked at for its size.
+        let full: Vec<_> = (0..2).map(|n| seg(11 + 1_460 * n).ack(1).text(&[7; 1_460])).collect();
+        puppet.send_batch(&full);
+        puppet.send(&seg(2_931).ack(1).text(&[7; 600]));
+        puppet.send(&seg(3_531).ack(1).text(&[7; 600]));
+        puppet.run_for(millis(100));
+        puppet.lines()
+    };
+    assert_eq!(acks(true, true), acks(true, false), "with coalescing and without");
+    assert_eq!(acks(true, false), acks(false, false), "the short way and the whole one");
+}

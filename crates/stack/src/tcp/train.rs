@@ -262,8 +262,10 @@ impl Tcp {
         let connection = self.connections.at(index)?;
         let common = Common::of(fixed, frame.bytes, pseudo_sum)?;
         let (seq, size) = (seq_of(fixed), text_of(fixed, frame.bytes, common.header_len)?.len());
-        // Loopback frames are few, and what they set off is carried on at once. A frame of several has been put together.
+        // Loopback frames are few, and what they set off is carried on at once. A frame of several has been put together. What
+        // joins is not looked at for its size: that of the first has to be known, and is not as long as acknowledgements are quick.
         let begins = size >= LEAST_TEXT
+            && size <= usize::from(connection.rcv.full)
             && frame.segment_size.is_none()
             && interface != net.loopback
             && connection.phase == Phase::Established
