@@ -426,6 +426,34 @@ fn keep_alive_waits_longer_than_it() {
 }
 
 #[test]
+fn keep_alive_is_the_applications_again_when_nothing_is_adopted_any_more() {
+    // RFC 5482 section 4.2 puts it off for an adopted user timeout, and for no other.
+    for change in [SocketOption::UserTimeoutOption(None), SocketOption::UserTimeout(Some(secs(5)))] {
+        let mut options = connecting(socket(advertising(120)));
+        options.socket.keep_alive = Some(KeepAlive { idle: secs(10), interval: secs(5), probes: 3 });
+        let syn = seg(0).mss(1460).user_timeout(3_000);
+        let mut puppet = Puppet::established_with(Config::default(), syn, &options, 1 << 16, 1 << 16);
+        // Its time passes, and is put off to 3,001 s.
+        puppet.run_for(secs(20));
+        set(&mut puppet, change);
+        puppet.run_for(secs(1));
+        assert!(!puppet.take().is_empty(), "no probe after {change:?}");
+    }
+}
+
+#[test]
+fn keep_alive_waits_no_longer_than_for_what_the_peer_said_last() {
+    let mut options = connecting(socket(advertising(120)));
+    options.socket.keep_alive = Some(KeepAlive { idle: secs(10), interval: secs(5), probes: 3 });
+    let syn = seg(0).mss(1460).user_timeout(3_000);
+    let mut puppet = Puppet::established_with(Config::default(), syn, &options, 1 << 16, 1 << 16);
+    puppet.run_for(secs(20));
+    puppet.send(&seg(1).ack(1).user_timeout(180));
+    puppet.run_for(secs(185));
+    assert_eq!(puppet.lines(), ["201.000 . 0:0 ack 1"]);
+}
+
+#[test]
 fn a_simultaneous_open_tells_it_too() {
     let mut puppet = Puppet::new(Config::default());
     puppet.connect(&connecting(socket(advertising(120))));

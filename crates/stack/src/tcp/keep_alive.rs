@@ -9,10 +9,15 @@ use crate::time::Instant;
 impl Connection {
     /// Sets the idle deadline anew after the option or the phase changed.
     pub(crate) fn start_keep_alive(&mut self) {
+        self.probes = 0;
+        self.time_keep_alive();
+    }
+
+    /// The same where only the time has changed, and probes go on being counted.
+    pub(crate) fn time_keep_alive(&mut self) {
         if self.phase == Phase::FinWait2 && self.flags.has(Flags::ORPHANED) {
             return;
         }
-        self.probes = 0;
         self.deadlines.idle = match self.options.keep_alive {
             Some(keep_alive) if self.phase.is_synchronized() => self.last_heard + self.keep_alive_idle(keep_alive.idle),
             _ => Instant::NEVER,

@@ -157,18 +157,20 @@ impl Connection {
         if self.options.user_timeout != Some(wanted) {
             // A copy of its own at the first time, the same one at all later ones.
             Arc::make_mut(&mut self.options).user_timeout = Some(wanted);
+            self.time_keep_alive();
         }
     }
 
     /// The application has made `change`, which concerns the user timeout.
     pub(crate) fn on_user_timeout_set(&mut self, change: SocketOption, config: &TcpConfig) {
+        let adopted = self.aside.user_timeout().adopted;
         if self.aside.user_timeout() != Exchange::BLANK {
             let exchange = &mut self.aside.make().user_timeout;
             match change {
                 // RFC 5482 section 3: CHANGEABLE becomes false when an application explicitly sets USER_TIMEOUT.
                 SocketOption::UserTimeout(_) => exchange.adopted = false,
                 SocketOption::UserTimeoutOption(None) => {
-                    let Exchange { adopted, .. } = core::mem::take(exchange);
+                    *exchange = Exchange::BLANK;
                     if adopted {
                         Arc::make_mut(&mut self.options).user_timeout = None;
                     }
@@ -179,6 +181,10 @@ impl Connection {
         self.owe_user_timeout();
         if self.phase.is_synchronized() {
             self.adopt_user_timeout(config);
+            if adopted {
+                // What had put it off may be gone.
+                self.time_keep_alive();
+            }
         }
     }
 
