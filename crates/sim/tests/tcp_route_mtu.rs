@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sim::puppet::{PUPPET, Puppet, seg};
+use sim::puppet::{ENGINE, PUPPET, Puppet, seg};
 use stack::Config;
-use stack::ip::routes::Route;
+use stack::ip::routes::{Route, RouteError};
 use stack::tcp::{ConnectOptions, ListenOptions, SocketOptions};
 use wire::cidr::Cidr;
 use wire::tcp::TcpFlags;
@@ -138,4 +138,20 @@ fn and_for_a_link_that_does() {
         assert_eq!(lines[..2], ["0.000 . 1361:1961 ack 1", "0.000 P. 1961:2361 ack 1"]);
         assert_eq!(lines[2..], ["0.200 . 1:601 ack 1", "0.600 . 1:601 ack 1"]);
     }
+}
+
+#[test]
+fn the_subnet_of_an_address_takes_what_its_route_does_once_that_was_made_anew() {
+    let mut puppet = Puppet::new(Config::default());
+    let own = puppet.stack.routes().into_iter().find(|route| route.interface == puppet.interface).expect("its route");
+    let smaller = Route { mtu: Some(1_400), ..own };
+    assert_eq!(puppet.stack.add_route(smaller), Err(RouteError::Exists));
+    assert!(puppet.stack.remove_route(own));
+    puppet.stack.add_route(smaller).expect("there is none any more");
+    puppet.connect(&ConnectOptions::default());
+    assert_eq!(puppet.take().remove(0).options.mss, Some(1_360));
+    // It goes with the address all the same.
+    let (now, interface) = (puppet.instant(), puppet.interface);
+    assert!(puppet.stack.remove_address(now, interface, ENGINE.into()));
+    assert!(puppet.stack.routes().into_iter().all(|route| route.interface != interface));
 }

@@ -87,6 +87,7 @@ fn the_longest_prefix_wins_and_then_the_lowest_metric() {
         mtu: None,
     };
     assert_eq!(multi.stack.add_route(route), Err(RouteError::Exists));
+    assert_eq!(multi.stack.add_route(Route { mtu: Some(1_400), ..route }), Err(RouteError::Exists), "but for its MTU");
     assert!(multi.stack.remove_route(route));
     assert!(!multi.stack.remove_route(route));
     assert_eq!(multi.ask("172.16.5.1", None), asked(2, "10.2.0.254", "10.2.0.1"));

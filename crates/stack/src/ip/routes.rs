@@ -27,10 +27,19 @@ pub struct Route {
     /// The largest IP packet that gets there, where that is less than what the interface takes: behind a tunnel, say. What
     /// TCP sends there fits it, and the segment size that it announces there (RFC 9293 section 3.7.1), so that what comes
     /// back fits, too.
+    ///
+    /// It makes no other route of it: of two that differ in nothing else there is one, and for another MTU it is removed and
+    /// added anew. So is the route to an address's subnet, which has none when it comes, and goes with the address whatever it
+    /// has. Or a longer prefix than the subnet's takes its place for a part of it.
     pub mtu: Option<u32>,
 }
 
 impl Route {
+    /// Whether it differs from `other` in its MTU at most.
+    fn leads_as(&self, other: &Self) -> bool {
+        *self == Self { mtu: self.mtu, ..*other }
+    }
+
     /// The largest IP packet that gets there, over a link of this MTU.
     pub(crate) fn mtu_over(&self, link_mtu: u32) -> u32 {
         self.mtu.map_or(link_mtu, |mtu| mtu.min(link_mtu))
@@ -50,7 +59,7 @@ pub enum RouteError {
     Destination(Cidr),
     /// No packet of IPv4 (IPv6) may be that small: below 68 (1280) bytes.
     Mtu(u32),
-    /// The same route is there already.
+    /// The same route is there already, perhaps with another MTU.
     Exists,
 }
 
@@ -132,7 +141,7 @@ impl Routes {
         let key = (route.destination.addr(), route.destination.prefix_len());
         let routes = self.by_network.entry(key).or_default();
         let first = routes.is_empty();
-        if routes.contains(&route) {
+        if routes.iter().any(|other| other.leads_as(&route)) {
             return false;
         }
         let at = routes.partition_point(|other| other.metric <= route.metric);
@@ -146,9 +155,13 @@ impl Routes {
     /// Removes a route; false if it is not there.
     pub(crate) fn remove(&mut self, mut route: Route) -> bool {
         route.destination = route.destination.network();
-        let key = (route.destination.addr(), route.destination.prefix_len());
+        self.remove_first(route.destination, |other| *other == route)
+    }
+
+    fn remove_first(&mut self, network: Cidr, wanted: impl Fn(&Route) -> bool) -> bool {
+        let key = (network.addr(), network.prefix_len());
         let Some(routes) = self.by_network.get_mut(&key) else { return false };
-        let Some(at) = routes.iter().position(|other| *other == route) else { return false };
+        let Some(at) = routes.iter().position(wanted) else { return false };
         routes.remove(at);
         if routes.is_empty() {
             self.by_network.remove(&key);
@@ -163,7 +176,8 @@ impl Routes {
     }
 
     pub(crate) fn remove_connected(&mut self, address: Cidr, interface: InterfaceId) {
-        self.remove(connected(address, interface));
+        let route = connected(address, interface);
+        self.remove_first(route.destination, |other| other.leads_as(&route));
     }
 
     /// Removes every route of an interface.

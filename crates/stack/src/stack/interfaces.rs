@@ -161,7 +161,8 @@ impl Stack {
         self.net.interfaces.get(interface).map(|link| link.usable().collect()).unwrap_or_default()
     }
 
-    /// Adds a route. Routes to the subnets of addresses come and go with these.
+    /// Adds a route. Routes to the subnets of addresses come and go with these; one of them gets an MTU by being removed and
+    /// added anew ([`Route::mtu`]).
     ///
     /// # Errors
     /// [`RouteError`].
