@@ -481,3 +481,14 @@ fn more_time_outs_are_borne_than_their_count_can_tell() {
         assert_eq!(puppet.error(), Some(TcpError::TimedOut));
     }
 }
+
+#[test]
+fn limits_may_be_the_largest_there_are() {
+    let mut config = Config::default();
+    (config.tcp.user_timeout_min, config.tcp.user_timeout_max) = (Duration::MAX, Duration::MAX);
+    let mut options = connecting(socket(advertising(120)));
+    options.socket.keep_alive = Some(KeepAlive { idle: secs(10), interval: secs(5), probes: 3 });
+    let mut puppet = Puppet::established_with(config, seg(0).mss(1460).user_timeout(180), &options, 1 << 16, 1 << 16);
+    puppet.run_for(secs(20));
+    assert_eq!((puppet.phase(), user_timeout(&puppet)), (Phase::Established, Some(Duration::MAX)));
+}

@@ -192,7 +192,9 @@ impl Connection {
     /// would have let live.
     pub(crate) fn keep_alive_idle(&self, idle: Duration) -> Duration {
         match self.options.user_timeout {
-            Some(adopted) if self.aside.user_timeout().adopted => idle.max(adopted + Duration::from_secs(1)),
+            Some(adopted) if self.aside.user_timeout().adopted => {
+                idle.max(adopted.saturating_add(Duration::from_secs(1)))
+            }
             _ => idle,
         }
     }
