@@ -11,6 +11,7 @@ use std::time::Duration;
 use sim::world::{Host, HostId};
 use sim::{Chance, Loss, Stream, World};
 use stack::Instant;
+use stack::config::TcpConfig;
 use stack::ip::routes::Route;
 use stack::tcp::{Algorithm, KeepAlive, SocketOption, UserTimeoutOption};
 use wire::cidr::Cidr;
@@ -166,25 +167,20 @@ fn set_link_state(world: &mut World, host: HostId, up: bool) {
     world.settle();
 }
 
-/// Plays the network of `seed` to its end and returns it. With `traced` every frame is kept.
-pub(crate) fn play_changing(seed: u64, fast_path: bool, traced: bool) -> World {
+/// Plays the network of `seed` with engines that are set so to its end and returns it. With `traced` every frame is kept.
+pub(crate) fn play_changing(seed: u64, traced: bool, set: impl Fn(&mut TcpConfig)) -> World {
     let told = std::env::var_os("WHARF_TRACE").is_some();
     let mut meddler = Meddler::new(seed);
-    play_meddled(
-        seed,
-        traced,
-        |tcp| tcp.fast_path = fast_path,
-        |world, streams| {
-            let what = meddler.turn(world, streams);
-            if let Some(what) = what.filter(|_| told) {
-                println!("{what}");
-            }
-        },
-    )
+    play_meddled(seed, traced, set, |world, streams| {
+        let what = meddler.turn(world, streams);
+        if let Some(what) = what.filter(|_| told) {
+            println!("{what}");
+        }
+    })
 }
 
 fn run(seed: u64) {
-    play_changing(seed, true, std::env::var_os("WHARF_TRACE").is_some());
+    play_changing(seed, std::env::var_os("WHARF_TRACE").is_some(), |_| {});
 }
 
 #[test]

@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use device::{Capabilities, Device, RxChecksum, RxFrame, TransmitError, TxFrame};
-use sim::Puppet;
 use sim::chance::Chance;
 use sim::puppet::seg;
 use sim::world::{A, B};
+use sim::{Puppet, World};
 use stack::link::{AddressCheck, InterfaceConfig, InterfaceId};
 use stack::tcp::{ApplicationRings, ConnectOptions, ConnectionId, ListenOptions, heap_rings};
 use stack::{Config, Instant, Stack};
@@ -15,16 +15,16 @@ use wire::ethernet::MacAddr;
 use wire::ipv4::Ipv4Header;
 use wire::tcp::TcpHeader;
 
+use crate::random_changes::play_changing;
 use crate::random_networks::play_with;
 
 const NETWORKS: u64 = 60;
 
-#[test]
-fn random_networks_carry_the_same_frames_at_the_same_times_with_and_without_coalescing() {
-    // Most of these links bring a frame at a time; batches are what the other tests are about.
+/// Plays random networks with and without coalescing, which no frame may show.
+fn assert_unseen(play: impl Fn(u64, bool) -> World) {
     for seed in 0..NETWORKS {
         let run = |on| {
-            let mut world = play_with(seed, true, |tcp| tcp.receive_coalescing = on);
+            let mut world = play(seed, on);
             let frames: Vec<_> =
                 world.take_trace().into_iter().map(|frame| (frame.at, frame.from, frame.bytes)).collect();
             let counts = [A, B].map(|host| {
@@ -42,6 +42,17 @@ fn random_networks_carry_the_same_frames_at_the_same_times_with_and_without_coal
             assert_eq!(without.1, 0, "seed {seed}: it is off");
         }
     }
+}
+
+#[test]
+fn random_networks_carry_the_same_frames_at_the_same_times_with_and_without_coalescing() {
+    // Most of these links bring a frame at a time; batches are what the other tests are about.
+    assert_unseen(|seed, on| play_with(seed, true, |tcp| tcp.receive_coalescing = on));
+}
+
+#[test]
+fn so_they_do_where_settings_routes_and_links_change() {
+    assert_unseen(|seed, on| play_changing(seed, true, |tcp| tcp.receive_coalescing = on));
 }
 
 #[test]
