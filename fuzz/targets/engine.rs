@@ -161,7 +161,7 @@ impl Run {
     fn setting(&mut self, input: &mut Input<'_>) {
         let (kind, value) = (input.byte(), input.byte());
         let on = value & 1 > 0;
-        let span = Duration::from_millis(1 << (value % 24));
+        let span = Duration::from_secs(1 << (value % 16));
         let option = match kind % 12 {
             0 => SocketOption::NoDelay(on),
             1 => SocketOption::Cork(on),
