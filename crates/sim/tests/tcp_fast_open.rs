@@ -6,11 +6,11 @@ use std::time::Duration;
 use sim::puppet::{ENGINE, PUPPET, frame_between, seg};
 use sim::world::{A, B, Setup};
 use sim::{LinkModel, Loss, Puppet, Stream, World};
-use stack::tcp::{ConnectOptions, ListenOptions, ListenerId, Phase, TcpError, heap_rings};
+use stack::tcp::{ConnectOptions, ListenOptions, ListenerId, Phase, TcpError, UserTimeoutOption, heap_rings};
 use stack::{Config, Discard};
 use wire::icmpv4::UnreachableCode;
 use wire::protocol::Protocol;
-use wire::tcp::{FastOpen, FastOpenCookie, SeqNum, TcpFlags, TcpHeader, TcpOptions};
+use wire::tcp::{FastOpen, FastOpenCookie, SeqNum, TcpFlags, TcpHeader, TcpOptions, UserTimeout};
 
 use crate::tcp_icmp::{fragmentation_needed, quoting, unreachable};
 
@@ -41,6 +41,18 @@ fn with_option(
     ack: Option<SeqNum>,
     text: &[u8],
 ) -> Vec<u8> {
+    with_options(puppet, source, port, (option, None), ack, text)
+}
+
+/// The same with a user timeout (RFC 5482), perhaps.
+fn with_options(
+    puppet: &Puppet,
+    source: Ipv4Addr,
+    port: u16,
+    (option, user_timeout): (FastOpen, Option<UserTimeout>),
+    ack: Option<SeqNum>,
+    text: &[u8],
+) -> Vec<u8> {
     let header = TcpHeader {
         src_port: port,
         dst_port: puppet.port,
@@ -49,7 +61,7 @@ fn with_option(
         flags: if ack.is_some() { SYN | TcpFlags::ACK } else { SYN },
         window: 65_535,
         urgent: 0,
-        options: TcpOptions { mss: Some(1_460), ..TcpOptions::NONE },
+        options: TcpOptions { mss: Some(1_460), user_timeout, ..TcpOptions::NONE },
     };
     let mut tcp = vec![0; 60];
     let len = header.emit(&mut tcp);
@@ -264,7 +276,11 @@ fn requests_that_wait_are_limited_and_one_that_was_reset_counts_for_a_minute() {
 }
 
 fn connecting(puppet: &mut Puppet, text: &[u8]) {
-    let options = ConnectOptions { fast_open: true, ..ConnectOptions::default() };
+    connecting_with(puppet, text, ConnectOptions::default());
+}
+
+fn connecting_with(puppet: &mut Puppet, text: &[u8], options: ConnectOptions) {
+    let options = ConnectOptions { fast_open: true, ..options };
     let (engine, mut rings) = heap_rings(1 << 20, 65_535);
     assert_eq!(rings.send.write(text), text.len());
     let remote = SocketAddr::new(IpAddr::V4(PUPPET), 40_000);
@@ -277,12 +293,16 @@ fn connecting(puppet: &mut Puppet, text: &[u8]) {
 
 /// A puppet whose server has given the engine a cookie, in a connection that is over.
 fn acquainted() -> Puppet {
+    acquainted_by(cookie(&[3; 8]))
+}
+
+fn acquainted_by(option: FastOpen) -> Puppet {
     let mut puppet = Puppet::new(Config::default());
     connecting(&mut puppet, b"hello");
     let mut options = Vec::new();
     let seen = puppet.take_with_frames(|frame| options.push(option_in(frame)));
     assert_eq!((seen[0].line().as_str(), options[0]), ("0.000 S 0:0 ack 0", Some(FastOpen::Request)));
-    let answer = with_option(&puppet, PUPPET, 40_000, cookie(&[3; 8]), Some(puppet.engine_isn() + 1), b"");
+    let answer = with_option(&puppet, PUPPET, 40_000, option, Some(puppet.engine_isn() + 1), b"");
     puppet.send_frame(&answer);
     assert_eq!(puppet.lines().last().map(String::as_str), Some("0.000 P. 1:6 ack 1"));
     let now = puppet.instant();
@@ -445,6 +465,49 @@ fn a_peer_that_opens_at_once_may_take_the_text_of_the_syn_all_the_same() {
     assert_eq!(puppet.take().len(), 0, "no reset, and nothing twice");
     puppet.write(b"more");
     assert_eq!(puppet.lines(), ["0.000 P. 6:10 ack 1"]);
+}
+
+#[test]
+fn a_user_timeout_leaves_its_room_on_the_syn_to_the_cookie_and_follows_the_handshake() {
+    // RFC 5482 section 3, RFC 7413 section 4.1.1: beside the largest cookie and timestamps there is no room for it.
+    for cookie in [cookie(&[3; 8]), cookie(&[3; 16])] {
+        let mut puppet = acquainted_by(cookie);
+        let mut options = ConnectOptions::default();
+        options.socket.user_timeout_option = Some(UserTimeoutOption::default().advertising(secs(120)));
+        connecting_with(&mut puppet, b"GET /", options);
+        let mut options = Vec::new();
+        let seen = puppet.take_with_frames(|frame| options.push(option_in(frame)));
+        assert_eq!((seen.len(), seen[0].text.as_slice(), options[0]), (1, &b"GET /"[..], Some(cookie)));
+        assert!(seen[0].options.timestamps.is_some() && seen[0].options.user_timeout.is_none());
+        puppet.send(&seg(0).flags(SYN).ack(6).mss(1460).user_timeout(180));
+        assert_eq!(puppet.lines(), ["0.000 . 6:6 ack 1 uto 120"]);
+        assert_eq!(puppet.stack.tcp_options(puppet.id()).expect("a connection").user_timeout, Some(secs(180)));
+    }
+}
+
+#[test]
+fn a_user_timeout_beside_a_request_is_taken_when_the_handshake_is_complete() {
+    // RFC 5482 section 3.3: only in synchronized states, and the answer to the SYN is not acknowledged before.
+    let mut puppet = Puppet::new(Config::default());
+    let mut options = ListenOptions::default();
+    options.fast_open = Some(10);
+    options.socket.user_timeout_option = Some(UserTimeoutOption::default().advertising(secs(120)));
+    let listener = puppet.listen(options);
+    let option = granted(&mut puppet);
+    let told = Some(UserTimeout::of(secs(180)));
+    let request = with_options(&puppet, PUPPET, 40_000, (option, told), None, b"GET /");
+    puppet.send_frame(&request);
+    puppet.accept(listener);
+    puppet.write(b"200 OK");
+    assert_eq!(puppet.lines(), ["0.000 S. 0:0 ack 6 uto 120", "0.000 P. 1:7 ack 6 uto 120"]);
+    let taken = |puppet: &Puppet| puppet.stack.tcp_options(puppet.id()).expect("a connection").user_timeout;
+    assert_eq!((taken(&puppet), puppet.info().remote_user_timeout), (None, Some(secs(180))));
+    puppet.send(&seg(6).ack(1));
+    assert_eq!(taken(&puppet), Some(secs(180)));
+    puppet.run_for(secs(179));
+    assert_eq!(puppet.phase(), Phase::Established);
+    puppet.run_for(secs(1));
+    assert_eq!(puppet.error(), Some(TcpError::TimedOut));
 }
 
 #[test]
