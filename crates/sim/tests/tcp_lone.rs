@@ -10,7 +10,7 @@ use std::time::Duration;
 use sim::puppet::seg;
 use sim::{Chance, Puppet, chance};
 use stack::event::Readiness;
-use stack::tcp::{Algorithm, ConnectOptions, Ecn, KeepAlive, Phase, SocketOption, TcpInfo, Waiting};
+use stack::tcp::{Algorithm, ConnectOptions, Ecn, KeepAlive, Phase, SocketOption, TcpInfo, UserTimeoutOption, Waiting};
 use stack::{Config, Instant};
 use wire::icmpv4::UnreachableCode;
 use wire::tcp::TcpFlags;
@@ -220,6 +220,8 @@ struct Told {
     /// Text that the puppet has sent.
     said: u32,
     timestamps: bool,
+    /// What the next segment of the puppet says of its user timeout, in seconds.
+    user_timeout: Option<u64>,
     full: bool,
     finished: bool,
     /// Its application tells the engine of what it writes as it drains it.
@@ -253,6 +255,10 @@ impl Told {
         if chance.below(6) == 0 {
             options.socket.user_timeout = Some(millis(700));
         }
+        if chance.below(4) == 0 {
+            options.socket.user_timeout_option = Some(UserTimeoutOption::default());
+            syn = syn.user_timeout(180);
+        }
         if chance.below(3) == 0 {
             config.tcp.quick_acks = [1, 2, 16][chance.below(3) as usize];
         }
@@ -261,7 +267,8 @@ impl Told {
         puppet.connect_with(&options, 1 << 20, room);
         puppet.send(&syn.ack(1).flags(flags));
         puppet.take();
-        let mut told = Self { puppet, said: 0, timestamps, full: false, finished: false, pushes, sent: Vec::new() };
+        let (said, user_timeout, sent) = (0, None, Vec::new());
+        let mut told = Self { puppet, said, timestamps, user_timeout, full: false, finished: false, pushes, sent };
         told.exchange();
         told
     }
@@ -277,6 +284,10 @@ impl Told {
         let segment = seg(seq).ack(ack).text(&vec![7; text]).window(window).flags(flags).sack(blocks);
         let clock = 1 + self.puppet.now().as_millis() as u32;
         let segment = if self.timestamps { segment.timestamps(clock, clock) } else { segment };
+        let segment = match self.user_timeout.take() {
+            Some(seconds) => segment.user_timeout(seconds),
+            None => segment,
+        };
         self.puppet.send(&segment);
     }
 
@@ -308,7 +319,7 @@ impl Told {
     fn step(&mut self, chance: &mut Chance) {
         let (una, nxt) = self.space();
         let flight = nxt - una;
-        match chance.below(22) {
+        match chance.below(23) {
             0..=4 if !self.finished => {
                 let len = [1, 64, 900, 1_460, 4_000][chance.below(5) as usize];
                 self.write(&vec![2; len]);
@@ -331,13 +342,17 @@ impl Told {
             13 => {
                 let algorithm = [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Bbr][chance.below(3) as usize];
                 let keep_alive = KeepAlive { idle: millis(90), interval: millis(30), probes: 100 };
-                let option = match chance.below(9) {
+                let user_timeout = UserTimeoutOption::default().advertising(Duration::from_secs(120));
+                let option = match chance.below(13) {
                     0 => SocketOption::NoDelay(chance.below(2) > 0),
                     1 => SocketOption::Pacing(chance.below(2) > 0),
                     2 => SocketOption::Tos([0, 0xb8][chance.below(2) as usize]),
                     3 => SocketOption::HopLimit([64, 9][chance.below(2) as usize]),
                     4 => SocketOption::KeepAlive((chance.below(2) > 0).then_some(keep_alive)),
                     5 => SocketOption::QuickAck(chance.below(4) > 0),
+                    6 | 7 => SocketOption::Cork(chance.below(2) > 0),
+                    8 => SocketOption::UserTimeoutOption((chance.below(4) > 0).then_some(user_timeout)),
+                    9 => SocketOption::UserTimeout((chance.below(2) > 0).then_some(Duration::from_secs(5))),
                     _ => SocketOption::Congestion(algorithm),
                 };
                 let (id, now) = (self.puppet.id(), self.puppet.instant());
@@ -378,6 +393,7 @@ impl Told {
                     self.puppet.finish();
                 }
             },
+            22 => self.user_timeout = Some(100 + chance.below(100)),
             15 => {
                 self.full = !self.full;
                 self.puppet.set_device_full(self.full);
