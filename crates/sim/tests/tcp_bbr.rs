@@ -282,6 +282,23 @@ fn a_living_connection_changes_its_algorithm_both_ways() {
 }
 
 #[test]
+fn over_the_loopback_whose_segments_are_as_large_as_trains_it_gets_on() {
+    let mut setup = Setup::new(43);
+    setup.config[0].tcp.congestion = Algorithm::Bbr;
+    let mut world = World::new(setup);
+    let (mut client, mut server) = world.connected(A, A, 100);
+    let mut received = 0;
+    let all = world.run_until(Duration::from_secs(10), |world| {
+        client.write(world, &[7; 1 << 18]);
+        received += server.read_all(world).len();
+        received > 10 << 20
+    });
+    let info = world.host(A).stack.tcp_info(client.id).expect("a connection");
+    assert!(all, "{received} bytes, {info:?}");
+    assert!(info.mss > 1 << 15, "two segments are more than BBRSetSendQuantum's 64 KiB: {info:?}");
+}
+
+#[test]
 fn every_algorithm_is_known_by_its_name() {
     for (algorithm, name) in [(Algorithm::Cubic, "cubic"), (Algorithm::NewReno, "reno"), (Algorithm::Bbr, "bbr")] {
         assert_eq!((algorithm.name(), Algorithm::from_name(name)), (name, Some(algorithm)));

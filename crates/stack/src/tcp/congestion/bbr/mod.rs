@@ -334,7 +334,8 @@ impl Bbr {
     /// BBRQuantizationBudget: room for trains at the sender and for an acknowledgement of two segments at the receiver.
     fn quantize(&self, update: &Update, inflight: u64) -> u64 {
         let mss = u64::from(update.mss);
-        let quantum = (self.pacing_rate / 1_000).clamp(2 * mss, 64 * 1024);
+        // In this order: over the loopback two segments are more than 64 KiB.
+        let quantum = (self.pacing_rate / 1_000).min(64 * 1024).max(2 * mss);
         let up = if self.state == State::Up { 2 * mss } else { 0 };
         inflight.max(3 * quantum).max(least(update)).saturating_add(up)
     }
