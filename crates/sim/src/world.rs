@@ -27,7 +27,8 @@ pub struct Host {
     pub address: IpAddr,
     /// Events that no test has read yet, oldest first.
     pub events: VecDeque<Event>,
-    capabilities: Capabilities,
+    /// How its interface is attached.
+    settings: InterfaceConfig,
 }
 
 /// A frame that was put on a link, for a test to look at.
@@ -54,6 +55,8 @@ pub struct World {
     pub autotuned: bool,
     /// When a test wants to be asked again although nothing happens on the network.
     alarm: Instant,
+    /// Hosts whose devices take no frame.
+    full: [bool; 2],
 }
 
 /// How to make a world.
@@ -69,6 +72,8 @@ pub struct Setup {
     pub mtu: u32,
     /// Whether the devices cut trains of segments by themselves, and vouch for checksums.
     pub offload: bool,
+    /// Hosts whose owners decide about every flow, whatever address it is for.
+    pub any_address: [bool; 2],
     /// The engines' settings.
     pub config: [Config; 2],
 }
@@ -83,6 +88,7 @@ impl Setup {
             back: LinkModel::default(),
             mtu: 1500,
             offload: false,
+            any_address: [false; 2],
             config: [Config::default(), Config::default()],
         }
     }
@@ -109,22 +115,23 @@ impl World {
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let mut chance = Chance::new(setup.seed);
-        let [config_a, config_b] = setup.config;
+        let Setup { config: [config_a, config_b], any_address, .. } = setup;
         let mut world = Self {
             now: Instant::from_secs(1),
             hosts: [
-                host(&mut chance, config_a, 1, setup.mtu, setup.offload),
-                host(&mut chance, config_b, 2, setup.mtu, setup.offload),
+                host(&mut chance, config_a, settings(1, setup.mtu, setup.offload, any_address[0]), 1),
+                host(&mut chance, config_b, settings(2, setup.mtu, setup.offload, any_address[1]), 2),
             ],
             links: [Link::new(setup.forth), Link::new(setup.back)],
             chance,
             trace: None,
             autotuned: false,
             alarm: Instant::NEVER,
+            full: [false; 2],
         };
         for (own, peer) in [(0, 1), (1, 0)] {
             let IpAddr::V4(address) = world.hosts[peer].address else { continue };
-            let mac = world.hosts[peer].capabilities.mac;
+            let mac = world.hosts[peer].settings.capabilities.mac;
             let Host { stack, interface, .. } = &mut world.hosts[own];
             stack.add_static_neighbor(world.now, *interface, IpAddr::V4(address), mac);
         }
@@ -165,6 +172,20 @@ impl World {
         &mut self.links[host.0].model
     }
 
+    /// Whether the device of `host` takes frames; one that is full refuses all.
+    pub fn set_device_full(&mut self, host: HostId, full: bool) {
+        self.full[host.0] = full;
+        self.settle();
+    }
+
+    /// Takes the interface of `host` away, and gives it another with the same address on the same link.
+    pub fn replace_interface(&mut self, host: HostId) {
+        let Host { stack, interface, address, settings, .. } = &mut self.hosts[host.0];
+        stack.remove_interface(self.now, *interface);
+        *interface = attach(stack, self.now, settings, *address);
+        self.settle();
+    }
+
     /// What happened on the link away from `host`.
     #[must_use]
     pub fn link_stats(&self, host: HostId) -> LinkStats {
@@ -196,16 +217,17 @@ impl World {
     /// Lets the engines send what they have to send now.
     pub fn settle(&mut self) {
         for own in 0..2 {
-            let Host { stack, interface, events, capabilities, .. } = &mut self.hosts[own];
+            let Host { stack, interface, events, settings, .. } = &mut self.hosts[own];
             let mut device = LinkDevice {
                 now: self.now,
                 link: &mut self.links[own],
                 chance: &mut self.chance,
                 trace: self.trace.as_mut(),
-                capabilities: *capabilities,
+                capabilities: settings.capabilities,
                 from: HostId(own),
+                full: self.full[own],
             };
-            while !stack.poll_transmit(self.now, *interface, &mut device) {}
+            while !stack.poll_transmit(self.now, *interface, &mut device) && !device.full {}
             while let Some(event) = stack.poll_event() {
                 events.push_back(event);
             }
@@ -274,22 +296,28 @@ impl World {
     }
 }
 
-fn host(chance: &mut Chance, config: Config, number: u8, mtu: u32, offload: bool) -> Host {
+fn settings(number: u8, mtu: u32, offload: bool, any_address: bool) -> InterfaceConfig {
     let mac = MacAddr([0x02, 0, 0, 0, 0, number]);
     let capabilities = Capabilities {
         tx_checksum: offload,
         tx_segmentation: offload.then_some(65_535),
         ..Capabilities::plain(mac, mtu)
     };
-    let now = Instant::from_secs(1);
+    InterfaceConfig { address_check: AddressCheck::OFF, any_address, ..InterfaceConfig::new("sim0", capabilities) }
+}
+
+fn host(chance: &mut Chance, config: Config, settings: InterfaceConfig, number: u8) -> Host {
     let mut stack = Stack::new(config, chance.seed());
-    let mut settings = InterfaceConfig::new("sim0", capabilities);
-    settings.address_check = AddressCheck::OFF;
-    let interface = stack.add_interface(settings).expect("an MTU that an interface can have");
     let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, number));
+    let interface = attach(&mut stack, Instant::from_secs(1), &settings, address);
+    Host { stack, interface, address, events: VecDeque::new(), settings }
+}
+
+fn attach(stack: &mut Stack, now: Instant, settings: &InterfaceConfig, address: IpAddr) -> InterfaceId {
+    let interface = stack.add_interface(settings.clone()).expect("an MTU that an interface can have");
     let cidr = Cidr::new(address, 24).expect("24 bits of 32");
     stack.add_address(now, interface, cidr).expect("an address for a host");
-    Host { stack, interface, address, events: VecDeque::new(), capabilities }
+    interface
 }
 
 /// A host's end of the link.
@@ -300,6 +328,7 @@ struct LinkDevice<'a> {
     trace: Option<&'a mut Vec<Traced>>,
     capabilities: Capabilities,
     from: HostId,
+    full: bool,
 }
 
 impl Device for LinkDevice<'_> {
@@ -308,6 +337,9 @@ impl Device for LinkDevice<'_> {
     }
 
     fn transmit(&mut self, frame: &TxFrame<'_>) -> Result<(), TransmitError> {
+        if self.full {
+            return Err(TransmitError::Full);
+        }
         let mut bytes = vec![0; frame.len()];
         frame.copy_to(&mut bytes);
         if let Some(trace) = &mut self.trace {

@@ -6,6 +6,7 @@ mod hostile_guesses;
 mod hostile_peers;
 mod hostile_syn_flood;
 mod random_changes;
+mod random_lives;
 mod random_networks;
 mod tcp_ack_batches;
 mod tcp_any_address;
