@@ -149,7 +149,7 @@ pub(crate) fn play_meddled(
     let mut setup = Setup::new(seed);
     setup.forth = random_link(&mut chance);
     setup.back = random_link(&mut chance);
-    setup.mtu = [576, 1500, 1500, 9000][chance.below(4) as usize];
+    setup.mtu = [576, 1500, 1500, 9000, 65_535][chance.below(5) as usize];
     setup.offload = chance.below(4) == 0;
     for config in &mut setup.config {
         set(&mut config.tcp);
