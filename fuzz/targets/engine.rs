@@ -73,7 +73,8 @@ impl Run {
         config.tcp.congestion = ALGORITHMS[usize::from(kind & 3)];
         config.tcp.fast_path = !has(2);
         config.tcp.timestamps = !has(3);
-        let mut syn = seg(0).mss(1460).scale(3);
+        let mtu = if has(7) { 65_535 } else { 1_500 };
+        let mut syn = seg(0).mss(mtu - 40).scale(3);
         if config.tcp.timestamps {
             syn = syn.timestamps(1, 0);
         }
@@ -82,7 +83,10 @@ impl Run {
         }
         let mut options = ConnectOptions::default();
         options.socket.user_timeout_option = has(5).then(UserTimeoutOption::default);
-        let mut puppet = Puppet::established_with(config, syn, &options, 1 << 16, RECEIVE);
+        let mut puppet = Puppet::with_mtu(config, mtu.into());
+        puppet.connect_with(&options, 1 << 16, RECEIVE);
+        puppet.send(&syn.ack(1).flags(TcpFlags::SYN));
+        assert_eq!(puppet.take().len(), 2, "a SYN, and the ACK of the SYN-ACK");
         let mut listen = ListenOptions::default();
         listen.fast_open = has(6).then_some(8);
         puppet.listen(listen);
