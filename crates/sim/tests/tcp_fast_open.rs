@@ -349,6 +349,25 @@ fn text_that_the_server_did_not_take_follows_the_handshake() {
 }
 
 #[test]
+fn what_is_sent_after_a_paced_syn_is_repeated_from_where_the_server_is() {
+    // RFC 6298 section 5.4: the earliest segment that was not acknowledged, which nothing of the SYN is any more.
+    for (taken, rest) in [(1, "P. 1:6 ack 1"), (3, "P. 3:6 ack 1"), (6, "P. 6:10 ack 1")] {
+        let mut puppet = acquainted();
+        let mut options = ConnectOptions::default();
+        options.socket.max_pacing_rate = Some(1 << 30);
+        connecting_with(&mut puppet, b"GET /", options);
+        puppet.take();
+        puppet.send(&seg(0).flags(SYN).ack(taken).mss(1460));
+        if taken == 6 {
+            puppet.write(b"more");
+        }
+        puppet.run_for(Duration::from_millis(500));
+        let sent = puppet.lines().into_iter().filter(|line| line.contains("P.")).collect::<Vec<_>>();
+        assert_eq!(sent, [format!("0.000 {rest}"), format!("0.200 {rest}")]);
+    }
+}
+
+#[test]
 fn a_syn_that_is_lost_is_followed_by_a_plain_one_and_by_distrust() {
     // RFC 7413 sections 4.2.1 and 4.1.3.1.
     let mut puppet = acquainted();

@@ -94,7 +94,8 @@ impl Connection {
             }
         }
         self.last_sent = now;
-        if self.flags.has(Flags::PACED) && plan.len > 0 {
+        // What a SYN takes along is no train, and before the handshake there is nothing that a scoreboard could begin with.
+        if self.flags.has(Flags::PACED) && plan.len > 0 && plan.kind != Kind::Syn {
             self.on_train_sent(now, plan.len);
         }
         if self.unanswered_since.is_never() {
