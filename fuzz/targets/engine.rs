@@ -62,6 +62,8 @@ struct Run {
     sent: u32,
     clock: u32,
     transaction: [u8; 4],
+    /// The most that may wait to be read.
+    receive: usize,
     _udp: (ring::Producer, ring::Consumer),
 }
 
@@ -98,7 +100,15 @@ impl Run {
         let (now, interface) = (puppet.instant(), puppet.interface);
         puppet.stack.start_dhcp(now, interface, DhcpConfig::default()).expect("an interface without a client");
         puppet.drain();
-        Self { puppet, expected: 1, sent: 1, clock: 1, transaction: [0; 4], _udp: (writer, application) }
+        Self {
+            puppet,
+            expected: 1,
+            sent: 1,
+            clock: 1,
+            transaction: [0; 4],
+            receive: RECEIVE,
+            _udp: (writer, application),
+        }
     }
 
     fn step(&mut self, input: &mut Input<'_>) {
@@ -176,7 +186,11 @@ impl Run {
             6 => SocketOption::Congestion(ALGORITHMS[usize::from(value & 3)]),
             7 => SocketOption::Pacing(on),
             8 => SocketOption::MaxPacingRate(on.then_some(1 << (value % 32))),
-            9 => SocketOption::ReceiveBuffer(1 << (value % 20)),
+            9 => {
+                // Room that was offered stays.
+                self.receive = self.receive.max(1 << (value % 20));
+                SocketOption::ReceiveBuffer(1 << (value % 20))
+            }
             10 => SocketOption::SendBuffer(1 << (value % 20)),
             _ => {
                 let interface = self.puppet.interface;
@@ -311,7 +325,7 @@ impl Run {
             self.sent = last.seq.wrapping_add(last.text.len() as u32);
         }
         let readable = self.puppet.rings.as_ref().map_or(0, |rings| rings.receive.len());
-        assert!(readable <= RECEIVE, "{readable} bytes wait");
+        assert!(readable <= self.receive, "{readable} bytes wait");
         assert!(self.puppet.stack.tcp_counts().0 <= 1 + 1_024 + 128);
         assert!(self.puppet.events.len() <= 4_096, "{} events", self.puppet.events.len());
         self.puppet.events.clear();
