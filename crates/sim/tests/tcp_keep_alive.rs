@@ -88,6 +88,42 @@ fn a_peer_with_a_closed_window_is_alive_as_long_as_it_answers() {
 }
 
 #[test]
+fn a_peer_that_answers_is_alive_where_the_idle_time_is_shorter_than_the_interval() {
+    // RFC 1122 section 4.2.3.6: only what is not answered says that the connection is dead.
+    for window in [0, 1000] {
+        let mut puppet = kept_alive();
+        set(&mut puppet, Some(KeepAlive { idle: secs(1), interval: secs(5), probes: 3 }));
+        for second in 1..500 {
+            puppet.run_for(secs(1));
+            let probed = puppet.take().len();
+            assert_eq!(probed, usize::from(second % 5 == 1), "{second} s");
+            (0..probed).for_each(|_| puppet.send(&seg(2).ack(2).window(window)));
+        }
+        assert_eq!(puppet.phase(), Phase::Established, "window {window}");
+        puppet.run_for(secs(20));
+        assert_eq!(puppet.error(), Some(TcpError::TimedOut), "window {window}");
+    }
+}
+
+#[test]
+fn times_of_nothing_are_survived() {
+    let none = KeepAlive { idle: secs(0), interval: secs(0), probes: 3 };
+    let mut puppet = kept_alive();
+    set(&mut puppet, Some(none));
+    puppet.run_for(Duration::from_millis(10));
+    // The peer was heard when the first one left, which counts as its answer.
+    let probes: Vec<_> = puppet.take().iter().map(|seen| seen.at.as_micros()).collect();
+    assert_eq!((probes, puppet.error()), (vec![0, 1_000, 2_000, 3_000], Some(TcpError::TimedOut)));
+
+    // Nor does text on its way, which puts probes off, make it ask for the same time again and again.
+    let mut puppet = kept_alive();
+    puppet.write(b"z");
+    set(&mut puppet, Some(none));
+    puppet.run_for(Duration::from_millis(100));
+    assert_eq!((puppet.take().len(), puppet.phase()), (1, Phase::Established));
+}
+
+#[test]
 fn it_can_be_switched_off_again() {
     let mut puppet = kept_alive();
     puppet.run_for(secs(61));

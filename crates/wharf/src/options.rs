@@ -141,7 +141,7 @@ pub enum Ecn {
 pub struct KeepAlive {
     /// Silence before the first probe. Default two hours.
     pub idle: Duration,
-    /// Between probes. Default 75 s.
+    /// Between probes, a millisecond at least. Default 75 s.
     pub interval: Duration,
     /// Unanswered probes after which the connection is given up. Default 9.
     pub probes: u8,

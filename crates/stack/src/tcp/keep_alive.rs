@@ -1,10 +1,15 @@
 //! Keep-alive (RFC 1122 section 4.2.3.6), and the end of an orphan's FIN-WAIT-2.
 
+use core::time::Duration;
+
 use crate::config::TcpConfig;
 use crate::tcp::connection::{Connection, Flags};
 use crate::tcp::error::TcpError;
 use crate::tcp::phase::Phase;
 use crate::time::Instant;
+
+/// No interval is shorter: a connection that wanted to be looked at all the time would keep the engine from everything else.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 impl Connection {
     /// Sets the idle deadline anew after the option or the phase changed.
@@ -33,12 +38,13 @@ impl Connection {
 
     /// The idle deadline has passed.
     pub(crate) fn on_idle_timeout(&mut self, now: Instant) {
-        self.deadlines.idle = Instant::NEVER;
+        let due = core::mem::replace(&mut self.deadlines.idle, Instant::NEVER);
         if self.phase == Phase::FinWait2 && self.flags.has(Flags::ORPHANED) {
             self.phase = Phase::Closed;
             return;
         }
         let Some(keep_alive) = self.options.keep_alive else { return };
+        let interval = keep_alive.interval.max(SHORTEST);
         let (quiet, idle) = (now.since(self.last_heard), self.keep_alive_idle(keep_alive.idle));
         if quiet < idle {
             // Something was heard since the deadline was set.
@@ -48,8 +54,12 @@ impl Connection {
         }
         if self.flight() > 0 || self.flags.has(Flags::PERSISTING) {
             // Retransmissions and window probes find a dead peer by themselves.
-            self.deadlines.idle = now + keep_alive.interval;
+            self.deadlines.idle = now + interval;
             return;
+        }
+        if self.last_heard + interval >= due {
+            // The last probe was answered, though that is longer ago than the idle time.
+            self.probes = 0;
         }
         if self.probes >= keep_alive.probes {
             self.fail(TcpError::TimedOut);
@@ -57,6 +67,6 @@ impl Connection {
         }
         self.probes += 1;
         self.flags.set(Flags::KEEP_ALIVE_DUE);
-        self.deadlines.idle = now + keep_alive.interval;
+        self.deadlines.idle = now + interval;
     }
 }
