@@ -13,6 +13,9 @@ use wire::ethernet::MacAddr;
 use crate::chance::Chance;
 use crate::link::{Frame, Link, LinkModel, LinkStats};
 
+/// Frames that an engine may have to send at one time: a window of 64 MiB in small ones.
+const MOST_FRAMES: u32 = 1_000_000;
+
 /// Names a host of a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostId(usize);
@@ -226,6 +229,7 @@ impl World {
                 capabilities: settings.capabilities,
                 from: HostId(own),
                 full: self.full[own],
+                left: MOST_FRAMES,
             };
             while !stack.poll_transmit(self.now, *interface, &mut device) && !device.full {}
             while let Some(event) = stack.poll_event() {
@@ -329,6 +333,8 @@ struct LinkDevice<'a> {
     capabilities: Capabilities,
     from: HostId,
     full: bool,
+    /// Frames that it still believes to have an end.
+    left: u32,
 }
 
 impl Device for LinkDevice<'_> {
@@ -340,6 +346,7 @@ impl Device for LinkDevice<'_> {
         if self.full {
             return Err(TransmitError::Full);
         }
+        self.left = self.left.checked_sub(1).expect("an engine sends without end");
         let mut bytes = vec![0; frame.len()];
         frame.copy_to(&mut bytes);
         if let Some(trace) = &mut self.trace {

@@ -10,7 +10,10 @@ use sim::{Chance, Stream, World};
 use stack::Event;
 use stack::ip::echo::EchoId;
 use stack::ip::icmp::ErrorKind;
-use stack::tcp::{ConnectOptions, ListenOptions, ListenerId, Phase, Refusal, SocketOptions, heap_rings};
+use stack::tcp::{
+    Algorithm, ConnectOptions, KeepAlive, ListenOptions, ListenerId, Phase, Refusal, SocketOptions, UserTimeoutOption,
+    heap_rings,
+};
 use stack::udp::{DatagramRings, UdpId, UdpOptions};
 
 use super::pass;
@@ -112,12 +115,21 @@ impl Owner {
         let mut options = SocketOptions::default();
         options.no_delay = chance.below(2) > 0;
         options.reset_on_close = chance.below(8) == 0;
-        options.user_timeout = (chance.below(8) == 0).then(|| Duration::from_millis(1 << chance.between(6, 17)));
-        options.user_timeout_option = (chance.below(6) == 0).then(Default::default);
-        options.max_segment = (chance.below(6) == 0).then(|| chance.between(1, 2_000) as u16);
-        options.receive_buffer = (chance.below(6) == 0).then(|| 1 << chance.below(18));
-        options.send_buffer = (chance.below(6) == 0).then(|| 1 << chance.below(18));
+        options.user_timeout = (chance.below(8) == 0).then(|| Duration::from_millis((1 << chance.below(17)) - 1));
+        options.user_timeout_option = (chance.below(6) == 0).then(|| {
+            let advertised = Duration::from_secs((1 << chance.below(13)) - 1);
+            UserTimeoutOption::default().advertising(advertised)
+        });
+        options.max_segment = (chance.below(6) == 0).then(|| chance.below(2_000) as u16);
+        options.receive_buffer = (chance.below(6) == 0).then(|| (1 << chance.below(18)) - 1);
+        options.send_buffer = (chance.below(6) == 0).then(|| (1 << chance.below(18)) - 1);
         options.pacing = chance.below(6) == 0;
+        options.max_pacing_rate = (chance.below(6) == 0).then(|| (1 << chance.below(24)) - 1);
+        options.congestion = Some([Algorithm::Cubic, Algorithm::NewReno, Algorithm::Bbr][chance.below(3) as usize]);
+        options.keep_alive = (chance.below(6) == 0).then(|| {
+            let [idle, interval] = [chance.between(0, 10), chance.between(0, 10)].map(Duration::from_secs);
+            KeepAlive { idle, interval, probes: chance.below(4) as u8 }
+        });
         options
     }
 
