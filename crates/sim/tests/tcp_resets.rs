@@ -198,3 +198,19 @@ fn a_segment_without_ack_is_dropped() {
     assert_eq!(puppet.read(50), b"");
     assert_eq!(puppet.phase(), Phase::Established);
 }
+
+#[test]
+fn who_was_reset_while_the_device_was_full_waits_for_nothing_any_more() {
+    let mut puppet = Puppet::established(Config::default(), seg(0).mss(1460));
+    puppet.finish();
+    puppet.set_device_full(true);
+    // An acknowledgement is owed, and finds no room.
+    puppet.send(&seg(1).ack(1).text(&[7; 1_000]));
+    puppet.send(&seg(1_001).ack(1).text(&[7; 1_000]));
+    puppet.send(&seg(2_001).ack(1).flags(TcpFlags::RST));
+    assert_eq!((puppet.phase(), puppet.error()), (Phase::Closed, Some(TcpError::Reset)));
+    puppet.take();
+    puppet.set_device_full(false);
+    assert_eq!(puppet.lines(), [""; 0]);
+    assert!(puppet.stack.poll_timeout().is_never());
+}

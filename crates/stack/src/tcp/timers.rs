@@ -48,6 +48,10 @@ impl Connection {
     #[cold]
     #[inline(never)]
     fn arm_anew(&mut self, index: u32, wheel: &mut Wheel<u32>, busy: Instant, armed: Instant) {
+        if matches!(self.phase, Phase::TimeWait | Phase::Closed) {
+            // It may have a last word to say, and stand in a queue for that, but the deadlines are those of before.
+            return;
+        }
         let mut earliest = busy.min(self.deadlines.idle).min(self.earliest_seldom()).min(armed);
         if busy.is_never() && !self.is_light() {
             // Nothing is under way; then there may be memory to give back, in a while.
