@@ -16,6 +16,9 @@ use crate::link::{Frame, Link, LinkModel, LinkStats};
 /// Frames that an engine may have to send at one time: a window of 64 MiB in small ones.
 const MOST_FRAMES: u32 = 1_000_000;
 
+/// The room of a device that is never full.
+const ENDLESS: u32 = u32::MAX;
+
 /// Names a host of a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostId(usize);
@@ -58,8 +61,8 @@ pub struct World {
     pub autotuned: bool,
     /// When a test wants to be asked again although nothing happens on the network.
     alarm: Instant,
-    /// Hosts whose devices take no frame.
-    full: [bool; 2],
+    /// How many frames more the device of each host takes.
+    room: [u32; 2],
 }
 
 /// How to make a world.
@@ -130,7 +133,7 @@ impl World {
             trace: None,
             autotuned: false,
             alarm: Instant::NEVER,
-            full: [false; 2],
+            room: [ENDLESS; 2],
         };
         for (own, peer) in [(0, 1), (1, 0)] {
             let IpAddr::V4(address) = world.hosts[peer].address else { continue };
@@ -175,9 +178,9 @@ impl World {
         &mut self.links[host.0].model
     }
 
-    /// Whether the device of `host` takes frames; one that is full refuses all.
-    pub fn set_device_full(&mut self, host: HostId, full: bool) {
-        self.full[host.0] = full;
+    /// How many frames more the device of `host` takes before it is full; `None` is without end.
+    pub fn set_device_room(&mut self, host: HostId, frames: Option<u32>) {
+        self.room[host.0] = frames.unwrap_or(ENDLESS);
         self.settle();
     }
 
@@ -228,10 +231,10 @@ impl World {
                 trace: self.trace.as_mut(),
                 capabilities: settings.capabilities,
                 from: HostId(own),
-                full: self.full[own],
+                room: &mut self.room[own],
                 left: MOST_FRAMES,
             };
-            while !stack.poll_transmit(self.now, *interface, &mut device) && !device.full {}
+            while !stack.poll_transmit(self.now, *interface, &mut device) && *device.room > 0 {}
             while let Some(event) = stack.poll_event() {
                 events.push_back(event);
             }
@@ -332,7 +335,7 @@ struct LinkDevice<'a> {
     trace: Option<&'a mut Vec<Traced>>,
     capabilities: Capabilities,
     from: HostId,
-    full: bool,
+    room: &'a mut u32,
     /// Frames that it still believes to have an end.
     left: u32,
 }
@@ -343,8 +346,10 @@ impl Device for LinkDevice<'_> {
     }
 
     fn transmit(&mut self, frame: &TxFrame<'_>) -> Result<(), TransmitError> {
-        if self.full {
-            return Err(TransmitError::Full);
+        match *self.room {
+            0 => return Err(TransmitError::Full),
+            ENDLESS => {}
+            _ => *self.room -= 1,
         }
         self.left = self.left.checked_sub(1).expect("an engine sends without end");
         let mut bytes = vec![0; frame.len()];

@@ -70,13 +70,15 @@ struct Meddler {
     left: u32,
     /// Hosts whose links are down, and until when.
     down: Vec<(HostId, Instant)>,
+    /// And those whose devices are full, or soon will be.
+    full: Vec<(HostId, Instant)>,
 }
 
 impl Meddler {
     fn new(seed: u64) -> Self {
         let mut chance = Chance::new(seed ^ 0x6368_616e_6765);
         let pause = 1 << chance.between(8, 23);
-        Self { chance, pause, next: Instant::ZERO, left: MOST_CHANGES, down: Vec::new() }
+        Self { chance, pause, next: Instant::ZERO, left: MOST_CHANGES, down: Vec::new(), full: Vec::new() }
     }
 
     /// Perhaps changes one thing; says which.
@@ -87,6 +89,14 @@ impl Meddler {
                 set_link_state(world, host, true);
             } else {
                 self.down.push((host, until));
+                world.wake_after(until.since(now));
+            }
+        }
+        for (host, until) in std::mem::take(&mut self.full) {
+            if until <= now {
+                world.set_device_room(host, None);
+            } else {
+                self.full.push((host, until));
                 world.wake_after(until.since(now));
             }
         }
@@ -111,7 +121,7 @@ impl Meddler {
     fn change(&mut self, world: &mut World, one: &Stream, other: &Stream) -> String {
         let (now, chance) = (world.now(), &mut self.chance);
         let Host { stack, interface, .. } = world.host_mut(one.host);
-        match chance.below(18) {
+        match chance.below(19) {
             0..=10 => {
                 let option = random_option(chance);
                 stack.tcp_set_option(now, one.id, option);
@@ -144,6 +154,14 @@ impl Meddler {
                 format!("a link that swallows above {swallow_above:?}")
             }
             16 => {
+                let until = now + Duration::from_micros(1 << chance.between(4, 20));
+                self.full.push((one.host, until));
+                world.wake_after(until.since(now));
+                let room = chance.below(20) as u32;
+                world.set_device_room(one.host, Some(room));
+                format!("a device that takes {room} frames until {until:?}")
+            }
+            17 => {
                 let delay = Duration::from_micros(1 << chance.between(0, 19));
                 world.link_mut(one.host).delay = delay;
                 format!("a link of {delay:?}")

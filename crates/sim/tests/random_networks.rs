@@ -207,6 +207,9 @@ pub(crate) fn play_meddled(
     assert!(scripts[0].received == scripts[1].text, "what B sent is not what A received");
     assert!(scripts[1].received == scripts[0].text, "what A sent is not what B received");
 
+    for host in [A, B] {
+        world.set_device_room(host, None);
+    }
     let [client, server] = streams;
     client.close(&mut world);
     server.close(&mut world);

@@ -20,7 +20,7 @@ impl Owner {
         let _ = stack.add_address(now, interface, Cidr::new(address, 24).expect("24 bits of 32"));
         *world.link_mut(host) =
             if self.chance.below(2) > 0 { LinkModel::default() } else { random_link(&mut self.chance) };
-        world.set_device_full(host, false);
+        world.set_device_room(host, None);
     }
 
     /// Changes something of a host's network; says what.
@@ -34,8 +34,8 @@ impl Owner {
             return "another card";
         }
         if kind == 1 {
-            world.set_device_full(host, chance.below(3) == 0);
-            return "a device that is full or not";
+            world.set_device_room(host, Some(chance.below(8) as u32));
+            return "a device that is soon full";
         }
         let interface = world.host(host).interface;
         let stack = &mut world.host_mut(host).stack;
